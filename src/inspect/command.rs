@@ -1,0 +1,201 @@
+//! What the window and `klar ctl` may ask for. Every command gets an outcome in a later snapshot.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Offset, PartitionIndex};
+
+/// Identifies a command so that its outcome can be found in a later snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandId(pub u64);
+
+/// One request to whatever the window looks at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    CreateTopic {
+        name: String,
+        partitions: i32,
+        replication_factor: i16,
+        /// Kafka topic configuration names and values.
+        configs: Vec<(String, String)>,
+    },
+    /// Deletes after [`UNDO_DELETE_MS`]; until then [`Command::UndoDelete`] takes it back.
+    DeleteTopic {
+        name: String,
+        /// Do not wait for the undo window.
+        now: bool,
+    },
+    UndoDelete {
+        name: String,
+    },
+    /// Deletes every record below the high watermark (DeleteRecords); the topic, its id and settings stay.
+    EmptyTopic {
+        name: String,
+    },
+    AddPartitions {
+        name: String,
+        total: i32,
+    },
+    /// `None` returns a configuration to the broker's default.
+    AlterTopic {
+        name: String,
+        configs: Vec<(String, Option<String>)>,
+    },
+    /// Sends one record through klar's own producer.
+    Produce(ProduceOne),
+    /// Starts a producer that sends templated records at a rate until stopped.
+    StartProducer(ProducerPlan),
+    StopProducer {
+        id: u64,
+    },
+    /// Replaces the running browse, if any.
+    Browse(BrowseQuery),
+    /// Continues a browse that stopped at its limit or was paused.
+    BrowseMore,
+    PauseBrowse,
+    StopBrowse,
+    /// Stops the whole program cleanly.
+    Stop,
+}
+
+/// Milliseconds during which deleting an embedded topic can be undone.
+pub const UNDO_DELETE_MS: i64 = 10_000;
+
+/// Which compression a producer uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    #[default]
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// What a producer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acks {
+    None,
+    Leader,
+    #[default]
+    All,
+}
+
+/// How a record's partition is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartitionBy {
+    /// murmur2 of the key, as the Java client; spread evenly without a key.
+    #[default]
+    Automatic,
+    Fixed(PartitionIndex),
+}
+
+/// How klar's own producer sends.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProducerSettings {
+    pub compression: Compression,
+    pub acks: Acks,
+    pub idempotence: bool,
+    pub partition: PartitionBy,
+}
+
+/// One record to send. Bytes, because keys and values need not be text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProduceOne {
+    pub topic: String,
+    /// `None` is a null key.
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Milliseconds since the Unix epoch; `None` is the moment of sending.
+    pub timestamp_ms: Option<i64>,
+    pub settings: ProducerSettings,
+}
+
+/// A stream of templated records.
+///
+/// Templates are text with placeholders: `{n}` counter, `{uuid}`, `{int LOW HIGH}`, `{float LOW HIGH}`,
+/// `{pick A|B|C}`, `{name}`, `{email}`, `{city}`, `{word}`, `{now}` (ISO time), `{now_ms}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProducerPlan {
+    pub name: String,
+    pub topic: String,
+    /// `None` is a null key.
+    pub key: Option<String>,
+    /// `None` sends tombstones.
+    pub value: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub settings: ProducerSettings,
+    /// Records per second, 0.1 to [`MAX_PRODUCER_RATE`].
+    pub rate: f64,
+    /// Stop by itself after so many records.
+    pub count: Option<u64>,
+}
+
+/// Records per second one panel producer may be asked for.
+pub const MAX_PRODUCER_RATE: f64 = 200_000.0;
+
+/// Where a browse begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BrowseFrom {
+    /// The newest records first, going back.
+    #[default]
+    Newest,
+    Earliest,
+    Offset(Offset),
+    /// Milliseconds since the Unix epoch.
+    TimeMs(i64),
+    /// Only what arrives from now on, until paused.
+    LiveTail,
+}
+
+/// A search through a topic's records, done by klar's own consumer over the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BrowseQuery {
+    pub topic: String,
+    /// `None` is all partitions.
+    pub partition: Option<PartitionIndex>,
+    pub from: BrowseFrom,
+    /// Case-insensitive text looked for; empty matches everything.
+    pub filter: String,
+    pub in_key: bool,
+    pub in_value: bool,
+    pub in_headers: bool,
+    /// Stop after so many matches (at most [`MAX_BROWSE_ROWS`]); `BrowseMore` continues.
+    pub limit: usize,
+}
+
+/// Rows a browse keeps; a live tail forgets its oldest beyond this.
+pub const MAX_BROWSE_ROWS: usize = 5_000;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub id: CommandId,
+    pub result: Result<Done, Failure>,
+}
+
+/// A command's success, as one sentence and what it made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    pub sentence: String,
+    /// Topic, partition and offset of a produced record.
+    pub produced: Option<(String, PartitionIndex, Offset)>,
+    /// Id of a started producer.
+    pub producer: Option<u64>,
+}
+
+/// A command's failure: name (code), what happened here, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Kafka's error name with its code, such as `TOPIC_ALREADY_EXISTS (36)`, or klar's own short name.
+    pub name: String,
+    pub what: String,
+    pub what_to_do: String,
+}
