@@ -1,1 +1,2 @@
+//! Arguments → window or headless; nothing else.
 pub fn main() {}

@@ -1,0 +1,46 @@
+# What a person types. `make run` and `make test` need Rust; what else they lack they install through apt
+# when they may, and otherwise print the command to run.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+
+BUILD_PACKAGES := 'gcc|clang' 'libc6-dev'
+# Loaded at run time by the window; only wanted where there is a display.
+WINDOW_PACKAGES := libx11-6 libxcursor1 libxi6 libx11-xcb1 libxkbcommon-x11-0 'libgl1|libegl1' libgl1-mesa-dri
+HAS_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),yes,)
+
+.PHONY: help run test fmt clippy clients bench fuzz cargo build-packages
+
+help:
+	@echo 'make run      build klar and open the window (without a display: serve)'
+	@echo 'make test     formatting, clippy, tidy rules and every test'
+	@echo 'make clients  install foreign Kafka clients and run them all against klar'
+	@echo 'make bench    speed as ratios against an ideal sink'
+	@echo 'make fuzz     every fuzz target (SECONDS=600 each)'
+
+cargo:
+	@command -v cargo >/dev/null || { echo 'klar needs Rust 1.95 or newer. Run this, then try again:' >&2; \
+	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2; exit 1; }
+
+build-packages: cargo
+	@command -v cc >/dev/null || .ci/packages $(BUILD_PACKAGES)
+
+run: build-packages
+	@$(if $(HAS_DISPLAY),.ci/packages $(WINDOW_PACKAGES),true)
+	cargo run --release --locked -- $(ARGS)
+
+test: build-packages
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --no-fail-fast
+
+clients: build-packages
+	cargo test --locked --test clients -- $(ARGS)
+
+bench: build-packages
+	cargo build --release --locked --no-default-features --bin klar
+	KLAR_BIN="$(abspath $(or $(CARGO_TARGET_DIR),target))/release/klar" cargo run --release --locked --manifest-path tests/bench/Cargo.toml -- $(ARGS)
+
+fuzz: build-packages
+	tests/fuzz/run $(or $(SECONDS),600)
