@@ -1,0 +1,115 @@
+//! The five ways records are compressed: names, numbers, packing, and unpacking as a stream.
+//!
+//! Unpacking holds a decoder's window and nothing else; whoever reads decides when it is enough.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use super::lz4_frame::Lz4FrameReader;
+use super::snappy_stream::SnappyReader;
+
+/// How the records of a batch are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Codec {
+    #[default]
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// Largest window a zstd frame may ask for, as a power of two: 8 MiB, enough for levels up to 19.
+const MAX_ZSTD_WINDOW_LOG: u32 = 23;
+
+/// Bytes per xerial snappy chunk this writer makes, as snappy-java does.
+const SNAPPY_CHUNK_BYTES: usize = 32 * 1024;
+
+impl Codec {
+    /// Every codec, in the order of its number on the wire.
+    pub const ALL: [Codec; 5] = [
+        Codec::None,
+        Codec::Gzip,
+        Codec::Snappy,
+        Codec::Lz4,
+        Codec::Zstd,
+    ];
+
+    /// Kafka's name for it in `compression.type`.
+    pub fn name(self) -> &'static str {
+        ["none", "gzip", "snappy", "lz4", "zstd"][self as usize]
+    }
+
+    /// Reads Kafka's name.
+    pub fn parse(name: &str) -> Option<Codec> {
+        Codec::ALL.into_iter().find(|codec| codec.name() == name)
+    }
+
+    /// The number that batch attributes carry in their low three bits.
+    pub fn bits(self) -> i16 {
+        self as i16
+    }
+
+    pub(super) fn from_bits(bits: i16) -> Option<Codec> {
+        Codec::ALL.get(usize::try_from(bits).ok()?).copied()
+    }
+
+    /// A reader of the unpacked bytes.
+    pub(super) fn unpack<'a>(self, packed: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Codec::None => Box::new(packed),
+            Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+            Codec::Snappy => Box::new(SnappyReader::new(packed)),
+            Codec::Lz4 => Box::new(Lz4FrameReader::new(packed)?),
+            Codec::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
+                decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+                Box::new(decoder)
+            }
+        })
+    }
+
+    /// Packs `plain`, appending to `out`.
+    pub(super) fn pack(self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Codec::None => out.extend_from_slice(plain),
+            Codec::Gzip => {
+                let mut encoder =
+                    flate2::write::GzEncoder::new(&mut *out, flate2::Compression::default());
+                encoder.write_all(plain)?;
+                encoder.finish()?;
+            }
+            Codec::Snappy => pack_xerial_snappy(plain, out)?,
+            Codec::Lz4 => {
+                let frame = lz4_flex::frame::FrameInfo::new()
+                    .block_size(lz4_flex::frame::BlockSize::Max64KB)
+                    .block_mode(lz4_flex::frame::BlockMode::Independent);
+                let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(frame, &mut *out);
+                encoder.write_all(plain)?;
+                encoder.finish().map_err(io::Error::other)?;
+            }
+            Codec::Zstd => zstd::stream::copy_encode(plain, &mut *out, 0)?,
+        }
+        Ok(())
+    }
+}
+
+/// Writes the framing that the Java client reads and writes (raw snappy has none).
+fn pack_xerial_snappy(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    out.extend_from_slice(&super::snappy_stream::XERIAL_MAGIC);
+    out.extend_from_slice(&1i32.to_be_bytes());
+    out.extend_from_slice(&1i32.to_be_bytes());
+    let mut encoder = snap::raw::Encoder::new();
+    for chunk in plain.chunks(SNAPPY_CHUNK_BYTES) {
+        let packed = encoder.compress_vec(chunk).map_err(io::Error::other)?;
+        out.extend_from_slice(&(packed.len() as i32).to_be_bytes());
+        out.extend_from_slice(&packed);
+    }
+    Ok(())
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
