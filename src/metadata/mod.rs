@@ -1,1 +1,17 @@
-//! (being built)
+//! What the controller knows and decides.
+//!
+//! One way to change it: a `decide` function reads the [`Image`] and returns [`Record`]s; the records are
+//! written to the metadata log; [`Image::apply`] is the only thing that writes the image. Replaying the
+//! log therefore rebuilds it. Nothing here knows files, clients or wire error codes.
+
+pub mod configs;
+pub mod decide;
+mod image;
+mod record;
+mod settings;
+
+pub use image::{Image, PartitionImage, TopicImage};
+pub use record::{Record, Resource};
+pub use settings::{
+    BrokerSettings, ConfigSource, EffectiveConfig, SettingsError, Step, TopicSettings,
+};

@@ -1,0 +1,298 @@
+//! What the cluster consists of: topics, partitions, overridden configurations, producer id blocks.
+//!
+//! The image is rebuilt by applying the metadata log's records in order. `apply` never fails: a record that
+//! makes no sense for the image (a partition of an unknown topic) is a record of a newer klar or a damaged
+//! log and is counted, not guessed at.
+
+use std::collections::BTreeMap;
+
+use super::record::{Record, Resource};
+use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
+
+/// Everything the metadata log says, up to the last record applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    topics: BTreeMap<TopicId, TopicImage>,
+    names: BTreeMap<String, TopicId>,
+    /// Names of deleted topics whose directories may still lie around after a crash.
+    removed: BTreeMap<TopicId, String>,
+    broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
+    features: BTreeMap<String, i16>,
+    next_producer_id: ProducerId,
+    partitions: usize,
+    ignored: u64,
+}
+
+/// One topic as the controller knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicImage {
+    pub name: String,
+    pub id: TopicId,
+    /// By index, without gaps.
+    pub partitions: Vec<PartitionImage>,
+    /// Overridden configurations only.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// One partition as the controller knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionImage {
+    pub replicas: Vec<BrokerId>,
+    pub isr: Vec<BrokerId>,
+    pub leader: BrokerId,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: i32,
+}
+
+impl Image {
+    /// Takes one committed record in. The only way the image changes.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Topic { name, id } => self.add_topic(name, *id),
+            Record::Partition {
+                topic,
+                index,
+                partition,
+            } => self.put_partition(*topic, *index, partition),
+            Record::RemoveTopic { id } => self.remove_topic(*id),
+            Record::Config {
+                resource,
+                name,
+                value,
+            } => self.put_config(resource, name, value.as_deref()),
+            Record::ProducerIds { next, .. } => {
+                self.next_producer_id = self.next_producer_id.max(*next);
+            }
+            Record::FeatureLevel { name, level } => {
+                self.features.insert(name.clone(), *level);
+            }
+        }
+    }
+
+    fn add_topic(&mut self, name: &str, id: TopicId) {
+        if self.names.contains_key(name) || self.topics.contains_key(&id) {
+            self.ignored += 1;
+            return;
+        }
+        self.names.insert(name.to_owned(), id);
+        let topic = TopicImage {
+            name: name.to_owned(),
+            id,
+            partitions: Vec::new(),
+            configs: BTreeMap::new(),
+        };
+        self.topics.insert(id, topic);
+    }
+
+    fn put_partition(&mut self, id: TopicId, index: PartitionIndex, partition: &PartitionImage) {
+        let Some(topic) = self.topics.get_mut(&id) else {
+            self.ignored += 1;
+            return;
+        };
+        let at = usize::try_from(index.0).unwrap_or(usize::MAX);
+        if at < topic.partitions.len() {
+            topic.partitions[at] = partition.clone();
+        } else if at == topic.partitions.len() {
+            topic.partitions.push(partition.clone());
+            self.partitions += 1;
+        } else {
+            self.ignored += 1;
+        }
+    }
+
+    fn remove_topic(&mut self, id: TopicId) {
+        let Some(topic) = self.topics.remove(&id) else {
+            self.ignored += 1;
+            return;
+        };
+        self.partitions -= topic.partitions.len();
+        self.names.remove(&topic.name);
+        self.removed.insert(id, topic.name);
+    }
+
+    fn put_config(&mut self, resource: &Resource, name: &str, value: Option<&str>) {
+        let configs = match resource {
+            Resource::Topic(topic) => {
+                let Some(id) = self.names.get(topic) else {
+                    self.ignored += 1;
+                    return;
+                };
+                let topic = self.topics.get_mut(id);
+                &mut topic.expect("names and topics hold the same ids").configs
+            }
+            Resource::Broker(broker) => self.broker_configs.entry(*broker).or_default(),
+        };
+        match value {
+            Some(value) => configs.insert(name.to_owned(), value.to_owned()),
+            None => configs.remove(name),
+        };
+    }
+
+    /// The topic with this id.
+    pub fn topic(&self, id: TopicId) -> Option<&TopicImage> {
+        self.topics.get(&id)
+    }
+
+    /// The topic with this name.
+    pub fn topic_named(&self, name: &str) -> Option<&TopicImage> {
+        self.topics.get(self.names.get(name)?)
+    }
+
+    /// All topics in the order of their names.
+    pub fn topics_by_name(&self) -> impl Iterator<Item = &TopicImage> {
+        self.names.values().map(|id| &self.topics[id])
+    }
+
+    /// Topics in the order of their names, beginning with `name` or the first one after it.
+    pub fn topics_from<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a TopicImage> {
+        self.names
+            .range::<str, _>((std::ops::Bound::Included(name), std::ops::Bound::Unbounded))
+            .map(|(_, id)| &self.topics[id])
+    }
+
+    /// How many topics there are.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many partitions all topics have together.
+    pub fn partition_count(&self) -> usize {
+        self.partitions
+    }
+
+    /// Topics that were deleted since the first record of the log, and their names.
+    pub fn removed(&self) -> impl Iterator<Item = (TopicId, &str)> {
+        self.removed.iter().map(|(id, name)| (*id, name.as_str()))
+    }
+
+    /// Dynamic configurations of one broker, or with `None` the cluster-wide ones.
+    pub fn broker_configs(&self, broker: Option<BrokerId>) -> Option<&BTreeMap<String, String>> {
+        self.broker_configs.get(&broker)
+    }
+
+    /// Finalized features and their levels.
+    pub fn features(&self) -> impl Iterator<Item = (&str, i16)> {
+        self.features
+            .iter()
+            .map(|(name, level)| (name.as_str(), *level))
+    }
+
+    /// The first producer id of the next block nobody has.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id
+    }
+
+    /// Records that made no sense when they were applied.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    /// What must hold between the maps.
+    pub fn check(&self) {
+        assert_eq!(self.names.len(), self.topics.len());
+        let mut partitions = 0;
+        for (name, id) in &self.names {
+            let topic = &self.topics[id];
+            assert_eq!(&topic.name, name);
+            partitions += topic.partitions.len();
+            for partition in &topic.partitions {
+                assert!(partition.isr.iter().all(|b| partition.replicas.contains(b)));
+            }
+        }
+        assert_eq!(partitions, self.partitions);
+    }
+}
+
+impl TopicImage {
+    /// The partition with this index.
+    pub fn partition(&self, index: PartitionIndex) -> Option<&PartitionImage> {
+        self.partitions.get(usize::try_from(index.0).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_replica() -> PartitionImage {
+        PartitionImage {
+            replicas: vec![BrokerId(1)],
+            isr: vec![BrokerId(1)],
+            leader: BrokerId(1),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+        }
+    }
+
+    fn partition(topic: TopicId, index: i32) -> Record {
+        Record::Partition {
+            topic,
+            index: PartitionIndex(index),
+            partition: one_replica(),
+        }
+    }
+
+    #[test]
+    fn a_topic_made_again_has_another_id_and_no_old_settings() {
+        let (first, second) = (TopicId([1; 16]), TopicId([2; 16]));
+        let mut image = Image::default();
+        for record in [
+            Record::Topic {
+                name: "orders".into(),
+                id: first,
+            },
+            partition(first, 0),
+            Record::Config {
+                resource: Resource::Topic("orders".into()),
+                name: "retention.ms".into(),
+                value: Some("5".into()),
+            },
+            Record::RemoveTopic { id: first },
+            Record::Topic {
+                name: "orders".into(),
+                id: second,
+            },
+            partition(second, 0),
+        ] {
+            image.apply(&record);
+            image.check();
+        }
+        let topic = image.topic_named("orders").expect("it was made again");
+        assert_eq!(topic.id, second);
+        assert!(topic.configs.is_empty());
+        assert!(image.topic(first).is_none());
+        assert_eq!(image.partition_count(), 1);
+        assert_eq!(image.removed().count(), 1);
+        assert_eq!(image.ignored(), 0);
+    }
+
+    #[test]
+    fn records_that_make_no_sense_are_counted_and_change_nothing() {
+        let mut image = Image::default();
+        image.apply(&partition(TopicId([1; 16]), 0));
+        image.apply(&Record::RemoveTopic {
+            id: TopicId([1; 16]),
+        });
+        image.apply(&Record::Topic {
+            name: "a".into(),
+            id: TopicId([2; 16]),
+        });
+        image.apply(&partition(TopicId([2; 16]), 3));
+        assert_eq!(image.ignored(), 3);
+        assert_eq!(image.partition_count(), 0);
+        image.check();
+    }
+
+    #[test]
+    fn topics_from_a_name_begin_there() {
+        let mut image = Image::default();
+        for (i, name) in ["b", "a", "c"].iter().enumerate() {
+            image.apply(&Record::Topic {
+                name: (*name).into(),
+                id: TopicId([i as u8; 16]),
+            });
+        }
+        let names: Vec<&str> = image.topics_from("aa").map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["b", "c"]);
+    }
+}
