@@ -2,11 +2,15 @@
 //!
 //! Newtypes, so that an offset is never mistaken for a leader epoch. Nothing here knows bytes or disks.
 
+mod murmur2;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
+
+pub use murmur2::{murmur2, partition_for_key};
 
 /// Number of a broker in its cluster, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

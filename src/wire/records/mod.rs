@@ -9,17 +9,17 @@ mod build;
 mod codec;
 mod header;
 mod lz4_frame;
-mod murmur2;
+
 mod record;
 mod snappy_stream;
 mod validate;
 mod varint;
 mod view;
 
+pub use crate::ids::{murmur2, partition_for_key};
 pub use build::BatchBuilder;
 pub use codec::Codec;
 pub use header::{BatchError, BatchHeader};
-pub use murmur2::{murmur2, partition_for_key};
 pub use record::{ControlType, HeaderSlice, OwnedRecord, Record, RecordHeaders, Records};
 pub use validate::{
     ProducedRules, Refusal, set_base, set_log_append_time, stamped_header, validate_produced,

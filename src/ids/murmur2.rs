@@ -1,6 +1,7 @@
-//! The hash that decides which partition a key belongs to, as every Kafka client computes it.
+//! The hash that decides which partition a key belongs to, as every Kafka client computes it. It stands here
+//! because brokers, clients and the window name the same hash.
 
-use crate::ids::PartitionIndex;
+use super::PartitionIndex;
 
 const SEED: u32 = 0x9747_b28c;
 const MULTIPLIER: u32 = 0x5bd1_e995;
