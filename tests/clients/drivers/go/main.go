@@ -1,0 +1,233 @@
+// franz-go. Speaks the line protocol of ../README.md.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var codecs = map[string]kgo.CompressionCodec{
+	"none":   kgo.NoCompression(),
+	"gzip":   kgo.GzipCompression(),
+	"snappy": kgo.SnappyCompression(),
+	"lz4":    kgo.Lz4Compression(),
+	"zstd":   kgo.ZstdCompression(),
+}
+
+func unhex(text string) []byte {
+	if text == "-" {
+		return nil
+	}
+	bytes, err := hex.DecodeString(text)
+	if err != nil {
+		panic(err)
+	}
+	if bytes == nil {
+		bytes = []byte{}
+	}
+	return bytes
+}
+
+func toHex(value []byte) string {
+	if value == nil {
+		return "-"
+	}
+	return hex.EncodeToString(value)
+}
+
+func create(ctx context.Context, bootstrap, topic string, partitions int) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	made, err := kadm.NewClient(client).CreateTopic(ctx, int32(partitions), 1, nil, topic)
+	if err != nil {
+		return err
+	}
+	return made.Err
+}
+
+func produce(ctx context.Context, bootstrap, topic, codec string, idempotent bool, path string) error {
+	options := []kgo.Opt{
+		kgo.SeedBrokers(bootstrap),
+		kgo.ProducerBatchCompression(codecs[codec]),
+		kgo.ProducerLinger(20 * time.Millisecond),
+		kgo.ProducerBatchMaxBytes(1_000_000),
+		kgo.MaxBufferedRecords(20_000),
+	}
+	if !idempotent {
+		options = append(options, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.LeaderAck()))
+	}
+	client, err := kgo.NewClient(options...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+		client.Produce(ctx, recordOf(topic, line), func(_ *kgo.Record, err error) {
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+func recordOf(topic, line string) *kgo.Record {
+	words := strings.Split(line, "\t")
+	record := &kgo.Record{Topic: topic, Key: unhex(words[1]), Value: unhex(words[2])}
+	if words[0] != "-" {
+		ms, _ := strconv.ParseInt(words[0], 10, 64)
+		record.Timestamp = time.UnixMilli(ms)
+	}
+	for _, pair := range strings.Split(words[3], ",") {
+		if name, value, found := strings.Cut(pair, ":"); found {
+			record.Headers = append(record.Headers, kgo.RecordHeader{Key: string(unhex(name)), Value: unhex(value)})
+		}
+	}
+	return record
+}
+
+// startOf answers the offset to begin at; an offset at or past the end means there is nothing to read.
+func startOf(ctx context.Context, admin *kadm.Client, topic string, partition int32, start string) (int64, error) {
+	var listed kadm.ListedOffsets
+	var err error
+	if when, isTime := strings.CutPrefix(start, "@"); isTime {
+		ms, _ := strconv.ParseInt(when, 10, 64)
+		listed, err = admin.ListOffsetsAfterMilli(ctx, ms, topic)
+	} else if start == "earliest" {
+		listed, err = admin.ListStartOffsets(ctx, topic)
+	} else {
+		return strconv.ParseInt(start, 10, 64)
+	}
+	if err != nil {
+		return 0, err
+	}
+	found, _ := listed.Lookup(topic, partition)
+	return found.Offset, found.Err
+}
+
+func read(ctx context.Context, bootstrap, topic string, partitions []int32, start string, limit int, out *bufio.Writer) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(bootstrap),
+		kgo.FetchMaxWait(10*time.Millisecond),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	places := map[int32]kgo.Offset{}
+	left := map[int32]int64{}
+	for _, partition := range partitions {
+		end, _ := ends.Lookup(topic, partition)
+		if end.Err != nil {
+			return end.Err
+		}
+		offset, err := startOf(ctx, admin, topic, partition, start)
+		if err != nil {
+			return err
+		}
+		if offset < end.Offset {
+			places[partition] = kgo.NewOffset().At(offset)
+			left[partition] = end.Offset
+		}
+	}
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: places})
+	count := 0
+	for len(left) > 0 && (limit == 0 || count < limit) {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("read %d records, still waiting for %v: %w", count, left, err)
+		}
+		fetches.EachRecord(func(record *kgo.Record) {
+			if limit > 0 && count >= limit {
+				return
+			}
+			count++
+			write(out, record)
+			if end, waiting := left[record.Partition]; waiting && record.Offset+1 >= end {
+				delete(left, record.Partition)
+			}
+		})
+	}
+	return nil
+}
+
+func write(out *bufio.Writer, record *kgo.Record) {
+	headers := []string{}
+	for _, header := range record.Headers {
+		headers = append(headers, hex.EncodeToString([]byte(header.Key))+":"+toHex(header.Value))
+	}
+	fmt.Fprintf(out, "%d\t%d\t%d\t%s\t%s\t%s\n", record.Partition, record.Offset, record.Timestamp.UnixMilli(),
+		toHex(record.Key), toHex(record.Value), strings.Join(headers, ","))
+}
+
+func answer(words []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
+	defer cancel()
+	switch words[0] {
+	case "create":
+		partitions, _ := strconv.Atoi(words[3])
+		return create(ctx, words[1], words[2], partitions)
+	case "produce":
+		return produce(ctx, words[1], words[2], words[3], words[4] == "1", words[5])
+	case "read":
+		partitions := []int32{}
+		for _, word := range strings.Split(words[3], ",") {
+			partition, _ := strconv.Atoi(word)
+			partitions = append(partitions, int32(partition))
+		}
+		limit, _ := strconv.Atoi(words[5])
+		file, err := os.Create(words[6])
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		out := bufio.NewWriter(file)
+		defer out.Flush()
+		return read(ctx, words[1], words[2], partitions, words[4], limit, out)
+	}
+	return fmt.Errorf("unknown verb %s", words[0])
+}
+
+func main() {
+	input := bufio.NewScanner(os.Stdin)
+	for input.Scan() {
+		if err := answer(strings.Split(input.Text(), "\t")); err != nil {
+			fmt.Println(strings.ReplaceAll("error "+err.Error(), "\n", " "))
+		} else {
+			fmt.Println("ok")
+		}
+	}
+}
