@@ -1,1 +1,52 @@
-//! (being built)
+//! One replica's log on disk, and the files a data directory holds around it.
+//!
+//! In reading order: `disk` (files, memory, failures), `format` (the checksummed envelope of klar's own
+//! files), `offset_index` and `time_index`, `scan` (what bytes of a segment are worth), `segment`,
+//! `tail` (the newest batches, still in memory), `epochs` and `producers` (what a log knows besides
+//! records), `log` with `append`, `read`, `times`, `recovery`, `retention` and `sync`, then `data_dir`
+//! (lock, identity, checkpoints) and `dump`. STORAGE.md draws every file.
+//!
+//! A log belongs to one thread and blocks only in short calls; it never calls `fsync` on the append path.
+
+mod append;
+mod broker_dir;
+mod config;
+mod disk;
+mod dump;
+mod epochs;
+mod error;
+mod format;
+mod log;
+mod offset_index;
+mod producers;
+mod read;
+mod recovery;
+mod retention;
+mod scan;
+mod segment;
+mod sync;
+mod tail;
+mod time_index;
+mod times;
+
+#[cfg(test)]
+mod tests;
+
+pub use append::Appended;
+pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun};
+pub use config::{LogConfig, TimestampType};
+pub use disk::{
+    Disk, Entry, FailingDisk, Fault, FaultPlan, MemoryDisk, Operation, RealDisk, sync_path,
+};
+pub use dump::{DumpError, dump};
+pub use epochs::Epochs;
+pub use error::{AppendError, ReadError, StorageError};
+pub use log::{Log, LogState, Note, Opening, Recovered};
+pub use producers::{ProducerEntry, Producers};
+pub use read::{BatchPlace, IndexEntries};
+pub use retention::delete_dir;
+pub use scan::Damage;
+pub use segment::SegmentState;
+pub use sync::SyncTicket;
+pub use tail::TailBudget;
+pub use times::TimedOffset;

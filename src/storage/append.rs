@@ -1,0 +1,307 @@
+//! Appending: what a leader or follower does with a batch that arrived.
+//!
+//! A batch costs at most one copy in memory (none when its bytes are nobody else's) and one write call.
+//! Either the whole batch is in the log afterwards or the log is as it was: a short write is rolled
+//! back, and if even that fails, before the next append.
+
+use std::path::Path;
+
+use bytes::{Bytes, BytesMut};
+
+use super::config::TimestampType;
+use super::disk::Disk;
+use super::error::{AppendError, StorageError};
+use super::log::{Log, Note};
+use super::producers::Verdict;
+use super::segment::Segment;
+use super::sync::note_unsynced;
+use crate::ids::{LeaderEpoch, Offset, Time};
+use crate::wire::records::{BatchError, BatchHeader, batches, set_base, set_log_append_time};
+
+/// Batches up to this size are copied so that they do not hold on to the frame they came in.
+const COPIED_BYTES: usize = 8 * 1024;
+
+/// What became of an appended batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    pub base: Offset,
+    pub last: Offset,
+    /// The broker's stamp, if the topic uses LogAppendTime; −1 otherwise.
+    pub log_append_time_ms: i64,
+    /// The batch was appended before, at these offsets: nothing was written now.
+    pub duplicate: bool,
+}
+
+impl Log {
+    /// Appends one batch as the partition's leader: gives it offsets and the leader's epoch. The caller
+    /// has validated its contents.
+    pub fn append(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        batch: Bytes,
+        as_leader: LeaderEpoch,
+    ) -> Result<Appended, AppendError> {
+        let header = self.inspect(&batch)?;
+        if let Verdict::Duplicate(known) = self.producers.judge(&header)? {
+            return Ok(Appended {
+                base: known.base_offset,
+                last: known.last_offset,
+                log_append_time_ms: self.stamp(known.max_timestamp_ms),
+                duplicate: true,
+            });
+        }
+        let base = self.log_end();
+        let mut batch = writable(batch);
+        set_base(&mut batch, base, as_leader);
+        if self.config.timestamp_type == TimestampType::LogAppendTime {
+            set_log_append_time(&mut batch, now.as_ms());
+        }
+        let header = BatchHeader::parse(&batch)?;
+        self.write_batch(disk, now, &header, batch.freeze())?;
+        Ok(Appended {
+            base,
+            last: header.last_offset(),
+            log_append_time_ms: self.stamp(header.max_timestamp_ms),
+            duplicate: false,
+        })
+    }
+
+    /// Appends batches that a leader gave offsets and epochs; they must continue this log.
+    pub fn append_as_follower(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        records: &Bytes,
+    ) -> Result<Option<Appended>, AppendError> {
+        let mut appended: Option<Appended> = None;
+        for batch in batches(records) {
+            let batch = batch?;
+            let header = *batch.header();
+            check_counts(&header)?;
+            if header.base_offset != self.log_end() {
+                return Err(AppendError::NotNext {
+                    expected: self.log_end(),
+                    found: header.base_offset,
+                });
+            }
+            let bytes = records.slice_ref(batch.bytes());
+            self.write_batch(disk, now, &header, bytes)?;
+            let first = appended.map_or(header.base_offset, |earlier| earlier.base);
+            appended = Some(Appended {
+                base: first,
+                last: header.last_offset(),
+                log_append_time_ms: -1,
+                duplicate: false,
+            });
+        }
+        Ok(appended)
+    }
+
+    fn stamp(&self, timestamp_ms: i64) -> i64 {
+        match self.config.timestamp_type {
+            TimestampType::LogAppendTime => timestamp_ms,
+            TimestampType::CreateTime => -1,
+        }
+    }
+
+    /// The header of exactly one batch of acceptable size.
+    fn inspect(&self, batch: &[u8]) -> Result<BatchHeader, AppendError> {
+        let header = BatchHeader::parse(batch)?;
+        if header.total_bytes() != batch.len() {
+            return Err(AppendError::Malformed(BatchError::Cut {
+                have: batch.len(),
+                need: header.total_bytes(),
+            }));
+        }
+        check_counts(&header)?;
+        let limit = self.config.max_message_bytes as usize;
+        match batch.len() > limit {
+            true => Err(AppendError::TooLarge {
+                bytes: batch.len(),
+                limit,
+            }),
+            false => Ok(header),
+        }
+    }
+
+    /// Writes a batch whose header is final.
+    fn write_batch(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        header: &BatchHeader,
+        batch: Bytes,
+    ) -> Result<(), AppendError> {
+        self.check_writable()?;
+        self.attempt(disk, |log, disk| {
+            log.roll_back_torn(disk)?;
+            log.roll_if_due(disk, header, batch.len())?;
+            log.ready_active(disk)?;
+            if log.epochs.assign(header.leader_epoch, header.base_offset) {
+                let written = log.write_epochs(disk);
+                if written.is_err() {
+                    log.epochs.truncate(header.base_offset);
+                }
+                written?;
+            }
+            log.write_at_end(disk, &batch)
+        })?;
+        let interval = self.config.index_interval_bytes;
+        self.active_mut().appended(header, interval);
+        self.producers.note(header, now);
+        let limit = self.config.tail_bytes;
+        self.tail.push(header.base_offset, batch, limit);
+        self.last_append = now;
+        Ok(())
+    }
+
+    /// Runs a step that writes, and notes when writing begins to fail and when it works again.
+    pub(super) fn attempt<T>(
+        &mut self,
+        disk: &mut dyn Disk,
+        step: impl FnOnce(&mut Log, &mut dyn Disk) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let result = step(self, disk);
+        let path = || self.dir.clone();
+        match (&result, &self.trouble) {
+            (Err(error), None) => {
+                let cause = error.to_string();
+                self.notes.push(Note::WriteFailed {
+                    path: path(),
+                    cause: cause.clone(),
+                });
+                self.trouble = Some(cause);
+            }
+            (Ok(_), Some(_)) => {
+                self.notes.push(Note::WriteHealed { path: path() });
+                self.trouble = None;
+            }
+            _ => {}
+        }
+        result
+    }
+
+    fn write_at_end(&mut self, disk: &mut dyn Disk, batch: &[u8]) -> Result<(), StorageError> {
+        let active = self.active();
+        let path = active.path(&self.dir);
+        let position = active.facts.bytes;
+        if position == 0 {
+            // The file is made by its first write, and then its name needs a sync, too.
+            self.sync.paths.insert(self.dir.clone());
+        }
+        let Err(source) = disk.write_at(&path, position, batch) else {
+            return Ok(());
+        };
+        self.torn = true;
+        // Rolled back here if the disk lets us, else before the next append.
+        let _ = self.roll_back_torn(disk);
+        Err(StorageError::io("write", &path)(source))
+    }
+
+    /// Removes what a failed write left behind the last batch.
+    pub(super) fn roll_back_torn(&mut self, disk: &mut dyn Disk) -> Result<(), StorageError> {
+        if !self.torn {
+            return Ok(());
+        }
+        let active = self.active();
+        let path = active.path(&self.dir);
+        match disk.truncate(&path, active.facts.bytes) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StorageError::io("shorten", &path)(error));
+            }
+            _ => self.torn = false,
+        }
+        Ok(())
+    }
+
+    /// Brings the active segment's index into memory.
+    fn ready_active(&mut self, disk: &mut dyn Disk) -> Result<(), StorageError> {
+        let last = self.segments.len() - 1;
+        self.with_segment(last, |segment, around| {
+            segment.prepare_to_grow(disk, around)
+        })
+    }
+
+    fn roll_if_due(
+        &mut self,
+        disk: &mut dyn Disk,
+        header: &BatchHeader,
+        bytes: usize,
+    ) -> Result<(), StorageError> {
+        match self.roll_cause(header, bytes) {
+            Some(cause) => self.roll(disk, cause),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a batch must begin a new segment, if it must.
+    fn roll_cause(&self, header: &BatchHeader, bytes: usize) -> Option<String> {
+        let active = self.active();
+        let facts = &active.facts;
+        if active.closed {
+            return Some("the file ends in damage".to_owned());
+        }
+        if facts.bytes == 0 {
+            return None;
+        }
+        let limit = u64::from(self.config.segment_bytes);
+        if facts.bytes + bytes as u64 > limit {
+            return Some(format!("segment.bytes = {limit} reached"));
+        }
+        if header.next_offset() - facts.base > i64::from(i32::MAX) {
+            return Some("a segment cannot span more offsets".to_owned());
+        }
+        let span = header
+            .max_timestamp_ms
+            .saturating_sub(facts.first_timestamp_ms);
+        let segment_ms = self.config.segment_ms;
+        let spans = facts.first_timestamp_ms >= 0 && span > segment_ms;
+        spans.then(|| format!("segment.ms = {segment_ms} reached"))
+    }
+
+    /// Seals the active segment and begins a new one at the log end.
+    pub(super) fn roll(&mut self, disk: &mut dyn Disk, cause: String) -> Result<(), StorageError> {
+        let base = self.log_end();
+        self.ready_active(disk)?;
+        let dir = self.dir.clone();
+        self.write_producers(disk)?;
+        self.active_mut().write_indexes(disk, &dir, true)?;
+        let sealed = self.active().facts;
+        if sealed.end > self.sync.recovery_point {
+            note_unsynced(&mut self.sync.paths, &dir, sealed.base);
+        }
+        self.segments.push(Segment::new(base));
+        self.notes.push(Note::Rolled { base, cause });
+        self.drop_old_snapshots(disk, &dir);
+        Ok(())
+    }
+
+    /// Keeps the producer snapshots of the two newest segments. One that cannot be removed does no harm.
+    fn drop_old_snapshots(&mut self, disk: &mut dyn Disk, dir: &Path) {
+        let Some(third) = self.segments.len().checked_sub(3) else {
+            return;
+        };
+        let old = self.segments[third].facts.base;
+        let _ = disk.remove(&super::segment::file(dir, old, super::log::SNAPSHOT));
+    }
+}
+
+fn check_counts(header: &BatchHeader) -> Result<(), AppendError> {
+    let counted = header.last_offset_delta >= 0 && header.record_count > 0;
+    let ordered = header.base_offset.0 >= 0 && header.next_offset() > header.base_offset;
+    match counted && (ordered || header.base_offset.0 < 0) {
+        true => Ok(()),
+        false => Err(AppendError::Miscounted),
+    }
+}
+
+/// Bytes that may be changed: the very ones if nobody else holds them, else a copy.
+fn writable(batch: Bytes) -> BytesMut {
+    if batch.len() <= COPIED_BYTES {
+        return BytesMut::from(&batch[..]);
+    }
+    batch
+        .try_into_mut()
+        .unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+}

@@ -1,0 +1,283 @@
+//! The data directory: who may use it, whose it is, and how the last run left its logs.
+//!
+//! One checkpoint holds the recovery points of all logs, and a clean stop leaves one file with the state
+//! of all logs, so that opening thousands of logs touches few files. The clean-stop file is taken away
+//! before anything is written: whoever crashes later was not stopped cleanly.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Synced, read_whole, replace};
+use super::epochs::Epochs;
+use super::error::StorageError;
+use super::format::{self, Fields, FormatError, put_text};
+use super::log::{LogState, Opening};
+use super::offset_index::SegmentFacts;
+use super::retention::DELETED;
+use super::segment::known_version;
+use crate::ids::{BrokerId, Offset};
+
+const LOCK_FILE: &str = ".lock";
+const IDENTITY_FILE: &str = "meta";
+const RECOVERY_POINTS_FILE: &str = "recovery-point-offset-checkpoint";
+const CLEAN_STOP_FILE: &str = "clean-stop";
+
+/// Held while a program uses a data directory of the operating system; let go when dropped, and by the
+/// kernel when the program dies.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Locks the directory, making it if it is missing.
+    pub fn take(root: &Path) -> Result<DirLock, StorageError> {
+        std::fs::create_dir_all(root).map_err(StorageError::io("make", root))?;
+        let path = root.join(LOCK_FILE);
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StorageError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DirLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StorageError::Locked {
+                path: root.to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(StorageError::io("lock", &path)(error)),
+        }
+    }
+}
+
+/// Whose data these are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub cluster_id: String,
+}
+
+impl Identity {
+    /// Reads the directory's identity, or writes a new one.
+    pub fn load_or_create(
+        disk: &mut dyn Disk,
+        root: &Path,
+        new_cluster_id: impl FnOnce() -> String,
+    ) -> Result<Identity, StorageError> {
+        disk.create_dir_all(root)
+            .map_err(StorageError::io("make", root))?;
+        let path = root.join(IDENTITY_FILE);
+        let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
+        if let Some(bytes) = bytes {
+            let opened = format::open(format::MAGIC_IDENTITY, &bytes)
+                .and_then(|body| Fields::new(body).text().map(str::to_owned));
+            let cause = opened.as_ref().err().map(FormatError::to_string);
+            // Nothing else knows the cluster id, so a damaged one cannot be rebuilt.
+            return match known_version(Some(opened), &path)? {
+                Some(cluster_id) => Ok(Identity { cluster_id }),
+                None => Err(StorageError::Damaged {
+                    path,
+                    cause: cause.unwrap_or_default(),
+                }),
+            };
+        }
+        let identity = Identity {
+            cluster_id: new_cluster_id(),
+        };
+        let mut body = Vec::new();
+        put_text(&mut body, &identity.cluster_id);
+        let file = format::seal(format::MAGIC_IDENTITY, &body);
+        replace(disk, &path, &file, Synced::Yes).map_err(StorageError::io("write", &path))?;
+        Ok(identity)
+    }
+}
+
+/// One broker's part of a data directory.
+#[derive(Debug)]
+pub struct BrokerDir {
+    dir: PathBuf,
+}
+
+/// How the last run left the logs. Logs are named by their directories.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastRun {
+    /// The broker was stopped, and every log with it.
+    pub clean: bool,
+    states: BTreeMap<String, LogState>,
+    recovery_points: BTreeMap<String, Offset>,
+    recovery_points_lost: bool,
+}
+
+impl LastRun {
+    /// How to open the log with this directory name.
+    pub fn opening(&mut self, name: &str) -> Opening {
+        if let Some(state) = self.states.remove(name) {
+            return Opening::Clean(Box::new(state));
+        }
+        match self.recovery_points.get(name) {
+            Some(recovery_point) => Opening::Unclean {
+                recovery_point: *recovery_point,
+            },
+            None if self.recovery_points_lost => Opening::Unknown,
+            None => Opening::Unclean {
+                recovery_point: Offset::ZERO,
+            },
+        }
+    }
+}
+
+impl BrokerDir {
+    /// Opens a broker's directory under `root`, finds out how the last run ended, and finishes deletions
+    /// it began.
+    pub fn open(
+        disk: &mut dyn Disk,
+        root: &Path,
+        broker: BrokerId,
+    ) -> Result<(BrokerDir, LastRun), StorageError> {
+        let dir = root.join(format!("broker-{broker}"));
+        disk.create_dir_all(&dir)
+            .map_err(StorageError::io("make", &dir))?;
+        let broker_dir = BrokerDir { dir };
+        let last_run = broker_dir.take_last_run(disk)?;
+        broker_dir.sweep(disk)?;
+        Ok((broker_dir, last_run))
+    }
+
+    /// The directory of a log.
+    pub fn log_dir(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Names of all log directories there are.
+    pub fn log_names(&self, disk: &mut dyn Disk) -> Result<Vec<String>, StorageError> {
+        let entries = disk
+            .list(&self.dir)
+            .map_err(StorageError::io("list", &self.dir))?;
+        let dirs = entries.into_iter().filter(|entry| entry.is_dir);
+        Ok(dirs.map(|entry| entry.name).collect())
+    }
+
+    /// Remembers what is synced of each log. Call now and then with every log: a log that is missing
+    /// here is checked from its beginning after a crash.
+    pub fn write_recovery_points(
+        &self,
+        disk: &mut dyn Disk,
+        points: &BTreeMap<String, Offset>,
+    ) -> Result<(), StorageError> {
+        let mut body = Vec::new();
+        for (name, point) in points {
+            put_text(&mut body, name);
+            body.extend_from_slice(&point.0.to_be_bytes());
+        }
+        let file = format::seal(format::MAGIC_RECOVERY_POINTS, &body);
+        let path = self.dir.join(RECOVERY_POINTS_FILE);
+        replace(disk, &path, &file, Synced::Yes).map_err(StorageError::io("write", &path))
+    }
+
+    /// Marks the stop as clean. Call last, when every log was closed without an error.
+    pub fn write_clean_stop(
+        &self,
+        disk: &mut dyn Disk,
+        states: &BTreeMap<String, LogState>,
+    ) -> Result<(), StorageError> {
+        let points = states.iter().map(|(n, s)| (n.clone(), s.recovery_point));
+        self.write_recovery_points(disk, &points.collect())?;
+        let mut body = Vec::new();
+        for (name, state) in states {
+            put_text(&mut body, name);
+            put_state(&mut body, state);
+        }
+        let file = format::seal(format::MAGIC_CLEAN_STOP, &body);
+        let path = self.dir.join(CLEAN_STOP_FILE);
+        replace(disk, &path, &file, Synced::Yes).map_err(StorageError::io("write", &path))
+    }
+
+    fn take_last_run(&self, disk: &mut dyn Disk) -> Result<LastRun, StorageError> {
+        let mut last_run = LastRun::default();
+        let path = self.dir.join(RECOVERY_POINTS_FILE);
+        let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
+        let was_there = bytes.is_some();
+        let points = bytes.map(|bytes| read_recovery_points(&bytes));
+        match known_version(points, &path)? {
+            Some(points) => last_run.recovery_points = points,
+            None => last_run.recovery_points_lost = was_there,
+        }
+        let path = self.dir.join(CLEAN_STOP_FILE);
+        let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
+        let Some(bytes) = bytes else {
+            return Ok(last_run);
+        };
+        if let Some(states) = known_version(Some(read_clean_stop(&bytes)), &path)? {
+            last_run.clean = true;
+            last_run.states = states;
+        }
+        disk.remove(&path)
+            .map_err(StorageError::io("remove", &path))?;
+        disk.sync(&self.dir)
+            .map_err(StorageError::io("sync", &self.dir))?;
+        Ok(last_run)
+    }
+
+    fn sweep(&self, disk: &mut dyn Disk) -> Result<(), StorageError> {
+        for name in self.log_names(disk)? {
+            if name.ends_with(DELETED) {
+                let path = self.dir.join(name);
+                disk.remove_dir_all(&path)
+                    .map_err(StorageError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_state(out: &mut Vec<u8>, state: &LogState) {
+    out.extend_from_slice(&state.log_start.0.to_be_bytes());
+    out.extend_from_slice(&state.recovery_point.0.to_be_bytes());
+    out.push(u8::from(state.has_producers));
+    state.epochs.put(out);
+    let count = u32::try_from(state.segments.len()).expect("segments fit memory");
+    out.extend_from_slice(&count.to_be_bytes());
+    for facts in &state.segments {
+        facts.put(out);
+    }
+}
+
+fn take_state(fields: &mut Fields<'_>) -> Result<LogState, FormatError> {
+    let log_start = Offset(fields.i64()?);
+    let recovery_point = Offset(fields.i64()?);
+    let has_producers = fields.bytes(1)? != [0];
+    let epochs = Epochs::take(fields)?;
+    let mut segments = Vec::new();
+    for _ in 0..fields.u32()? {
+        segments.push(SegmentFacts::take(fields)?);
+    }
+    Ok(LogState {
+        log_start,
+        recovery_point,
+        segments,
+        epochs,
+        has_producers,
+    })
+}
+
+/// Reads the clean-stop file.
+pub(super) fn read_clean_stop(file: &[u8]) -> Result<BTreeMap<String, LogState>, FormatError> {
+    let mut fields = Fields::new(format::open(format::MAGIC_CLEAN_STOP, file)?);
+    let mut states = BTreeMap::new();
+    while !fields.is_empty() {
+        let name = fields.text()?.to_owned();
+        states.insert(name, take_state(&mut fields)?);
+    }
+    Ok(states)
+}
+
+/// Reads the recovery point checkpoint.
+pub(super) fn read_recovery_points(file: &[u8]) -> Result<BTreeMap<String, Offset>, FormatError> {
+    let mut fields = Fields::new(format::open(format::MAGIC_RECOVERY_POINTS, file)?);
+    let mut points = BTreeMap::new();
+    while !fields.is_empty() {
+        let name = fields.text()?.to_owned();
+        points.insert(name, Offset(fields.i64()?));
+    }
+    Ok(points)
+}

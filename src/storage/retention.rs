@@ -1,0 +1,321 @@
+//! Deleting: old segments, forgotten producers, truncated ends, whole logs.
+//!
+//! Deleting from the front moves the log start on disk first, so that a crash in between leaves segments
+//! below the log start (deleted when the log is opened), never a hole. Nothing at or above the high
+//! watermark is deleted by retention.
+
+use std::path::Path;
+
+use super::disk::{Disk, Synced, UNFINISHED, replace};
+use super::error::{ReadError, StorageError};
+use super::log::{Log, Note, SNAPSHOT, write_log_start};
+use super::producers::Producers;
+use super::segment::{self, LOG, OFFSET_INDEX, Segment, TIME_INDEX, file};
+use crate::ids::{Offset, Time};
+
+/// Name ending of a directory that is being deleted.
+pub const DELETED: &str = ".deleted";
+
+/// Milliseconds without an append after which a log's newest batches leave memory.
+const TAIL_IDLE_MS: i64 = 30_000;
+
+impl Log {
+    /// Applies retention.ms, retention.bytes and the log start; forgets idle producers and lets idle
+    /// memory go. Returns the bytes deleted. Call every few seconds, for a few logs at a time: a deletion
+    /// costs a sync.
+    pub fn apply_retention(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        high_watermark: Offset,
+    ) -> Result<u64, StorageError> {
+        let silent_since = now.plus_ms(-self.config.producer_expiration_ms);
+        self.producers.expire(silent_since);
+        if self.tail.bytes() > 0 && self.last_append.plus_ms(TAIL_IDLE_MS) < now {
+            self.tail.clear();
+        }
+        if self.sync.failed.is_some() {
+            return Ok(0);
+        }
+        let Some((count, cause)) = self.deletable(now, high_watermark) else {
+            return Ok(0);
+        };
+        self.attempt(disk, |log, disk| log.delete_first(disk, count, cause))
+    }
+
+    /// How many of the oldest segments may go, and why.
+    fn deletable(&self, now: Time, high_watermark: Offset) -> Option<(usize, String)> {
+        let mut size = self.bytes();
+        let oldest_kept = now.as_ms() - self.config.retention_ms.max(0);
+        let (by_age, by_size) = (self.config.retention_ms >= 0, self.config.retention_bytes);
+        let mut cause = None;
+        let mut count = 0;
+        for segment in &self.segments {
+            let facts = &segment.facts;
+            if facts.end > high_watermark || facts.bytes == 0 {
+                break;
+            }
+            let last = count + 1 == self.segments.len();
+            size -= facts.bytes;
+            let because = if facts.end <= self.log_start && !last {
+                "below the log start".to_owned()
+            } else if by_age && facts.max_timestamp_ms >= 0 && facts.max_timestamp_ms < oldest_kept
+            {
+                format!("retention.ms = {} passed", self.config.retention_ms)
+            } else if by_size >= 0 && size >= by_size as u64 && !last {
+                format!("retention.bytes = {by_size} reached")
+            } else {
+                break;
+            };
+            cause.get_or_insert(because);
+            count += 1;
+        }
+        cause.map(|cause| (count, cause))
+    }
+
+    fn delete_first(
+        &mut self,
+        disk: &mut dyn Disk,
+        count: usize,
+        cause: String,
+    ) -> Result<u64, StorageError> {
+        if count == self.segments.len() {
+            self.roll(disk, cause.clone())?;
+        }
+        let start = self.segments[count].facts.base.max(self.log_start);
+        write_log_start(disk, &self.dir, start)?;
+        self.log_start = start;
+        self.epochs.advance(start);
+        self.gaps.retain(|gap| gap.below > start);
+        let mut bytes = 0;
+        for segment in self.segments.drain(..count).collect::<Vec<_>>() {
+            bytes += segment.facts.bytes;
+            remove_segment(disk, &self.dir, segment.facts.base)?;
+            self.sync.paths.remove(&segment.path(&self.dir));
+        }
+        self.notes.push(Note::Deleted {
+            log_start: start,
+            bytes,
+            cause,
+        });
+        Ok(bytes)
+    }
+
+    /// Cuts the log so that it ends at `end`, or where the batch or damage that holds `end` begins: what
+    /// a follower does when its leader's log diverges. Returns the bytes cut.
+    pub fn truncate_to(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        end: Offset,
+    ) -> Result<u64, StorageError> {
+        if end >= self.log_end() {
+            return Ok(0);
+        }
+        self.check_writable()?;
+        self.attempt(disk, |log, disk| {
+            log.roll_back_torn(disk)?;
+            let end = log.boundary_before(disk, end)?;
+            log.cut(disk, now, end)
+        })
+    }
+
+    fn cut(&mut self, disk: &mut dyn Disk, now: Time, end: Offset) -> Result<u64, StorageError> {
+        let before = self.bytes();
+        self.tail.clear();
+        self.sync.generation += 1;
+        self.sync.recovery_point = self.sync.recovery_point.min(end);
+        let mut sealed = false;
+        while self.segments.len() > 1 && self.active().facts.base >= end {
+            remove_segment(disk, &self.dir, self.active().facts.base)?;
+            self.segments.pop();
+            sealed = true;
+        }
+        if self.active().facts.end > end {
+            self.shorten_active(disk, end, sealed)?;
+        }
+        self.epochs.truncate(end);
+        self.write_epochs(disk)?;
+        self.gaps.retain(|gap| gap.from < end);
+        if self.log_start > end {
+            write_log_start(disk, &self.dir, end)?;
+            self.log_start = end;
+        }
+        self.rebuild_producers(disk, now)?;
+        Ok(before.saturating_sub(self.bytes()))
+    }
+
+    /// Shortens the last segment. If it is sealed its file is replaced, so that maps of it stay whole.
+    fn shorten_active(
+        &mut self,
+        disk: &mut dyn Disk,
+        end: Offset,
+        sealed: bool,
+    ) -> Result<(), StorageError> {
+        let base = self.active().facts.base;
+        let path = self.active().path(&self.dir);
+        if end <= base {
+            remove_segment(disk, &self.dir, base)?;
+            *self.active_mut() = Segment::new(end);
+            return Ok(());
+        }
+        let last = self.segments.len() - 1;
+        let keep = self.with_segment(last, |segment, around| {
+            segment.byte_end_of(disk, around, end)
+        })?;
+        let cut = if sealed {
+            let kept = usize::try_from(keep).map_err(std::io::Error::other);
+            let kept = kept.and_then(|keep| disk.read_at(&path, 0, keep));
+            kept.and_then(|kept| replace(disk, &path, &kept, Synced::Yes))
+        } else {
+            let cut = disk.truncate(&path, keep);
+            cut.and_then(|()| disk.sync(&path))
+        };
+        cut.map_err(StorageError::io("shorten", &path))?;
+        let rules = super::scan::ScanRules {
+            base,
+            recovery_point: end,
+            next_base: Some(end),
+            epochs: Some(&self.epochs),
+            epoch_before: self.epoch_before(base),
+        };
+        let every = self.config.index_interval_bytes;
+        let (segment, _) = Segment::scanned(disk, &path, keep, &rules, every)?;
+        *self.active_mut() = segment;
+        Ok(())
+    }
+
+    /// `end`, or where the batch or damage that holds it begins.
+    fn boundary_before(
+        &mut self,
+        disk: &mut dyn Disk,
+        end: Offset,
+    ) -> Result<Offset, StorageError> {
+        match self.batch_at(disk, end) {
+            Ok(Some(place)) => Ok(place.header.base_offset),
+            Ok(None) => Ok(end),
+            Err(ReadError::Corrupt { from, .. }) => Ok(from),
+            Err(ReadError::OutOfRange { .. }) => Ok(end),
+            Err(ReadError::Storage(error)) => Err(error),
+        }
+    }
+
+    /// Empties the log and lets it go on at `start`: what a follower does when its leader's log begins
+    /// later than its own ends.
+    pub fn restart_at(&mut self, disk: &mut dyn Disk, start: Offset) -> Result<(), StorageError> {
+        self.check_writable()?;
+        self.attempt(disk, |log, disk| {
+            write_log_start(disk, &log.dir, start)?;
+            log.tail.clear();
+            log.sync.generation += 1;
+            for segment in &log.segments {
+                remove_segment(disk, &log.dir, segment.facts.base)?;
+            }
+            log.segments = vec![Segment::new(start)];
+            log.gaps.clear();
+            log.log_start = start;
+            log.sync.recovery_point = start;
+            log.torn = false;
+            log.epochs = Default::default();
+            log.producers = Producers::default();
+            log.write_epochs(disk)
+        })
+    }
+
+    /// Rebuilds producer state: from the newest sound snapshot not beyond the log end, and the batches
+    /// behind it. Snapshots beyond the log end are removed.
+    pub(super) fn rebuild_producers(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+    ) -> Result<u32, StorageError> {
+        let mut unsound = 0;
+        let mut start = self.log_start;
+        let mut producers = Producers::default();
+        self.snapshot_at = None;
+        for at in self.snapshots(disk)?.into_iter().rev() {
+            let path = file(&self.dir, at, SNAPSHOT);
+            if at > self.log_end() {
+                disk.remove(&path)
+                    .map_err(StorageError::io("remove", &path))?;
+                continue;
+            }
+            let bytes = super::disk::read_whole(disk, &path);
+            let bytes = bytes.map_err(StorageError::io("read", &path))?;
+            let found = bytes.map(|bytes| Producers::from_file(&bytes));
+            if let Some(found) = segment::known_version(found, &path)? {
+                producers = found;
+                start = start.max(at);
+                self.snapshot_at = Some(at);
+                break;
+            }
+            unsound += 1;
+        }
+        self.walk(disk, start, |header| producers.note(header, now))?;
+        self.producers = producers;
+        Ok(unsound)
+    }
+
+    /// Offsets at which there are producer snapshots, in order.
+    pub(super) fn snapshots(&self, disk: &mut dyn Disk) -> Result<Vec<Offset>, StorageError> {
+        let entries = disk
+            .list(&self.dir)
+            .map_err(StorageError::io("list", &self.dir))?;
+        let offsets = entries.iter().filter_map(|e| offset_of(&e.name, SNAPSHOT));
+        Ok(offsets.collect())
+    }
+
+    /// Deletes the log's directory: renamed first, so that a crash in between leaves no half of a log.
+    pub fn delete(self, disk: &mut dyn Disk) -> Result<(), StorageError> {
+        delete_dir(disk, &self.dir)
+    }
+}
+
+/// Deletes a log directory that no [`Log`] has open.
+pub fn delete_dir(disk: &mut dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    let mut gone = dir.as_os_str().to_owned();
+    gone.push(DELETED);
+    let gone = Path::new(&gone);
+    match disk.remove_dir_all(gone) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StorageError::io("remove", gone)(error));
+        }
+        _ => {}
+    }
+    match disk.rename(dir, gone) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.map_err(StorageError::io("rename", dir))?,
+    }
+    disk.remove_dir_all(gone)
+        .map_err(StorageError::io("remove", gone))
+}
+
+/// The offset a file is named after, if it has this ending.
+pub(super) fn offset_of(name: &str, ending: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(ending)?.strip_suffix('.')?;
+    let named = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    named.then(|| digits.parse().ok()).flatten().map(Offset)
+}
+
+/// Removes the files of a segment; those that are missing are no error.
+pub(super) fn remove_segment(
+    disk: &mut dyn Disk,
+    dir: &Path,
+    base: Offset,
+) -> Result<(), StorageError> {
+    for ending in [LOG, OFFSET_INDEX, TIME_INDEX] {
+        let path = file(dir, base, ending);
+        match disk.remove(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StorageError::io("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file was being written when the program ended.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.ends_with(UNFINISHED)
+}
