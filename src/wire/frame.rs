@@ -2,8 +2,23 @@
 //!
 //! Decides before anything is allocated. Does not read sockets.
 
-/// How long a request may be while its header is unknown, and for every API that carries no records.
-pub const MAX_PLAIN_REQUEST_BYTES: usize = 1024 * 1024;
+use super::ApiKey;
+
+/// How much of a request is taken in before its first bytes have said which API it is for.
+pub const MAX_UNKNOWN_BYTES: usize = 1024 * 1024;
+
+/// How long a request may be if its API carries no records. Assignments of large groups and
+/// configurations of many topics are the longest of these.
+pub const MAX_PLAIN_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a request for this API may be, under `socket.request.max.bytes`.
+pub fn most_for(key: ApiKey, socket_request_max_bytes: usize) -> usize {
+    if key == ApiKey::Produce {
+        socket_request_max_bytes
+    } else {
+        socket_request_max_bytes.min(MAX_PLAIN_REQUEST_BYTES)
+    }
+}
 
 /// Why the first four bytes are not the length of an acceptable frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
