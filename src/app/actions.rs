@@ -1,0 +1,226 @@
+//! Everything that can be done from the keyboard or the palette, as one table per place.
+//!
+//! A row gives the palette, the shortcut sheet and the key dispatch their entry, so that they cannot
+//! disagree. No shortcut fires while a text field has the keyboard or a dialog is open.
+
+use egui::{Key, Modifiers};
+
+use super::scene::Scene;
+use super::state::{Dialog, ThemeChoice, ViewKey};
+use super::views::View;
+
+/// One thing to do.
+#[derive(Clone, Copy)]
+pub struct Action {
+    /// What it does, as the palette and the sheet print it.
+    pub name: &'static str,
+    /// Heading in the sheet.
+    pub group: &'static str,
+    pub keys: Option<Keys>,
+    /// Whether it makes sense now; otherwise neither key nor palette entry exists.
+    pub can: fn(&Scene<'_>) -> bool,
+    pub run: fn(&mut Scene<'_>),
+}
+
+/// A key with its modifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    pub modifiers: Modifiers,
+    pub key: Key,
+}
+
+impl Keys {
+    /// A key by itself.
+    pub const fn plain(key: Key) -> Keys {
+        Keys {
+            modifiers: Modifiers::NONE,
+            key,
+        }
+    }
+
+    /// A key with Shift.
+    pub const fn shift(key: Key) -> Keys {
+        Keys {
+            modifiers: Modifiers::SHIFT,
+            key,
+        }
+    }
+
+    /// A key with Ctrl, or ⌘ on a Mac.
+    pub const fn command(key: Key) -> Keys {
+        Keys {
+            modifiers: Modifiers::COMMAND,
+            key,
+        }
+    }
+
+    /// As printed on a key: `Ctrl K`, `Shift T`, `?`.
+    pub fn label(self, mac: bool) -> String {
+        let mut parts = Vec::new();
+        if self.modifiers.command {
+            parts.push(if mac { "⌘" } else { "Ctrl" });
+        }
+        if self.modifiers.shift {
+            parts.push("Shift");
+        }
+        parts.push(match self.key {
+            Key::Escape => "Esc",
+            Key::ArrowUp => "↑",
+            Key::ArrowDown => "↓",
+            Key::ArrowLeft => "←",
+            Key::ArrowRight => "→",
+            key => key.symbol_or_name(),
+        });
+        parts.join(" ")
+    }
+}
+
+/// What can be done in every view.
+pub const GLOBAL: &[Action] = &[
+    Action {
+        name: "Search everything",
+        group: "Window",
+        keys: Some(Keys::command(Key::K)),
+        can: always,
+        run: |scene| scene.state.dialog = Some(Dialog::Palette),
+    },
+    Action {
+        name: "Show all shortcuts",
+        group: "Window",
+        keys: Some(Keys::plain(Key::Questionmark)),
+        can: always,
+        run: |scene| scene.state.dialog = Some(Dialog::Shortcuts),
+    },
+    Action {
+        name: "Filter this list",
+        group: "Window",
+        keys: Some(Keys::plain(Key::Slash)),
+        can: always,
+        run: |scene| scene.state.focus_filter = true,
+    },
+    Action {
+        name: "Up one level",
+        group: "Window",
+        keys: Some(Keys::plain(Key::Escape)),
+        can: always,
+        run: |scene| scene.state.up(),
+    },
+    Action {
+        name: "Switch between dark and light",
+        group: "Window",
+        keys: Some(Keys::plain(Key::T)),
+        can: always,
+        run: switch_theme,
+    },
+    Action {
+        name: "Show or hide the inspector",
+        group: "Window",
+        keys: Some(Keys::plain(Key::I)),
+        can: always,
+        run: |scene| scene.state.remembered.inspector_open ^= true,
+    },
+    Action {
+        name: "Show or hide the timeline",
+        group: "Window",
+        keys: Some(Keys::shift(Key::T)),
+        can: always,
+        run: |scene| scene.state.remembered.timeline_open ^= true,
+    },
+    Action {
+        name: "Show or hide internal topics",
+        group: "Window",
+        keys: None,
+        can: |scene| scene.picture.topics.iter().any(|topic| topic.internal),
+        run: |scene| scene.state.remembered.internal_topics ^= true,
+    },
+    Action {
+        name: "Connect a client",
+        group: "Clients",
+        keys: Some(Keys::shift(Key::B)),
+        can: always,
+        run: |scene| scene.state.dialog = Some(Dialog::Connect),
+    },
+    Action {
+        name: "Copy the bootstrap string",
+        group: "Clients",
+        keys: Some(Keys::plain(Key::B)),
+        can: always,
+        run: |scene| {
+            let bootstrap = scene.picture.bootstrap.clone();
+            scene.copy(bootstrap, "Bootstrap string copied");
+        },
+    },
+];
+
+fn always(_: &Scene<'_>) -> bool {
+    true
+}
+
+fn switch_theme(scene: &mut Scene<'_>) {
+    scene.state.remembered.theme = if scene.dark {
+        ThemeChoice::Light
+    } else {
+        ThemeChoice::Dark
+    };
+}
+
+/// The actions that exist now: the shown view's first, then those of every view.
+pub fn available(views: &[Box<dyn View>], scene: &Scene<'_>) -> Vec<Action> {
+    let own = views
+        .iter()
+        .find(|view| view.key() == scene.state.view)
+        .map_or(&[][..], |view| view.actions());
+    own.iter()
+        .chain(GLOBAL)
+        .filter(|action| (action.can)(scene))
+        .copied()
+        .collect()
+}
+
+/// Carries out the shortcuts pressed in this frame.
+pub fn run_pressed(ctx: &egui::Context, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
+    let palette = Keys::command(Key::K);
+    // The palette opens even out of a text field; nothing else does.
+    if ctx.input_mut(|input| input.consume_key(palette.modifiers, palette.key)) {
+        scene.state.dialog = match scene.state.dialog {
+            Some(Dialog::Palette) => None,
+            _ => Some(Dialog::Palette),
+        };
+        return;
+    }
+    if ctx.text_edit_focused() || scene.state.dialog.is_some() || egui::Popup::is_any_open(ctx) {
+        return;
+    }
+    if let Some(view) = pressed_view(ctx, views) {
+        scene.state.go_to(view);
+    }
+    let mut actions = available(views, scene);
+    // Shift T before T: a key alone also matches with Shift held.
+    actions.sort_by_key(|action| action.keys.is_none_or(|keys| keys.modifiers.is_none()));
+    for action in actions {
+        let Some(keys) = action.keys else { continue };
+        if ctx.input_mut(|input| input.consume_key(keys.modifiers, keys.key)) {
+            (action.run)(scene);
+        }
+    }
+}
+
+/// The keys of the views, in the order of the navigation.
+pub const VIEW_KEYS: [Key; 8] = [
+    Key::Num1,
+    Key::Num2,
+    Key::Num3,
+    Key::Num4,
+    Key::Num5,
+    Key::Num6,
+    Key::Num7,
+    Key::Num8,
+];
+
+fn pressed_view(ctx: &egui::Context, views: &[Box<dyn View>]) -> Option<ViewKey> {
+    views
+        .iter()
+        .zip(VIEW_KEYS)
+        .find(|(_, key)| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, *key)))
+        .map(|(view, _)| view.key())
+}

@@ -1,0 +1,214 @@
+//! The command palette: views, topics, brokers and every action that exists now, found by typing.
+
+use egui::{Key, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2};
+
+use crate::app::actions::{self, Action, VIEW_KEYS};
+use crate::app::scene::Scene;
+use crate::app::state::{Selection, ViewKey};
+use crate::app::theme::{self, Theme, size, space};
+use crate::app::views::View;
+use crate::app::widgets;
+use crate::ids::BrokerId;
+
+/// Entries listed at most.
+const LISTED: usize = 50;
+/// Height of the list, points.
+const HEIGHT: f32 = 360.0;
+
+/// What is typed and which entry is chosen.
+#[derive(Default)]
+pub struct Palette {
+    typed: String,
+    chosen: usize,
+}
+
+enum Entry {
+    Do(Action),
+    View(ViewKey, &'static str, Key),
+    Topic(String),
+    Broker(BrokerId),
+}
+
+impl Entry {
+    fn name(&self) -> String {
+        match self {
+            Entry::Do(action) => action.name.to_owned(),
+            Entry::View(_, name, _) => format!("Go to {name}"),
+            Entry::Topic(name) => name.clone(),
+            Entry::Broker(id) => format!("Broker {id}"),
+        }
+    }
+
+    fn note(&self, mac: bool) -> String {
+        match self {
+            Entry::Do(action) => action.keys.map_or(String::new(), |keys| keys.label(mac)),
+            Entry::View(_, _, key) => key.symbol_or_name().to_owned(),
+            Entry::Topic(_) => "topic".to_owned(),
+            Entry::Broker(_) => "broker".to_owned(),
+        }
+    }
+
+    fn run(&self, scene: &mut Scene<'_>) {
+        match self {
+            Entry::Do(action) => (action.run)(scene),
+            Entry::View(key, _, _) => scene.state.go_to(*key),
+            Entry::Topic(name) => scene.state.open_topic(name),
+            Entry::Broker(id) => scene.state.select(Selection::Broker(*id)),
+        }
+    }
+}
+
+impl Palette {
+    /// Forgets what was typed.
+    pub fn reset(&mut self) {
+        self.typed.clear();
+        self.chosen = 0;
+    }
+
+    /// Draws the field and the entries that match.
+    pub fn draw(&mut self, ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
+        let moved = self.take_arrows(ui);
+        let field = ui
+            .add(
+                TextEdit::singleline(&mut self.typed)
+                    .hint_text("Search topics, brokers and actions")
+                    .desired_width(f32::INFINITY)
+                    .min_size(vec2(0.0, size::CONTROL + space::S))
+                    .vertical_align(egui::Align::Center),
+            )
+            .accessible_name("Search topics, brokers and actions");
+        field.request_focus();
+        if field.changed() {
+            self.chosen = 0;
+        }
+        let (entries, more) = self.matching(views, scene);
+        self.chosen = self.chosen.min(entries.len().saturating_sub(1));
+        ui.add_space(space::XS);
+        let clicked = self.list(ui, &entries, moved);
+        if entries.is_empty() {
+            widgets::muted(ui, "Nothing matches.");
+        } else if more > 0 {
+            widgets::small(ui, &format!("and {} more: type to narrow", crate::app::format::count(more as u64)));
+        }
+        let entered = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Enter));
+        let run = clicked.or(entered.then_some(self.chosen));
+        if let Some(entry) = run.and_then(|index| entries.get(index)) {
+            scene.state.dialog = None;
+            entry.run(scene);
+            self.reset();
+        }
+    }
+
+    fn take_arrows(&mut self, ui: &mut Ui) -> bool {
+        let (up, down) = ui.input_mut(|input| {
+            (
+                input.consume_key(Modifiers::NONE, Key::ArrowUp),
+                input.consume_key(Modifiers::NONE, Key::ArrowDown),
+            )
+        });
+        if up {
+            self.chosen = self.chosen.saturating_sub(1);
+        }
+        if down {
+            self.chosen += 1;
+        }
+        up || down
+    }
+
+    /// The entries that match, best first, and how many more there are.
+    fn matching(&self, views: &[Box<dyn View>], scene: &Scene<'_>) -> (Vec<Entry>, usize) {
+        let actions = actions::available(views, scene)
+            .into_iter()
+            .filter(|action| action.name != "Search everything")
+            .map(Entry::Do);
+        let shown_views = views
+            .iter()
+            .zip(VIEW_KEYS)
+            .map(|(view, key)| Entry::View(view.key(), view.name(), key));
+        let brokers = scene.picture.brokers.iter().map(|b| Entry::Broker(b.id));
+        let mut scored: Vec<(i32, Entry)> = shown_views
+            .chain(actions)
+            .chain(brokers)
+            .filter_map(|entry| Some((score(&entry.name(), &self.typed)?, entry)))
+            .collect();
+        for topic in &scene.picture.topics {
+            if let Some(score) = score(&topic.name, &self.typed) {
+                scored.push((score, Entry::Topic(topic.name.clone())));
+            }
+        }
+        scored.sort_by_key(|(score, _)| -score);
+        let more = scored.len().saturating_sub(LISTED);
+        scored.truncate(LISTED);
+        (scored.into_iter().map(|(_, entry)| entry).collect(), more)
+    }
+
+    /// Draws the entries; the clicked one.
+    fn list(&mut self, ui: &mut Ui, entries: &[Entry], moved: bool) -> Option<usize> {
+        let mac = ui.ctx().os().is_mac();
+        let mut clicked = None;
+        ScrollArea::vertical()
+            .max_height(HEIGHT)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 0.0;
+                for (index, entry) in entries.iter().enumerate() {
+                    let row = widgets::Row {
+                        name: &entry.name(),
+                        number: &entry.note(mac),
+                        selected: index == self.chosen,
+                        height: size::NAV_ROW,
+                        dimmed: false,
+                    };
+                    let response = widgets::row(ui, &row);
+                    if moved && index == self.chosen {
+                        response.scroll_to_me(None);
+                    }
+                    if response.clicked() {
+                        clicked = Some(index);
+                    }
+                }
+            });
+        clicked
+    }
+}
+
+/// How well `typed` fits `name`: its letters in order, better when together and at the start of a word.
+/// `None` when they are not all there.
+fn score(name: &str, typed: &str) -> Option<i32> {
+    let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
+    let mut score = 0;
+    let mut at = 0;
+    let mut together = 0;
+    for wanted in typed.chars().flat_map(char::to_lowercase) {
+        if wanted.is_whitespace() {
+            together = 0;
+            continue;
+        }
+        let found = at + name[at..].iter().position(|c| *c == wanted)?;
+        let begins_word = found == 0 || !name[found - 1].is_alphanumeric();
+        together = if found == at { together + 1 } else { 0 };
+        score += 1 + 2 * together + if begins_word { 4 } else { 0 };
+        score -= i32::try_from((found - at).min(3)).unwrap_or(3);
+        at = found + 1;
+    }
+    Some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_must_be_there_in_order() {
+        assert!(score("orders", "ords").is_some());
+        assert!(score("orders", "sdro").is_none());
+        assert!(score("orders", "").is_some());
+        assert!(score("Show all shortcuts", "show short").is_some());
+    }
+
+    #[test]
+    fn a_beginning_beats_a_middle() {
+        assert!(score("orders", "ord") > score("reorder-queue", "ord"));
+        assert!(score("page-views", "pv") > score("sapovnik", "pv"));
+    }
+}

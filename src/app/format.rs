@@ -1,0 +1,247 @@
+//! Numbers, sizes, times and bytes as the window writes them.
+//!
+//! Numbers keep thousands separators and full 64 bits, sizes are KiB/MiB, times are absolute with
+//! milliseconds. Pure: the time zone is passed in nowhere because all times are UTC and say so where
+//! a date is shown.
+
+use crate::ids::Time;
+
+/// A whole number with thousands separators: `1,042`.
+pub fn count(number: u64) -> String {
+    group(&number.to_string())
+}
+
+/// A signed whole number with thousands separators.
+pub fn signed(number: i64) -> String {
+    let digits = group(&number.unsigned_abs().to_string());
+    if number < 0 {
+        format!("\u{2212}{digits}")
+    } else {
+        digits
+    }
+}
+
+fn group(digits: &str) -> String {
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A number with its noun: `1 topic`, `3 topics`.
+pub fn counted(number: u64, one: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{} {one}s", count(number))
+    }
+}
+
+/// A size in bytes: `812 B`, `9.4 MiB`.
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let mut value = size as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if value < 99.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
+}
+
+/// Events a second: `0`, `0.4/s`, `812/s`, `12,400/s`.
+pub fn rate(per_second: f64) -> String {
+    if per_second <= 0.0 || !per_second.is_finite() {
+        "0".to_owned()
+    } else if per_second < 9.95 {
+        format!("{per_second:.1}/s")
+    } else {
+        format!("{}/s", count(per_second.round() as u64))
+    }
+}
+
+/// Bytes a second: `0`, `9.4 MiB/s`.
+pub fn byte_rate(per_second: f64) -> String {
+    if per_second < 0.5 || !per_second.is_finite() {
+        "0".to_owned()
+    } else {
+        format!("{}/s", bytes(per_second.round() as u64))
+    }
+}
+
+/// Calendar date of a day number counted from 1970-01-01: year, month, day.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Howard Hinnant's days-to-civil over 400-year eras that begin on 1 March.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// Time of day, UTC: `22:17:05.413`. `–` for a negative timestamp, which Kafka uses for "none".
+pub fn time_of_day(ms: i64) -> String {
+    if ms < 0 {
+        return "\u{2013}".to_owned();
+    }
+    let of_day = ms.rem_euclid(86_400_000);
+    format!(
+        "{:02}:{:02}:{:02}.{:03}",
+        of_day / 3_600_000,
+        of_day / 60_000 % 60,
+        of_day / 1_000 % 60,
+        of_day % 1_000
+    )
+}
+
+/// Date, UTC: `2026-11-21`.
+pub fn date(ms: i64) -> String {
+    let (year, month, day) = civil(ms.div_euclid(86_400_000));
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Date and time, UTC: `2026-11-21 22:17:05.413`.
+pub fn date_time(ms: i64) -> String {
+    if ms < 0 {
+        return "\u{2013}".to_owned();
+    }
+    format!("{} {}", date(ms), time_of_day(ms))
+}
+
+/// How long ago `then` was: `now`, `4.2 s ago`, `12 min ago`, `3 h ago`, `2 d ago`.
+pub fn ago(now: Time, then: Time) -> String {
+    let us = now.since_us(then);
+    if us < 100_000 {
+        return "now".to_owned();
+    }
+    format!("{} ago", duration_ms(us / 1_000))
+}
+
+/// A length of time: `412 ms`, `4.2 s`, `12 min`, `3 h`, `7 d`.
+pub fn duration_ms(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        3_600_000..86_400_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} d", ms / 86_400_000),
+    }
+}
+
+/// Bytes as text if they are UTF-8 without control characters, else as `0x` and hex digits, cut after
+/// `limit` characters with `…`.
+pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        // A preview may end inside a character.
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()
+        }
+        Err(_) => None,
+    };
+    let readable = valid.filter(|text| {
+        !text
+            .chars()
+            .take(limit)
+            .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    });
+    match readable {
+        Some(text) => {
+            let mut cut: String = text
+                .chars()
+                .take(limit)
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            if text.chars().nth(limit).is_some() {
+                cut.push('…');
+            }
+            cut
+        }
+        None => {
+            let shown = bytes.len().min(limit.saturating_sub(2) / 2);
+            let mut hex = String::from("0x");
+            for byte in &bytes[..shown] {
+                hex.push_str(&format!("{byte:02x}"));
+            }
+            if shown < bytes.len() {
+                hex.push('…');
+            }
+            hex
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_all_64_bits_and_separators() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(signed(i64::MIN), "\u{2212}9,223,372,036,854,775,808");
+        assert_eq!(counted(1, "topic"), "1 topic");
+        assert_eq!(counted(0, "topic"), "0 topics");
+    }
+
+    #[test]
+    fn sizes_are_kib_and_mib() {
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1024), "1.0 KiB");
+        assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(bytes(150 * 1024), "150 KiB");
+        assert_eq!(bytes(u64::MAX), "16384 PiB");
+    }
+
+    #[test]
+    fn times_are_absolute_with_milliseconds() {
+        assert_eq!(date_time(0), "1970-01-01 00:00:00.000");
+        assert_eq!(date_time(1_795_303_025_413), "2026-11-22 00:37:05.413");
+        assert_eq!(date_time(951_782_400_000), "2000-02-29 00:00:00.000");
+        assert_eq!(date_time(-1), "–");
+        assert_eq!(ago(Time(5_000_000), Time(800_000)), "4.2 s ago");
+    }
+
+    #[test]
+    fn rates_fall_to_a_plain_zero() {
+        assert_eq!(rate(0.0), "0");
+        assert_eq!(rate(f64::NAN), "0");
+        assert_eq!(rate(0.4), "0.4/s");
+        assert_eq!(rate(9.96), "10/s");
+        assert_eq!(rate(12_400.0), "12,400/s");
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_become_hex() {
+        assert_eq!(text_or_hex(b"bike-17", 20), "bike-17");
+        assert_eq!(text_or_hex("äöü".as_bytes(), 2), "äö…");
+        assert_eq!(text_or_hex(&[0, 1, 0xff], 20), "0x0001ff");
+        assert_eq!(text_or_hex(&[0xff; 100], 10), "0xffffffff…");
+        // A character cut in two by the preview's limit is left out, not shown as hex.
+        assert_eq!(text_or_hex(&[b'a', 0xc3], 10), "a");
+        assert_eq!(text_or_hex(b"", 10), "");
+    }
+}

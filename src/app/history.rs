@@ -1,0 +1,173 @@
+//! What the window remembers of past pictures: rates and the throughput curve.
+//!
+//! Pictures carry counters that only grow; rates are differences between two of them. A few whole
+//! pictures of the last seconds are kept, so that any topic's rate is found without per-topic state.
+//! No clock of its own: the time is passed in.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::ids::Time;
+use crate::inspect::{ClusterSnapshot, TopicSnapshot, Totals};
+
+/// Microseconds between two kept pictures.
+const PICTURE_EVERY_US: u64 = 250_000;
+/// Pictures kept for rates.
+const PICTURES_KEPT: usize = 8;
+/// Microseconds over which a rate is measured.
+const RATE_OVER_US: u64 = 1_000_000;
+/// Microseconds between two points of the curve.
+const POINT_EVERY_US: u64 = 500_000;
+/// Points kept: one hour.
+const POINTS_KEPT: usize = 7_200;
+
+/// One point of the throughput curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    pub time: Time,
+    pub records_in_per_s: f64,
+    pub records_out_per_s: f64,
+}
+
+/// Rates of everything, a second.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rates {
+    pub records_in: f64,
+    pub records_out: f64,
+    pub bytes_in: f64,
+    pub bytes_out: f64,
+    pub requests: f64,
+}
+
+/// Past pictures and the curve made from them.
+#[derive(Debug, Default)]
+pub struct History {
+    pictures: VecDeque<(Time, Arc<ClusterSnapshot>)>,
+    points: VecDeque<Point>,
+    last_point: Option<(Time, Totals)>,
+}
+
+impl History {
+    /// Takes note of the newest picture. Call once a frame, with the same picture as often as you like:
+    /// rates fall to zero when nothing new comes.
+    pub fn see(&mut self, now: Time, picture: &Arc<ClusterSnapshot>) {
+        let due = match self.pictures.back() {
+            None => true,
+            Some((time, _)) => now.since_us(*time) >= PICTURE_EVERY_US,
+        };
+        if due {
+            self.pictures.push_back((now, picture.clone()));
+            if self.pictures.len() > PICTURES_KEPT {
+                self.pictures.pop_front();
+            }
+        }
+        self.extend_curve(now, picture.totals);
+    }
+
+    fn extend_curve(&mut self, now: Time, totals: Totals) {
+        let Some((then, before)) = self.last_point else {
+            self.last_point = Some((now, totals));
+            return;
+        };
+        let elapsed = now.since_us(then);
+        if elapsed < POINT_EVERY_US {
+            return;
+        }
+        let point = |time| Point {
+            time,
+            records_in_per_s: per_second(before.records_in, totals.records_in, elapsed),
+            records_out_per_s: per_second(before.records_out, totals.records_out, elapsed),
+        };
+        // After a pause in which nothing was published, the curve is flat up to here.
+        if elapsed > 4 * POINT_EVERY_US {
+            self.push(point(Time(then.0 + 1)));
+        }
+        self.push(point(now));
+        self.last_point = Some((now, totals));
+    }
+
+    fn push(&mut self, point: Point) {
+        self.points.push_back(point);
+        if self.points.len() > POINTS_KEPT {
+            self.points.pop_front();
+        }
+    }
+
+    /// The throughput curve, oldest first.
+    pub fn points(&self) -> impl DoubleEndedIterator<Item = &Point> + ExactSizeIterator {
+        self.points.iter()
+    }
+
+    /// Rates of everything over about the last second.
+    pub fn rates(&self, now: Time, newest: &ClusterSnapshot) -> Rates {
+        let Some((then, before)) = self.reference(now) else {
+            return Rates::default();
+        };
+        let elapsed = now.since_us(then);
+        let (was, is) = (before.totals, newest.totals);
+        Rates {
+            records_in: per_second(was.records_in, is.records_in, elapsed),
+            records_out: per_second(was.records_out, is.records_out, elapsed),
+            bytes_in: per_second(was.bytes_in, is.bytes_in, elapsed),
+            bytes_out: per_second(was.bytes_out, is.bytes_out, elapsed),
+            requests: per_second(was.requests, is.requests, elapsed),
+        }
+    }
+
+    /// Records and bytes written to one topic over about the last second, a second.
+    pub fn topic_rate(&self, now: Time, topic: &Arc<TopicSnapshot>) -> (f64, f64) {
+        let Some((then, before)) = self.reference(now) else {
+            return (0.0, 0.0);
+        };
+        let Some(was) = find_topic(&before.topics, &topic.name) else {
+            return (0.0, 0.0);
+        };
+        // Untouched topics are the same allocation from picture to picture.
+        if Arc::ptr_eq(was, topic) || was.id != topic.id {
+            return (0.0, 0.0);
+        }
+        let elapsed = now.since_us(then);
+        let records = |topic: &TopicSnapshot| topic.partitions.iter().map(|p| p.records_in).sum();
+        let bytes = |topic: &TopicSnapshot| topic.partitions.iter().map(|p| p.bytes_in).sum();
+        (
+            per_second(records(was), records(topic), elapsed),
+            per_second(bytes(was), bytes(topic), elapsed),
+        )
+    }
+
+    /// True while a rate is above zero only because of time passing: the window must look again.
+    pub fn is_settling(&self, now: Time, newest: &ClusterSnapshot) -> bool {
+        self.rates(now, newest) != Rates::default()
+    }
+
+    /// The kept picture rates are measured from: the youngest that is old enough, else the oldest.
+    fn reference(&self, now: Time) -> Option<(Time, &Arc<ClusterSnapshot>)> {
+        self.pictures
+            .iter()
+            .rev()
+            .find(|(time, _)| now.since_us(*time) >= RATE_OVER_US)
+            .or_else(|| self.pictures.front())
+            .map(|(time, picture)| (*time, picture))
+    }
+}
+
+fn per_second(before: u64, after: u64, elapsed_us: u64) -> f64 {
+    if elapsed_us == 0 {
+        return 0.0;
+    }
+    after.saturating_sub(before) as f64 * 1e6 / elapsed_us as f64
+}
+
+/// Finds a topic by name among topics sorted by name.
+pub fn find_topic<'a>(
+    topics: &'a [Arc<TopicSnapshot>],
+    name: &str,
+) -> Option<&'a Arc<TopicSnapshot>> {
+    let index = topics
+        .binary_search_by(|topic| topic.name.as_str().cmp(name))
+        .ok()?;
+    topics.get(index)
+}
+
+#[cfg(test)]
+mod tests;

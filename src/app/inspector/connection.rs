@@ -1,0 +1,31 @@
+//! A client connection as its broker sees it.
+
+use egui::Ui;
+
+use super::{gone, header};
+use crate::app::scene::Scene;
+use crate::app::{format, widgets};
+use crate::ids::ConnectionId;
+
+pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: ConnectionId) {
+    let found = scene.picture.connections.iter().find(|c| c.id == id);
+    let Some(connection) = found else {
+        gone(ui, &format!("Connection {id}"), "client", "This client has disconnected.");
+        return;
+    };
+    let name = if connection.client_id.is_empty() {
+        "no client id"
+    } else {
+        &connection.client_id
+    };
+    header(ui, name, "client");
+    widgets::facts(ui, |facts| {
+        facts.mono("From", &connection.peer);
+        facts.mono("Broker", &connection.broker.to_string());
+        facts.text("Software", &connection.software);
+        facts.mono("Connected", &format::date_time(connection.since.as_ms()));
+        facts.mono("Requests", &format::count(connection.requests));
+        facts.mono("Errors", &format::count(connection.errors));
+        facts.text("Last request", &connection.last_api);
+    });
+}

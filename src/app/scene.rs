@@ -1,0 +1,70 @@
+//! What a view is given to draw one frame: the picture, the shared state, and ways to ask for things.
+
+use std::sync::Arc;
+
+use super::history::{History, Rates, find_topic};
+use super::notices::Notices;
+use super::state::UiState;
+use crate::ids::Time;
+use crate::inspect::{ClusterSnapshot, Command, CommandId, Focus, TopicSnapshot};
+use crate::source::{Abilities, Source};
+
+/// One frame's view of everything. Reading is free; commands and focus go through it.
+pub struct Scene<'a> {
+    pub picture: &'a Arc<ClusterSnapshot>,
+    pub state: &'a mut UiState,
+    pub history: &'a History,
+    pub notices: &'a mut Notices,
+    /// What the next pictures must contain: filled anew each frame by what is visible.
+    pub focus: &'a mut Focus,
+    /// The moment of this frame.
+    pub now: Time,
+    pub abilities: Abilities,
+    /// The window is drawn in the dark theme.
+    pub dark: bool,
+    pub ctx: &'a egui::Context,
+    pub source: &'a dyn Source,
+}
+
+impl Scene<'_> {
+    /// Queues a command. Its outcome is shown as a notice; `None` (with a notice) when the queue is full.
+    pub fn send(&mut self, command: Command) -> Option<CommandId> {
+        let id = self.source.send(command);
+        match id {
+            Some(id) => self.notices.expect(id),
+            None => self.notices.queue_is_full(),
+        }
+        id
+    }
+
+    /// Queues a command whose outcome the caller shows itself.
+    pub fn send_quietly(&mut self, command: Command) -> Option<CommandId> {
+        self.source.send(command)
+    }
+
+    /// Copies text and says so.
+    pub fn copy(&mut self, text: String, confirmation: &str) {
+        self.ctx.copy_text(text);
+        self.notices.confirm(self.now, confirmation);
+    }
+
+    /// A topic of the picture by its name.
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicSnapshot>> {
+        find_topic(&self.picture.topics, name).cloned()
+    }
+
+    /// Records and bytes a second written to a topic.
+    pub fn topic_rate(&self, topic: &Arc<TopicSnapshot>) -> (f64, f64) {
+        self.history.topic_rate(self.now, topic)
+    }
+
+    /// Rates of everything.
+    pub fn rates(&self) -> Rates {
+        self.history.rates(self.now, self.picture)
+    }
+
+    /// True when a topic is waiting out its undo time.
+    pub fn is_deleting(&self, topic: &str) -> bool {
+        self.picture.deleting.iter().any(|(name, _)| name == topic)
+    }
+}

@@ -1,0 +1,92 @@
+//! The left navigation: the views with their live numbers, below them the topics.
+
+use egui::{RichText, ScrollArea, Ui};
+
+use crate::app::scene::Scene;
+use crate::app::state::{Selection, ViewKey};
+use crate::app::theme::{self, Theme, size, space};
+use crate::app::views::View;
+use crate::app::{format, widgets};
+
+pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
+    ui.spacing_mut().item_spacing.y = 2.0;
+    for view in views {
+        let number = view.live(scene);
+        let row = widgets::Row {
+            name: view.name(),
+            number: &number,
+            selected: scene.state.view == view.key(),
+            height: size::NAV_ROW,
+            dimmed: false,
+        };
+        if widgets::row(ui, &row).clicked() {
+            go_to(scene, view.key());
+        }
+    }
+    ui.add_space(space::M);
+    ui.horizontal(|ui| {
+        ui.add_space(10.0);
+        ui.add(egui::Label::new(
+            RichText::new("TOPICS")
+                .font(theme::small_heading())
+                .color(Theme::of(ui).muted),
+        ));
+    });
+    ui.add_space(space::XS);
+    topics(ui, scene);
+}
+
+/// A click on a view's name shows it from its beginning.
+fn go_to(scene: &mut Scene<'_>, key: ViewKey) {
+    if key == ViewKey::Topics && scene.state.view == ViewKey::Topics {
+        scene.state.open_topic = None;
+    }
+    scene.state.go_to(key);
+}
+
+fn topics(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let picture = scene.picture;
+    let internal = scene.state.remembered.internal_topics;
+    let shown: Vec<_> = picture
+        .topics
+        .iter()
+        .filter(|topic| internal || !topic.internal)
+        .collect();
+    if shown.is_empty() {
+        ui.horizontal(|ui| {
+            ui.add_space(10.0);
+            widgets::small(ui, "none yet");
+        });
+        return;
+    }
+    ScrollArea::vertical().auto_shrink([false, false]).show_rows(
+        ui,
+        size::NAV_TOPIC_ROW,
+        shown.len(),
+        |ui, rows| {
+            for topic in &shown[rows] {
+                let number = format::rate(scene.topic_rate(topic).0);
+                let row = widgets::Row {
+                    name: &topic.name,
+                    number: &number,
+                    selected: is_current(scene, &topic.name),
+                    height: size::NAV_TOPIC_ROW,
+                    dimmed: scene.is_deleting(&topic.name),
+                };
+                let response = widgets::row(ui, &row);
+                if response.clicked() {
+                    scene.state.open_topic(&topic.name);
+                }
+            }
+        },
+    );
+}
+
+fn is_current(scene: &Scene<'_>, topic: &str) -> bool {
+    match scene.state.view {
+        ViewKey::Topics if scene.state.open_topic.is_some() => {
+            scene.state.open_topic.as_deref() == Some(topic)
+        }
+        _ => matches!(&scene.state.selection, selection if Selection::topic(selection) == Some(topic)),
+    }
+}

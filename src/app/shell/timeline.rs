@@ -1,0 +1,308 @@
+//! The bottom timeline: one tick per event, the throughput curve behind it.
+//!
+//! Hovering names an event, a click selects what it concerns. The curve comes from the window's own
+//! history, so any source has one. Its text alternative is the Timeline view's list.
+
+use std::sync::Arc;
+
+use egui::{
+    Align, Align2, Color32, Layout, Painter, Pos2, Rect, RichText, Role, Sense, Shape, Stroke, Ui,
+    WidgetInfo, pos2,
+};
+
+use crate::app::history::Point;
+use crate::app::scene::Scene;
+use crate::app::state::Selection;
+use crate::app::theme::{self, Theme, size, space};
+use crate::app::{format, widgets};
+use crate::ids::Time;
+use crate::inspect::{ClusterSnapshot, Event};
+
+/// Seconds the timeline can show, and how the choice is named.
+const SPANS: [(u32, &str); 4] = [(60, "1 min"), (300, "5 min"), (900, "15 min"), (3_600, "1 h")];
+/// Share of the width left of "now".
+const NOW_AT: f32 = 0.94;
+/// Points around a tick that belong to it.
+const REACH: f32 = 6.0;
+/// Labels drawn beside ticks at most.
+const LABELS: usize = 8;
+
+pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
+    header(ui, scene);
+    let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click());
+    let axis = Axis::new(rect, scene);
+    let theme = Theme::of(ui);
+    let painter = ui.painter_at(rect);
+    axis.draw_grid(&painter, theme);
+    curve(&painter, theme, &axis, scene);
+    let ticks = ticks(&axis, scene.picture);
+    draw_ticks(ui, &painter, theme, &axis, &ticks);
+    let events = scene.picture.events.len();
+    let per_s = format::rate(scene.rates().records_in);
+    response.widget_info(|| {
+        WidgetInfo::labeled(
+            Role::Image,
+            true,
+            format!("Timeline: {events} events, {per_s} records written"),
+        )
+    });
+    let Some(pointer) = response.hover_pos() else {
+        return;
+    };
+    if response.contains_pointer() {
+        zoom(ui, scene);
+    }
+    if let Some((x, event)) = nearest(&ticks, pointer) {
+        painter.circle_stroke(
+            pos2(x, axis.base),
+            size::DOT + 3.0,
+            Stroke::new(size::LINE, theme.text),
+        );
+        if response.clicked() {
+            scene.state.select(concerns(scene.picture, &event));
+        }
+        response.on_hover_ui_at_pointer(|ui| {
+            widgets::small(ui, &format::date_time(event.time.as_ms()));
+            ui.label(event.kind.sentence());
+        });
+    }
+}
+
+fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
+    ui.horizontal(|ui| {
+        widgets::heading(ui, "Timeline");
+        ui.add_space(space::S);
+        for (seconds, name) in SPANS {
+            let chosen = scene.state.remembered.timeline_span_s == seconds;
+            let theme = Theme::of(ui);
+            let color = if chosen { theme.text } else { theme.muted };
+            let text = RichText::new(name).font(theme::small()).color(color);
+            let button = ui.add(egui::Button::new(text).frame(false).selected(false));
+            button.widget_info(|| {
+                WidgetInfo::selected(Role::RadioButton, true, chosen, format!("Show {name}"))
+            });
+            if chosen {
+                ui.painter().hline(
+                    button.rect.x_range(),
+                    button.rect.bottom() - 2.0,
+                    Stroke::new(size::LINE, theme.accent),
+                );
+            }
+            if button.clicked() {
+                scene.state.remembered.timeline_span_s = seconds;
+            }
+        }
+        let rates = scene.rates();
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let color = Theme::of(ui).muted;
+            let mut number = |text: String| {
+                ui.add(egui::Label::new(
+                    RichText::new(text).font(theme::mono_small()).color(color),
+                ));
+            };
+            number(format!("requests {}", format::rate(rates.requests)));
+            number(format!("consumed {}", format::rate(rates.records_out)));
+            number(format!("produced {}", format::rate(rates.records_in)));
+        });
+    });
+}
+
+/// Where times lie on screen.
+struct Axis {
+    rect: Rect,
+    now: Time,
+    span_us: i64,
+    now_x: f32,
+    /// The line events stand on.
+    base: f32,
+}
+
+impl Axis {
+    fn new(rect: Rect, scene: &Scene<'_>) -> Axis {
+        Axis {
+            rect,
+            now: scene.now,
+            span_us: i64::from(scene.state.remembered.timeline_span_s.max(1)) * 1_000_000,
+            now_x: (rect.left() + rect.width() * NOW_AT).round(),
+            base: (rect.top() + rect.height() * 0.60).round(),
+        }
+    }
+
+    fn x(&self, time: Time) -> f32 {
+        let back = (self.now.0 - time.0) as f64 / self.span_us as f64;
+        self.now_x - (back * f64::from(self.now_x - self.rect.left())) as f32
+    }
+
+    fn earliest(&self) -> Time {
+        Time(self.now.0 - self.span_us)
+    }
+
+    fn draw_grid(&self, painter: &Painter, theme: &Theme) {
+        painter.hline(self.rect.x_range(), self.base, theme.hairline());
+        let step = (self.span_us / 5).max(1);
+        let mut mark = self.now.0 - self.now.0.rem_euclid(step);
+        while mark > self.earliest().0 {
+            let x = self.x(Time(mark)).round();
+            if self.now_x - x > 70.0 && x - self.rect.left() > 30.0 {
+                painter.vline(
+                    x,
+                    self.base..=self.base + space::XS,
+                    theme.hairline(),
+                );
+                let text = format::time_of_day(Time(mark).as_ms());
+                painter.text(
+                    pos2(x, self.rect.bottom()),
+                    Align2::CENTER_BOTTOM,
+                    &text[..8],
+                    theme::mono_small(),
+                    theme.muted,
+                );
+            }
+            mark -= step;
+        }
+        painter.vline(
+            self.now_x,
+            self.rect.y_range(),
+            Stroke::new(size::LINE_STRONG, theme.watermark),
+        );
+        painter.text(
+            pos2(self.now_x + space::S, self.rect.top()),
+            Align2::LEFT_TOP,
+            "now",
+            theme::small(),
+            theme.text,
+        );
+    }
+}
+
+/// Records written a second, as a line whose top is the highest value on screen.
+fn curve(painter: &Painter, theme: &Theme, axis: &Axis, scene: &Scene<'_>) {
+    let earliest = axis.earliest();
+    let visible: Vec<&Point> = scene
+        .history
+        .points()
+        .filter(|point| point.time >= earliest)
+        .collect();
+    let top = axis.rect.top() + space::S;
+    for (value, color) in [
+        (
+            (|point: &Point| point.records_out_per_s) as fn(&Point) -> f64,
+            theme.faint,
+        ),
+        (|point: &Point| point.records_in_per_s, theme.accent),
+    ] {
+        let highest = visible
+            .iter()
+            .map(|point| point.records_in_per_s.max(point.records_out_per_s))
+            .fold(1.0, f64::max);
+        let height = f64::from(axis.base - top);
+        let line: Vec<Pos2> = visible
+            .iter()
+            .map(|point| {
+                let share = value(point) / highest;
+                pos2(axis.x(point.time), axis.base - (share * height) as f32)
+            })
+            .collect();
+        painter.add(Shape::line(line, Stroke::new(1.5, color)));
+    }
+}
+
+/// Events on screen with their place, one for each point of width, the gravest first.
+fn ticks(axis: &Axis, picture: &ClusterSnapshot) -> Vec<(f32, Arc<Event>)> {
+    let earliest = axis.earliest();
+    let mut ticks: Vec<(f32, Arc<Event>)> = Vec::new();
+    for event in picture.events.iter().rev() {
+        if event.time < earliest {
+            break;
+        }
+        let x = axis.x(event.time).round();
+        match ticks.last_mut() {
+            Some((last, shown)) if *last == x => {
+                if event.kind.severity() as u8 > shown.kind.severity() as u8 {
+                    *shown = event.clone();
+                }
+            }
+            _ => ticks.push((x, event.clone())),
+        }
+    }
+    ticks
+}
+
+fn draw_ticks(
+    ui: &Ui,
+    painter: &Painter,
+    theme: &Theme,
+    axis: &Axis,
+    ticks: &[(f32, Arc<Event>)],
+) {
+    for (x, event) in ticks {
+        let color = theme.severity(event.kind.severity());
+        dotted(painter, *x, axis.rect.top() + space::S, axis.base, color);
+        painter.circle_filled(pos2(*x, axis.base), size::DOT, color);
+    }
+    // Newest first: where labels collide, the newer one is the one worth reading.
+    let mut free_until = axis.now_x;
+    for (x, event) in ticks.iter().take(LABELS) {
+        let text = widgets::elided(
+            ui,
+            &label(event),
+            theme::small(),
+            theme.muted,
+            axis.rect.width() / 5.0,
+        );
+        if x + text.size().x > free_until {
+            continue;
+        }
+        free_until = x - space::M;
+        painter.galley(pos2(*x, axis.base + space::S), text, theme.muted);
+    }
+}
+
+fn dotted(painter: &Painter, x: f32, top: f32, bottom: f32, color: Color32) {
+    painter.extend(Shape::dotted_line(
+        &[pos2(x, top), pos2(x, bottom)],
+        color.gamma_multiply(0.7),
+        4.0,
+        0.8,
+    ));
+}
+
+/// An event in a few words: its sentence up to the reason.
+fn label(event: &Event) -> String {
+    let sentence = event.kind.sentence();
+    let end = sentence.find(": ").unwrap_or(sentence.len());
+    sentence[..end].trim_end_matches('.').to_owned()
+}
+
+fn nearest(ticks: &[(f32, Arc<Event>)], pointer: Pos2) -> Option<(f32, Arc<Event>)> {
+    ticks
+        .iter()
+        .filter(|(x, _)| (x - pointer.x).abs() <= REACH)
+        .min_by(|a, b| (a.0 - pointer.x).abs().total_cmp(&(b.0 - pointer.x).abs()))
+        .cloned()
+}
+
+/// What an event is about, as far as it still exists; else the event itself.
+pub fn concerns(picture: &ClusterSnapshot, event: &Event) -> Selection {
+    if let Some((name, partition)) = event.kind.topic()
+        && let Some(topic) = crate::app::history::find_topic(&picture.topics, name)
+    {
+        return match partition {
+            Some(index) if topic.partitions.iter().any(|p| p.index == index) => {
+                Selection::Partition(name.to_owned(), index)
+            }
+            _ => Selection::Topic(name.to_owned()),
+        };
+    }
+    Selection::Event(event.number)
+}
+
+fn zoom(ui: &Ui, scene: &mut Scene<'_>) {
+    let scrolled = ui.input(|input| input.smooth_scroll_delta().y);
+    if scrolled.abs() < 1.0 {
+        return;
+    }
+    let span = &mut scene.state.remembered.timeline_span_s;
+    let factor = (-f64::from(scrolled) / 200.0).exp();
+    *span = ((f64::from(*span) * factor).round() as u32).clamp(10, 3_600);
+}

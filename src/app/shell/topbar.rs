@@ -1,0 +1,214 @@
+//! The top bar: name, bootstrap string, health in words, search, theme.
+
+use egui::{
+    Align, Button, Color32, Frame, Layout, Margin, RichText, Role, Sense, Ui, WidgetInfo, vec2,
+};
+
+use crate::app::actions::{GLOBAL, Keys};
+use crate::app::scene::Scene;
+use crate::app::state::{Dialog, ThemeChoice};
+use crate::app::theme::{self, Theme, radius, size, space};
+use crate::app::{format, widgets};
+use crate::inspect::{BrokerState, ClusterSnapshot};
+
+pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
+    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+        let theme = Theme::of(ui);
+        ui.add(egui::Label::new(
+            RichText::new("klar")
+                .font(egui::FontId::new(
+                    theme::font::TITLE - 3.0,
+                    theme::semibold_family(),
+                ))
+                .color(theme.text),
+        ));
+        ui.add_space(space::XS);
+        bootstrap(ui, scene);
+        health_chip(ui, scene);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            theme_button(ui, scene);
+            search_button(ui, scene);
+            if widgets::button(ui, "Connect")
+                .on_hover_text("Bootstrap string and snippets for client languages")
+                .clicked()
+            {
+                scene.state.dialog = Some(Dialog::Connect);
+            }
+        });
+    });
+}
+
+fn chip<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> egui::InnerResponse<R> {
+    let theme = Theme::of(ui);
+    Frame::new()
+        .fill(theme.card)
+        .stroke(theme.hairline())
+        .corner_radius(radius::CONTROL)
+        .inner_margin(Margin::symmetric(space::S as i8, 0))
+        .show(ui, |ui| {
+            ui.set_height(size::CONTROL - 2.0);
+            content(ui)
+        })
+}
+
+fn bootstrap(ui: &mut Ui, scene: &mut Scene<'_>) {
+    chip(ui, |ui| {
+        widgets::muted(ui, "Bootstrap");
+        ui.add(
+            egui::Label::new(
+                RichText::new(&scene.picture.bootstrap)
+                    .font(theme::mono())
+                    .color(Theme::of(ui).text),
+            )
+            .selectable(true),
+        );
+        let copy = widgets::link(ui, "copy").on_hover_text("Copy the bootstrap string (B)");
+        copy.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Copy the bootstrap string"));
+        if copy.clicked() {
+            let text = scene.picture.bootstrap.clone();
+            scene.copy(text, "Bootstrap string copied");
+        }
+    });
+}
+
+/// A picture's health: its colour, a few words for the bar, and a sentence with the reasons.
+pub fn health(picture: &ClusterSnapshot, theme: &Theme) -> (Color32, String, String) {
+    let all = picture.brokers.len();
+    let up = picture
+        .brokers
+        .iter()
+        .filter(|broker| broker.state == BrokerState::Running)
+        .count();
+    let partitions = || {
+        picture
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter())
+    };
+    let leaderless = partitions().filter(|p| p.leader.is_none()).count();
+    let thin = partitions()
+        .filter(|p| p.isr.len() < p.replicas.len())
+        .count();
+    let hurt = partitions().filter(|p| p.trouble.is_some()).count();
+    let mut words = vec![if all == 1 {
+        match picture.brokers.first().map(|broker| &broker.state) {
+            Some(BrokerState::Running) => "1 broker up".to_owned(),
+            Some(BrokerState::Starting) => "1 broker starting".to_owned(),
+            Some(BrokerState::Stopped) => "1 broker, stopped".to_owned(),
+            _ => "1 broker, crashed".to_owned(),
+        }
+    } else {
+        format!("{up} of {all} brokers")
+    }];
+    if leaderless > 0 {
+        words.push(format!("{leaderless} without leader"));
+    }
+    if thin > 0 {
+        words.push(format!("{thin} under-replicated"));
+    }
+    if hurt > 0 {
+        words.push(format!("{hurt} in trouble"));
+    }
+    let starting = picture
+        .brokers
+        .iter()
+        .any(|broker| broker.state == BrokerState::Starting);
+    let color = if up == 0 && starting {
+        theme.warning
+    } else if up == 0 || leaderless > 0 || hurt > 0 {
+        theme.bad
+    } else if up < all || thin > 0 {
+        theme.warning
+    } else {
+        theme.ok
+    };
+    (color, words.join(" · "), reasons(picture))
+}
+
+fn reasons(picture: &ClusterSnapshot) -> String {
+    let mut lines = Vec::new();
+    for broker in &picture.brokers {
+        let state = match &broker.state {
+            BrokerState::Running => format!("running since {}", format::date_time(broker.started.as_ms())),
+            BrokerState::Starting => "starting".to_owned(),
+            BrokerState::Stopped => "stopped".to_owned(),
+            BrokerState::Crashed { message } => format!("crashed: {message}"),
+        };
+        lines.push(format!("Broker {}: {state}.", broker.id));
+        if !broker.recovery.is_empty() {
+            lines.push(broker.recovery.clone());
+        }
+    }
+    let troubles = picture.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().filter_map(move |partition| {
+            let trouble = partition.trouble.as_ref()?;
+            Some(format!("{}-{}: {trouble}", topic.name, partition.index))
+        })
+    });
+    lines.extend(troubles.take(10));
+    lines.join("\n")
+}
+
+fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let (color, words, reasons) = health(scene.picture, Theme::of(ui));
+    let drawn = chip(ui, |ui| {
+        let (rect, _) = ui.allocate_exact_size(
+            vec2(2.0 * size::DOT, size::CONTROL - 2.0),
+            Sense::hover(),
+        );
+        ui.painter()
+            .circle_filled(rect.center(), size::DOT, color);
+        ui.label(&words);
+    });
+    let response = ui
+        .interact(
+            drawn.response.rect,
+            ui.id().with("health"),
+            Sense::click(),
+        )
+        .on_hover_text(reasons);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Health: {words}")));
+    if response.clicked()
+        && let Some(broker) = scene.picture.brokers.first()
+    {
+        scene.state.select(crate::app::state::Selection::Broker(broker.id));
+    }
+}
+
+fn search_button(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let theme = Theme::of(ui);
+    let mac = ui.ctx().os().is_mac();
+    let keys = GLOBAL
+        .iter()
+        .find(|action| action.name == "Search everything")
+        .and_then(|action| action.keys)
+        .map(|keys: Keys| keys.label(mac))
+        .unwrap_or_default();
+    let response = ui.add(
+        Button::new(RichText::new("Search").color(theme.muted))
+            .right_text(
+                RichText::new(keys)
+                    .font(theme::mono_small())
+                    .color(theme.muted),
+            )
+            .min_size(vec2(132.0, size::CONTROL)),
+    );
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Search"));
+    if response.clicked() {
+        scene.state.dialog = Some(Dialog::Palette);
+    }
+}
+
+fn theme_button(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let (name, other) = if scene.dark {
+        ("Dark", ThemeChoice::Light)
+    } else {
+        ("Light", ThemeChoice::Dark)
+    };
+    if widgets::button(ui, name)
+        .on_hover_text("Switch between dark and light (T)")
+        .clicked()
+    {
+        scene.state.remembered.theme = other;
+    }
+}

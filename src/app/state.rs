@@ -1,0 +1,293 @@
+//! What the user looks at, shared by all views: one selection, the open topic, the open dialog, and
+//! the choices that are remembered.
+//!
+//! Plain values: no egui, no source. Views change it through the scene.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex};
+
+/// The one thing that is selected, in every view at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selection {
+    #[default]
+    Nothing,
+    Broker(BrokerId),
+    Topic(String),
+    Partition(String, PartitionIndex),
+    Segment(String, PartitionIndex, Offset),
+    Record(String, PartitionIndex, Offset),
+    Connection(ConnectionId),
+    /// One of klar's own producers, by its id.
+    Producer(u64),
+    /// An event, by its number.
+    Event(u64),
+}
+
+impl Selection {
+    /// One level up: a record's partition, a partition's topic, then nothing.
+    pub fn up(&self) -> Selection {
+        match self {
+            Selection::Record(topic, partition, _) | Selection::Segment(topic, partition, _) => {
+                Selection::Partition(topic.clone(), *partition)
+            }
+            Selection::Partition(topic, _) => Selection::Topic(topic.clone()),
+            _ => Selection::Nothing,
+        }
+    }
+
+    /// The topic this is about, if it is about one.
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Selection::Topic(topic)
+            | Selection::Partition(topic, _)
+            | Selection::Segment(topic, _, _)
+            | Selection::Record(topic, _, _) => Some(topic),
+            _ => None,
+        }
+    }
+
+    /// The partition this is about, if it is about one.
+    pub fn partition(&self) -> Option<PartitionIndex> {
+        match self {
+            Selection::Partition(_, partition)
+            | Selection::Segment(_, partition, _)
+            | Selection::Record(_, partition, _) => Some(*partition),
+            _ => None,
+        }
+    }
+}
+
+/// A view by its place in the left navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewKey {
+    #[default]
+    Topics,
+    Storage,
+    Timeline,
+}
+
+/// Something shown over the views.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dialog {
+    /// Search over topics, brokers and every action.
+    Palette,
+    /// All shortcuts.
+    Shortcuts,
+    /// Bootstrap string and client snippets.
+    Connect,
+}
+
+/// Choices that outlive the program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remembered {
+    pub theme: ThemeChoice,
+    pub view: ViewKey,
+    /// Show topics whose names begin with `__`.
+    pub internal_topics: bool,
+    pub nav_width: f32,
+    pub inspector_width: f32,
+    pub inspector_open: bool,
+    pub timeline_height: f32,
+    pub timeline_open: bool,
+    /// Seconds the timeline shows.
+    pub timeline_span_s: u32,
+    /// Client language of the Connect card.
+    pub snippet: String,
+    pub topics: BTreeMap<String, TopicChoices>,
+}
+
+/// Topics whose choices are remembered.
+pub const REMEMBERED_TOPICS: usize = 1_000;
+
+impl Default for Remembered {
+    fn default() -> Self {
+        use super::theme::size;
+        Remembered {
+            theme: ThemeChoice::default(),
+            view: ViewKey::default(),
+            internal_topics: false,
+            nav_width: size::NAV,
+            inspector_width: size::INSPECTOR,
+            inspector_open: true,
+            timeline_height: size::TIMELINE,
+            timeline_open: true,
+            timeline_span_s: 300,
+            snippet: String::new(),
+            topics: BTreeMap::new(),
+        }
+    }
+}
+
+/// Which theme to draw in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThemeChoice {
+    /// Whatever the desktop says; dark when it says nothing.
+    #[default]
+    System,
+    Dark,
+    Light,
+}
+
+/// What the user chose for one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TopicChoices {
+    pub tab: TopicTab,
+}
+
+/// The tabs of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicTab {
+    #[default]
+    Log,
+    Records,
+    Segments,
+    Config,
+}
+
+/// Everything the views share.
+#[derive(Debug, Clone, Default)]
+pub struct UiState {
+    pub view: ViewKey,
+    pub selection: Selection,
+    /// The topic whose page is open in the Topics view; `None` is the list.
+    pub open_topic: Option<String>,
+    pub dialog: Option<Dialog>,
+    /// Set by `/`: the view's filter field takes the keyboard, then clears this.
+    pub focus_filter: bool,
+    pub remembered: Remembered,
+}
+
+impl UiState {
+    /// The state of a window that opens with these choices.
+    pub fn new(remembered: Remembered) -> UiState {
+        UiState {
+            view: remembered.view,
+            remembered,
+            ..UiState::default()
+        }
+    }
+
+    /// Shows a view.
+    pub fn go_to(&mut self, view: ViewKey) {
+        self.view = view;
+        self.remembered.view = view;
+    }
+
+    /// Selects something without leaving the view.
+    pub fn select(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
+    /// Opens a topic's page and selects the topic, or keeps what is selected inside it.
+    pub fn open_topic(&mut self, topic: &str) {
+        self.go_to(ViewKey::Topics);
+        self.open_topic = Some(topic.to_owned());
+        if self.selection.topic() != Some(topic) {
+            self.selection = Selection::Topic(topic.to_owned());
+        }
+    }
+
+    /// `Esc`: closes the dialog, else goes up one level.
+    pub fn up(&mut self) {
+        if self.dialog.take().is_some() {
+            return;
+        }
+        match self.selection.up() {
+            Selection::Nothing if self.open_topic.is_some() && self.view == ViewKey::Topics => {
+                self.open_topic = None;
+                self.selection = Selection::Nothing;
+            }
+            above => self.selection = above,
+        }
+    }
+
+    /// What was chosen for `topic`; remembered once changed.
+    pub fn choices(&self, topic: &str) -> TopicChoices {
+        self.remembered
+            .topics
+            .get(topic)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Remembers choices for `topic`, forgetting another topic's when there are too many.
+    pub fn set_choices(&mut self, topic: &str, choices: TopicChoices) {
+        let kept = &mut self.remembered.topics;
+        if choices == TopicChoices::default() {
+            kept.remove(topic);
+            return;
+        }
+        kept.insert(topic.to_owned(), choices);
+        while kept.len() > REMEMBERED_TOPICS {
+            let Some(other) = kept.keys().find(|name| *name != topic).cloned() else {
+                return;
+            };
+            kept.remove(&other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_goes_up_one_level_at_a_time() {
+        let mut state = UiState::default();
+        state.open_topic("orders");
+        state.select(Selection::Record(
+            "orders".into(),
+            PartitionIndex(1),
+            Offset(9),
+        ));
+        state.dialog = Some(Dialog::Palette);
+        state.up();
+        assert_eq!(state.dialog, None);
+        state.up();
+        assert_eq!(
+            state.selection,
+            Selection::Partition("orders".into(), PartitionIndex(1))
+        );
+        state.up();
+        assert_eq!(state.selection, Selection::Topic("orders".into()));
+        assert_eq!(state.open_topic.as_deref(), Some("orders"));
+        state.up();
+        assert_eq!(state.selection, Selection::Nothing);
+        assert_eq!(state.open_topic, None);
+        state.up();
+    }
+
+    #[test]
+    fn opening_a_topic_keeps_what_is_selected_in_it() {
+        let mut state = UiState::default();
+        let record = Selection::Record("orders".into(), PartitionIndex(1), Offset(9));
+        state.select(record.clone());
+        state.open_topic("orders");
+        assert_eq!(state.selection, record);
+        state.open_topic("clicks");
+        assert_eq!(state.selection, Selection::Topic("clicks".into()));
+    }
+
+    #[test]
+    fn remembered_choices_have_a_limit_and_defaults_cost_nothing() {
+        let mut state = UiState::default();
+        state.set_choices("plain", TopicChoices::default());
+        assert!(state.remembered.topics.is_empty());
+        for n in 0..REMEMBERED_TOPICS + 5 {
+            let choices = TopicChoices {
+                tab: TopicTab::Records,
+            };
+            state.set_choices(&format!("t{n}"), choices);
+        }
+        assert_eq!(state.remembered.topics.len(), REMEMBERED_TOPICS);
+        assert_eq!(state.choices("t1004").tab, TopicTab::Records);
+    }
+}

@@ -1,0 +1,461 @@
+//! Every colour and size of the window, in both themes, and the fonts.
+//!
+//! Views name tokens from here, never a colour or a size of their own. Contrast of text (4.5:1) and of
+//! shapes (3:1) is tested below. It draws nothing.
+
+use std::sync::Arc;
+
+use egui::style::{Selection, WidgetVisuals, Widgets};
+use egui::{
+    Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke, Style,
+    TextStyle, Vec2, Visuals,
+};
+
+/// The colours of one theme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Theme {
+    pub dark: bool,
+    pub window: Color32,
+    pub panel: Color32,
+    pub card: Color32,
+    pub line: Color32,
+    /// A row or control under the pointer.
+    pub hover: Color32,
+    /// The selected row.
+    pub selected: Color32,
+    pub text: Color32,
+    pub muted: Color32,
+    /// Ornaments, ticks, disabled shapes: never text somebody must read.
+    pub faint: Color32,
+    /// What can be clicked, and what is in focus.
+    pub accent: Color32,
+    /// Fill of the one primary button.
+    pub primary: Color32,
+    pub on_primary: Color32,
+    pub ok: Color32,
+    pub warning: Color32,
+    pub bad: Color32,
+    pub offline: Color32,
+    /// Record keys: the same key has the same hue everywhere.
+    pub keys: [Color32; 8],
+    /// Records without a key.
+    pub key_null: Color32,
+    /// Fill of a leader's badge and of its strip.
+    pub leader: Color32,
+    pub on_leader: Color32,
+    /// The high watermark.
+    pub watermark: Color32,
+    /// Behind a dialog.
+    pub veil: Color32,
+}
+
+const fn rgb(hex: u32) -> Color32 {
+    Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
+}
+
+/// Light text on dark.
+pub static DARK: Theme = Theme {
+    dark: true,
+    window: rgb(0x0E1116),
+    panel: rgb(0x12161C),
+    card: rgb(0x171D25),
+    line: rgb(0x2A333F),
+    hover: rgb(0x1A212A),
+    selected: rgb(0x1D2733),
+    text: rgb(0xE6EAF0),
+    muted: rgb(0x8A96A6),
+    faint: rgb(0x566173),
+    accent: rgb(0x5AA9FF),
+    primary: rgb(0x2463EB),
+    on_primary: rgb(0xFFFFFF),
+    ok: rgb(0x3FB68B),
+    warning: rgb(0xE5A84B),
+    bad: rgb(0xEF5B5B),
+    offline: rgb(0x566173),
+    keys: [
+        rgb(0x56B4E9),
+        rgb(0xE69F00),
+        rgb(0x2BB58A),
+        rgb(0xCC79A7),
+        rgb(0xE8D44D),
+        rgb(0x5B7FE8),
+        rgb(0xE0703A),
+        rgb(0x9AA7B8),
+    ],
+    key_null: rgb(0x6B7686),
+    leader: rgb(0xE6EAF0),
+    on_leader: rgb(0x12161C),
+    watermark: rgb(0xFFFFFF),
+    veil: Color32::from_rgba_premultiplied(4, 6, 8, 168),
+};
+
+/// Dark text on light.
+pub static LIGHT: Theme = Theme {
+    dark: false,
+    window: rgb(0xFFFFFF),
+    panel: rgb(0xF6F7F9),
+    card: rgb(0xFFFFFF),
+    line: rgb(0xD5DAE1),
+    hover: rgb(0xEDF0F4),
+    selected: rgb(0xE3EBF8),
+    text: rgb(0x14181F),
+    muted: rgb(0x5A6675),
+    faint: rgb(0x8A94A3),
+    accent: rgb(0x1D5FD0),
+    primary: rgb(0x1D5FD0),
+    on_primary: rgb(0xFFFFFF),
+    ok: rgb(0x0F7A55),
+    warning: rgb(0x8C6100),
+    bad: rgb(0xC23434),
+    offline: rgb(0x8A94A3),
+    keys: [
+        rgb(0x2F8FCB),
+        rgb(0xB97F00),
+        rgb(0x1E9470),
+        rgb(0xB0588A),
+        rgb(0xA08F12),
+        rgb(0x4063D2),
+        rgb(0xC4571F),
+        rgb(0x6F7D90),
+    ],
+    key_null: rgb(0x8A94A3),
+    leader: rgb(0x2B333E),
+    on_leader: rgb(0xFFFFFF),
+    watermark: rgb(0x14181F),
+    veil: Color32::from_rgba_premultiplied(14, 16, 20, 96),
+};
+
+/// Spacing in steps of four points.
+pub mod space {
+    pub const XS: f32 = 4.0;
+    pub const S: f32 = 8.0;
+    pub const M: f32 = 12.0;
+    pub const L: f32 = 16.0;
+    pub const XL: f32 = 24.0;
+}
+
+/// Corner radii, points.
+pub mod radius {
+    pub const SMALL: u8 = 3;
+    pub const CONTROL: u8 = 6;
+    pub const CARD: u8 = 10;
+}
+
+/// Fixed measures of the layout, points.
+pub mod size {
+    pub const TOP_BAR: f32 = 44.0;
+    pub const NAV: f32 = 196.0;
+    pub const NAV_RANGE: std::ops::RangeInclusive<f32> = 160.0..=320.0;
+    pub const NAV_ROW: f32 = 30.0;
+    pub const NAV_TOPIC_ROW: f32 = 27.0;
+    pub const INSPECTOR: f32 = 296.0;
+    pub const INSPECTOR_RANGE: std::ops::RangeInclusive<f32> = 240.0..=560.0;
+    pub const TIMELINE: f32 = 132.0;
+    pub const TIMELINE_RANGE: std::ops::RangeInclusive<f32> = 96.0..=280.0;
+    /// Height of a button, a text field, a chip.
+    pub const CONTROL: f32 = 28.0;
+    /// Height of a table row.
+    pub const ROW: f32 = 26.0;
+    /// Width of the label column in a list of facts.
+    pub const FACT_LABEL: f32 = 112.0;
+    pub const DIALOG: f32 = 560.0;
+    pub const DIALOG_WIDE: f32 = 760.0;
+    pub const DOT: f32 = 4.0;
+    pub const LINE: f32 = 1.0;
+    /// A line that marks the current tab or curve.
+    pub const LINE_STRONG: f32 = 2.0;
+}
+
+/// Font sizes, points.
+pub mod font {
+    pub const BODY: f32 = 13.0;
+    pub const SMALL: f32 = 11.5;
+    pub const HEADING: f32 = 13.0;
+    pub const TITLE: f32 = 18.0;
+    pub const MONO: f32 = 12.0;
+    pub const MONO_SMALL: f32 = 11.0;
+}
+
+/// The family of headings: Inter SemiBold.
+pub fn semibold_family() -> FontFamily {
+    FontFamily::Name("semibold".into())
+}
+
+/// Body text.
+pub fn body() -> FontId {
+    FontId::new(font::BODY, FontFamily::Proportional)
+}
+
+/// Small text.
+pub fn small() -> FontId {
+    FontId::new(font::SMALL, FontFamily::Proportional)
+}
+
+/// Section headings.
+pub fn heading() -> FontId {
+    FontId::new(font::HEADING, semibold_family())
+}
+
+/// Small semibold text: badges, column group names.
+pub fn small_heading() -> FontId {
+    FontId::new(font::SMALL, semibold_family())
+}
+
+/// Page titles.
+pub fn title() -> FontId {
+    FontId::new(font::TITLE, semibold_family())
+}
+
+/// Numbers, offsets, ids and bytes.
+pub fn mono() -> FontId {
+    FontId::new(font::MONO, FontFamily::Monospace)
+}
+
+/// Small numbers: ticks, file names under lanes.
+pub fn mono_small() -> FontId {
+    FontId::new(font::MONO_SMALL, FontFamily::Monospace)
+}
+
+impl Theme {
+    /// The theme `ui` is drawn in.
+    pub fn of(ui: &egui::Ui) -> &'static Theme {
+        Theme::for_mode(ui.visuals().dark_mode)
+    }
+
+    /// The dark or the light theme.
+    pub fn for_mode(dark: bool) -> &'static Theme {
+        if dark { &DARK } else { &LIGHT }
+    }
+
+    /// Colour of a record by the murmur2 of its key; `None` is a null key.
+    pub fn key(&self, key_hash: Option<u32>) -> Color32 {
+        match key_hash {
+            None => self.key_null,
+            // The low bits choose the partition: within one partition they are alike, so mix first.
+            Some(hash) => self.keys[(hash.wrapping_mul(0x9E37_79B1) >> 29) as usize],
+        }
+    }
+
+    /// `color` as used for what is not committed yet.
+    pub fn not_committed(&self, color: Color32) -> Color32 {
+        color.gamma_multiply(if self.dark { 0.38 } else { 0.42 })
+    }
+
+    /// A one pixel line.
+    pub fn hairline(&self) -> Stroke {
+        Stroke::new(size::LINE, self.line)
+    }
+
+    /// Colour of an event's severity.
+    pub fn severity(&self, severity: crate::inspect::Severity) -> Color32 {
+        use crate::inspect::Severity::*;
+        match severity {
+            Neutral => self.accent,
+            Good => self.ok,
+            Warning => self.warning,
+            Bad => self.bad,
+        }
+    }
+}
+
+/// Gives `ctx` klar's fonts and both themes. Call once, before the first frame.
+pub fn install(ctx: &egui::Context) {
+    ctx.set_fonts(fonts());
+    ctx.set_style_of(egui::Theme::Dark, style(&DARK));
+    ctx.set_style_of(egui::Theme::Light, style(&LIGHT));
+}
+
+fn fonts() -> FontDefinitions {
+    let mut fonts = FontDefinitions::empty();
+    let files: [(&str, &'static [u8]); 3] = [
+        (
+            "inter",
+            include_bytes!("../../assets/fonts/Inter-Regular.otf"),
+        ),
+        (
+            "inter-semibold",
+            include_bytes!("../../assets/fonts/Inter-SemiBold.otf"),
+        ),
+        (
+            "jetbrains-mono",
+            include_bytes!("../../assets/fonts/JetBrainsMono-Regular.ttf"),
+        ),
+    ];
+    for (name, bytes) in files {
+        fonts
+            .font_data
+            .insert(name.to_owned(), Arc::new(FontData::from_static(bytes)));
+    }
+    // Each family falls back to the other font for the few signs it lacks.
+    let chains = [
+        (FontFamily::Proportional, ["inter", "jetbrains-mono"]),
+        (semibold_family(), ["inter-semibold", "jetbrains-mono"]),
+        (FontFamily::Monospace, ["jetbrains-mono", "inter"]),
+    ];
+    for (family, names) in chains {
+        fonts
+            .families
+            .insert(family, names.map(str::to_owned).to_vec());
+    }
+    fonts
+}
+
+fn style(theme: &Theme) -> Style {
+    let mut style = Style {
+        visuals: visuals(theme),
+        animation_time: 0.08,
+        ..Style::default()
+    };
+    style.text_styles = [
+        (TextStyle::Body, body()),
+        (TextStyle::Button, body()),
+        (TextStyle::Small, small()),
+        (TextStyle::Heading, title()),
+        (TextStyle::Monospace, mono()),
+    ]
+    .into();
+    let spacing = &mut style.spacing;
+    spacing.item_spacing = Vec2::new(space::S, space::S);
+    spacing.button_padding = Vec2::new(10.0, space::XS);
+    spacing.interact_size = Vec2::new(size::CONTROL, size::CONTROL);
+    spacing.window_margin = Margin::same(space::L as i8);
+    spacing.menu_margin = Margin::same(space::XS as i8);
+    spacing.icon_width = 16.0;
+    spacing.icon_width_inner = 8.0;
+    spacing.tooltip_width = 420.0;
+    spacing.scroll.bar_width = 8.0;
+    spacing.scroll.floating_width = 4.0;
+    style.interaction.selectable_labels = false;
+    style.interaction.tooltip_delay = 0.25;
+    style
+}
+
+fn visuals(theme: &Theme) -> Visuals {
+    let mut visuals = if theme.dark {
+        Visuals::dark()
+    } else {
+        Visuals::light()
+    };
+    visuals.widgets = widgets(theme);
+    visuals.selection = Selection {
+        bg_fill: theme.accent.gamma_multiply(0.35),
+        stroke: Stroke::new(size::LINE, theme.text),
+    };
+    visuals.weak_text_color = Some(theme.muted);
+    visuals.hyperlink_color = theme.accent;
+    visuals.faint_bg_color = theme.panel;
+    visuals.extreme_bg_color = theme.window;
+    visuals.text_edit_bg_color = Some(theme.window);
+    visuals.code_bg_color = theme.card;
+    visuals.warn_fg_color = theme.warning;
+    visuals.error_fg_color = theme.bad;
+    visuals.window_corner_radius = CornerRadius::same(radius::CARD);
+    visuals.menu_corner_radius = CornerRadius::same(radius::CONTROL);
+    visuals.window_shadow = egui::Shadow::NONE;
+    visuals.popup_shadow = egui::Shadow::NONE;
+    visuals.window_fill = theme.panel;
+    visuals.window_stroke = theme.hairline();
+    visuals.panel_fill = theme.window;
+    visuals.button_frame = true;
+    visuals.indent_has_left_vline = false;
+    visuals.interact_cursor = Some(egui::CursorIcon::PointingHand);
+    visuals
+}
+
+fn widgets(theme: &Theme) -> Widgets {
+    let one = |fill: Color32, line: Color32, text: Color32| WidgetVisuals {
+        bg_fill: fill,
+        weak_bg_fill: fill,
+        bg_stroke: Stroke::new(size::LINE, line),
+        corner_radius: CornerRadius::same(radius::CONTROL),
+        fg_stroke: Stroke::new(size::LINE, text),
+        expansion: 0.0,
+    };
+    Widgets {
+        noninteractive: one(theme.panel, theme.line, theme.text),
+        inactive: one(theme.card, theme.line, theme.text),
+        hovered: one(theme.hover, theme.faint, theme.text),
+        active: one(theme.selected, theme.accent, theme.text),
+        open: one(theme.selected, theme.accent, theme.text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn luminance(color: Color32) -> f64 {
+        let part = |value: u8| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * part(color.r()) + 0.7152 * part(color.g()) + 0.0722 * part(color.b())
+    }
+
+    fn contrast(a: Color32, b: Color32) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_has_a_contrast_of_four_and_a_half_to_one() {
+        for theme in [&DARK, &LIGHT] {
+            for ground in [
+                theme.window,
+                theme.panel,
+                theme.card,
+                theme.hover,
+                theme.selected,
+            ] {
+                for text in [
+                    theme.text,
+                    theme.muted,
+                    theme.accent,
+                    theme.ok,
+                    theme.warning,
+                    theme.bad,
+                ] {
+                    let ratio = contrast(text, ground);
+                    assert!(
+                        ratio >= 4.5,
+                        "{text:?} on {ground:?}: {ratio:.2} (dark: {})",
+                        theme.dark
+                    );
+                }
+            }
+            assert!(contrast(theme.on_primary, theme.primary) >= 4.5);
+            assert!(contrast(theme.on_leader, theme.leader) >= 4.5);
+        }
+    }
+
+    #[test]
+    fn shapes_have_a_contrast_of_three_to_one() {
+        for theme in [&DARK, &LIGHT] {
+            let shapes = theme
+                .keys
+                .into_iter()
+                .chain([theme.key_null, theme.watermark]);
+            for shape in shapes {
+                let ratio = contrast(shape, theme.window);
+                assert!(
+                    ratio >= 3.0,
+                    "{shape:?}: {ratio:.2} (dark: {})",
+                    theme.dark
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_one_partition_still_have_several_hues() {
+        // Hashes that all fall into partition 1 of 4.
+        let hues: std::collections::BTreeSet<[u8; 4]> = (0..64u32)
+            .map(|n| DARK.key(Some(n * 4 + 1)).to_array())
+            .collect();
+        assert!(hues.len() >= 6, "{}", hues.len());
+    }
+}

@@ -1,0 +1,66 @@
+//! Facts about one thing: a label on the left, a value on the right that wraps and can be selected.
+
+use egui::{Color32, Label, RichText, Ui, vec2};
+
+use crate::app::theme::{self, Theme, size, space};
+
+/// Rows of facts in one column pair.
+pub struct Facts<'a> {
+    ui: &'a mut Ui,
+}
+
+/// Draws rows of facts.
+pub fn facts(ui: &mut Ui, rows: impl FnOnce(&mut Facts<'_>)) {
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.y = space::XS;
+        rows(&mut Facts { ui });
+    });
+}
+
+impl Facts<'_> {
+    /// A value in numbers, offsets, ids or bytes.
+    pub fn mono(&mut self, label: &str, value: &str) {
+        let color = Theme::of(self.ui).text;
+        self.row(label, value, theme::mono(), color);
+    }
+
+    /// A value in words.
+    pub fn text(&mut self, label: &str, value: &str) {
+        let color = Theme::of(self.ui).text;
+        self.row(label, value, theme::body(), color);
+    }
+
+    /// A value in numbers whose colour means health.
+    pub fn coloured(&mut self, label: &str, value: &str, color: Color32) {
+        self.row(label, value, theme::mono(), color);
+    }
+
+    /// A value drawn by the caller.
+    pub fn custom(&mut self, label: &str, value: impl FnOnce(&mut Ui)) {
+        self.ui.horizontal_top(|ui| {
+            label_cell(ui, label);
+            ui.vertical(value);
+        });
+    }
+
+    fn row(&mut self, label: &str, value: &str, font: egui::FontId, color: Color32) {
+        self.custom(label, |ui| {
+            ui.add(
+                Label::new(RichText::new(value).font(font).color(color))
+                    .wrap()
+                    .selectable(true),
+            );
+        });
+    }
+}
+
+fn label_cell(ui: &mut Ui, label: &str) {
+    let theme = Theme::of(ui);
+    let galley = super::elided(ui, label, theme::body(), theme.muted, size::FACT_LABEL);
+    let (rect, response) = ui.allocate_exact_size(
+        vec2(size::FACT_LABEL, galley.size().y),
+        egui::Sense::hover(),
+    );
+    ui.painter().galley(rect.min, galley, theme.muted);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, label));
+}

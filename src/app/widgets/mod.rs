@@ -1,0 +1,13 @@
+//! The small parts every view is made of, so that they look and read alike everywhere.
+//!
+//! Each takes its colours and sizes from the theme and gives its control an accessible name.
+
+mod button;
+mod facts;
+mod list;
+mod text;
+
+pub use button::*;
+pub use facts::*;
+pub use list::*;
+pub use text::*;
