@@ -89,13 +89,17 @@ impl App {
     /// Wakes `ctx` whenever the source has news. Call once.
     pub fn wake(&self, ctx: &egui::Context) {
         let ctx = ctx.clone();
-        self.source
-            .on_news(Box::new(move || ctx.request_repaint()));
+        self.source.on_news(Box::new(move || ctx.request_repaint()));
     }
 
     /// What the user looks at.
     pub fn state_mut(&mut self) -> &mut UiState {
         &mut self.state
+    }
+
+    /// Past pictures, for rates and curves.
+    pub fn history_mut(&mut self) -> &mut History {
+        &mut self.history
     }
 
     /// Notices in the corner.

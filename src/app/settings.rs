@@ -112,10 +112,7 @@ mod tests {
         file.keep(&choices);
         assert!(file.is_waiting());
         file.write();
-        assert_eq!(
-            SettingsFile::open(Some(path.clone())).remembered(),
-            choices
-        );
+        assert_eq!(SettingsFile::open(Some(path.clone())).remembered(), choices);
         fs::write(&path, b"{\"theme\":\"purple\"").unwrap();
         assert_eq!(
             SettingsFile::open(Some(path)).remembered(),

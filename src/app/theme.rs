@@ -441,11 +441,7 @@ mod tests {
                 .chain([theme.key_null, theme.watermark]);
             for shape in shapes {
                 let ratio = contrast(shape, theme.window);
-                assert!(
-                    ratio >= 3.0,
-                    "{shape:?}: {ratio:.2} (dark: {})",
-                    theme.dark
-                );
+                assert!(ratio >= 3.0, "{shape:?}: {ratio:.2} (dark: {})", theme.dark);
             }
         }
     }

@@ -111,13 +111,9 @@ fn code(ui: &mut Ui, program: &str) {
                 .auto_shrink([false, true])
                 .show(ui, |ui| {
                     ui.add(
-                        Label::new(
-                            RichText::new(program)
-                                .font(theme::mono())
-                                .color(theme.text),
-                        )
-                        .extend()
-                        .selectable(true),
+                        Label::new(RichText::new(program).font(theme::mono()).color(theme.text))
+                            .extend()
+                            .selectable(true),
                     );
                 });
         });

@@ -54,7 +54,7 @@ fn modal(
         .stroke(theme.hairline())
         .corner_radius(CornerRadius::same(radius::CARD))
         .inner_margin(Margin::same(space::L as i8));
-    Modal::new(Id::new(("dialog", format!("{dialog:?}"))))
+    Modal::new(Id::unique(("dialog", format!("{dialog:?}"))))
         .backdrop_color(theme.veil)
         .frame(frame)
         .show(ctx, |ui| {

@@ -1,11 +1,11 @@
 //! The command palette: views, topics, brokers and every action that exists now, found by typing.
 
-use egui::{Key, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2};
+use egui::{Key, Modifiers, ScrollArea, TextEdit, Ui, vec2};
 
 use crate::app::actions::{self, Action, VIEW_KEYS};
 use crate::app::scene::Scene;
 use crate::app::state::{Selection, ViewKey};
-use crate::app::theme::{self, Theme, size, space};
+use crate::app::theme::{size, space};
 use crate::app::views::View;
 use crate::app::widgets;
 use crate::ids::BrokerId;
@@ -74,7 +74,7 @@ impl Palette {
                     .hint_text("Search topics, brokers and actions")
                     .desired_width(f32::INFINITY)
                     .min_size(vec2(0.0, size::CONTROL + space::S))
-                    .vertical_align(egui::Align::Center),
+                    .align(egui::Align2::LEFT_CENTER),
             )
             .accessible_name("Search topics, brokers and actions");
         field.request_focus();
@@ -88,7 +88,13 @@ impl Palette {
         if entries.is_empty() {
             widgets::muted(ui, "Nothing matches.");
         } else if more > 0 {
-            widgets::small(ui, &format!("and {} more: type to narrow", crate::app::format::count(more as u64)));
+            widgets::small(
+                ui,
+                &format!(
+                    "and {} more: type to narrow",
+                    crate::app::format::count(more as u64)
+                ),
+            );
         }
         let entered = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Enter));
         let run = clicked.or(entered.then_some(self.chosen));

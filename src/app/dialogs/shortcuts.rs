@@ -49,7 +49,11 @@ fn groups(
         }
     }
     for (view, key) in views.iter().zip(VIEW_KEYS) {
-        add("Views", key.symbol_or_name().to_owned(), view.name().to_owned());
+        add(
+            "Views",
+            key.symbol_or_name().to_owned(),
+            view.name().to_owned(),
+        );
     }
     add("Lists", "↑ ↓".to_owned(), "Move".to_owned());
     add("Lists", "Enter".to_owned(), "Open".to_owned());

@@ -13,7 +13,12 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     let name = format!("Broker {id}");
     let picture = scene.picture.clone();
     let Some(broker) = picture.brokers.iter().find(|broker| broker.id == id) else {
-        gone(ui, &name, "broker", "This broker is no longer part of the cluster.");
+        gone(
+            ui,
+            &name,
+            "broker",
+            "This broker is no longer part of the cluster.",
+        );
         return;
     };
     header(ui, &name, "broker");

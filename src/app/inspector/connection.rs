@@ -10,7 +10,12 @@ use crate::ids::ConnectionId;
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: ConnectionId) {
     let found = scene.picture.connections.iter().find(|c| c.id == id);
     let Some(connection) = found else {
-        gone(ui, &format!("Connection {id}"), "client", "This client has disconnected.");
+        gone(
+            ui,
+            &format!("Connection {id}"),
+            "client",
+            "This client has disconnected.",
+        );
         return;
     };
     let name = if connection.client_id.is_empty() {

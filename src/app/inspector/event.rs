@@ -13,7 +13,12 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, number: u64) {
         .binary_search_by_key(&number, |event| event.number)
         .ok();
     let Some(event) = found.map(|index| &scene.picture.events[index]) else {
-        gone(ui, &format!("Event {number}"), "event", "This event is too old: it was forgotten.");
+        gone(
+            ui,
+            &format!("Event {number}"),
+            "event",
+            "This event is too old: it was forgotten.",
+        );
         return;
     };
     header(ui, &format!("Event {}", format::count(number)), "event");

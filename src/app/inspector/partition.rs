@@ -43,13 +43,25 @@ fn facts(ui: &mut Ui, partition: &PartitionSnapshot) {
             facts.mono("In-sync", &in_sync);
         }
         facts.mono("Log start", &format::signed(partition.log_start.0));
-        facts.mono("High watermark", &format::signed(partition.high_watermark.0));
+        facts.mono(
+            "High watermark",
+            &format::signed(partition.high_watermark.0),
+        );
         facts.mono("Last stable", &format::signed(partition.last_stable.0));
         facts.mono("Log end", &format::signed(partition.log_end.0));
         let segments = format::counted(partition.segments.len() as u64, "segment");
-        facts.mono("Size", &format!("{} · {segments}", format::bytes(partition.bytes)));
-        facts.mono("Newest record", &format::date_time(partition.max_timestamp_ms));
-        facts.mono("Idempotent producers", &format::count(u64::from(partition.producers)));
+        facts.mono(
+            "Size",
+            &format!("{} · {segments}", format::bytes(partition.bytes)),
+        );
+        facts.mono(
+            "Newest record",
+            &format::date_time(partition.max_timestamp_ms),
+        );
+        facts.mono(
+            "Idempotent producers",
+            &format::count(u64::from(partition.producers)),
+        );
         if let Some(trouble) = &partition.trouble {
             facts.coloured("Trouble", trouble, theme.bad);
         }

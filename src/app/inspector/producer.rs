@@ -11,7 +11,12 @@ use crate::inspect::Command;
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: u64) {
     let picture = scene.picture.clone();
     let Some(producer) = picture.producers.iter().find(|p| p.id == id) else {
-        gone(ui, &format!("Producer {id}"), "producer", "This producer has ended.");
+        gone(
+            ui,
+            &format!("Producer {id}"),
+            "producer",
+            "This producer has ended.",
+        );
         return;
     };
     header(ui, &producer.plan.name, "producer");

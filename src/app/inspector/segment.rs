@@ -36,6 +36,13 @@ pub fn draw(
             ),
         );
         facts.mono("Size", &format::bytes(segment.bytes));
-        facts.text("State", if segment.active { "active: appended to" } else { "sealed" });
+        facts.text(
+            "State",
+            if segment.active {
+                "active: appended to"
+            } else {
+                "sealed"
+            },
+        );
     });
 }

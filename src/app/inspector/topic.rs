@@ -24,10 +24,21 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
         facts.mono("Partitions", &format::count(topic.partitions.len() as u64));
         facts.mono("Replication", &topic.replication_factor.to_string());
         facts.mono("Offsets", &format!("\u{2248} {}", format::signed(records)));
-        facts.mono("Size", &format!("{} · {}", format::bytes(size), format::counted(segments as u64, "segment")));
+        facts.mono(
+            "Size",
+            &format!(
+                "{} · {}",
+                format::bytes(size),
+                format::counted(segments as u64, "segment")
+            ),
+        );
         facts.mono(
             "Written",
-            &format!("{} · {}", format::rate(records_per_s), format::byte_rate(bytes_per_s)),
+            &format!(
+                "{} · {}",
+                format::rate(records_per_s),
+                format::byte_rate(bytes_per_s)
+            ),
         );
         facts.mono("Topic id", &topic.id.to_string());
         for config in topic.configs.iter().filter(|config| config.set) {

@@ -13,6 +13,7 @@ use super::theme::{Theme, size, space};
 use super::views::View;
 
 pub use notices::notices;
+pub use timeline::concerns;
 
 /// Draws the whole window but for dialogs and notices.
 pub fn draw(ui: &mut Ui, views: &mut [Box<dyn View>], scene: &mut Scene<'_>) {

@@ -59,11 +59,9 @@ fn topics(ui: &mut Ui, scene: &mut Scene<'_>) {
         });
         return;
     }
-    ScrollArea::vertical().auto_shrink([false, false]).show_rows(
-        ui,
-        size::NAV_TOPIC_ROW,
-        shown.len(),
-        |ui, rows| {
+    ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .show_rows(ui, size::NAV_TOPIC_ROW, shown.len(), |ui, rows| {
             for topic in &shown[rows] {
                 let number = format::rate(scene.topic_rate(topic).0);
                 let row = widgets::Row {
@@ -78,8 +76,7 @@ fn topics(ui: &mut Ui, scene: &mut Scene<'_>) {
                     scene.state.open_topic(&topic.name);
                 }
             }
-        },
-    );
+        });
 }
 
 fn is_current(scene: &Scene<'_>, topic: &str) -> bool {
@@ -87,6 +84,8 @@ fn is_current(scene: &Scene<'_>, topic: &str) -> bool {
         ViewKey::Topics if scene.state.open_topic.is_some() => {
             scene.state.open_topic.as_deref() == Some(topic)
         }
-        _ => matches!(&scene.state.selection, selection if Selection::topic(selection) == Some(topic)),
+        _ => {
+            matches!(&scene.state.selection, selection if Selection::topic(selection) == Some(topic))
+        }
     }
 }

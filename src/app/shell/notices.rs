@@ -20,7 +20,7 @@ pub fn notices(ctx: &egui::Context, scene: &mut Scene<'_>) {
     } else {
         0.0
     };
-    Area::new(Id::new("notices"))
+    Area::new(Id::unique("notices"))
         .order(Order::Foreground)
         .anchor(Align2::RIGHT_BOTTOM, vec2(-space::M, -below - space::M))
         .show(ctx, |ui| {

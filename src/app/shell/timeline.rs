@@ -19,7 +19,12 @@ use crate::ids::Time;
 use crate::inspect::{ClusterSnapshot, Event};
 
 /// Seconds the timeline can show, and how the choice is named.
-const SPANS: [(u32, &str); 4] = [(60, "1 min"), (300, "5 min"), (900, "15 min"), (3_600, "1 h")];
+const SPANS: [(u32, &str); 4] = [
+    (60, "1 min"),
+    (300, "5 min"),
+    (900, "15 min"),
+    (3_600, "1 h"),
+];
 /// Share of the width left of "now".
 const NOW_AT: f32 = 0.94;
 /// Points around a tick that belong to it.
@@ -144,11 +149,7 @@ impl Axis {
         while mark > self.earliest().0 {
             let x = self.x(Time(mark)).round();
             if self.now_x - x > 70.0 && x - self.rect.left() > 30.0 {
-                painter.vline(
-                    x,
-                    self.base..=self.base + space::XS,
-                    theme.hairline(),
-                );
+                painter.vline(x, self.base..=self.base + space::XS, theme.hairline());
                 let text = format::time_of_day(Time(mark).as_ms());
                 painter.text(
                     pos2(x, self.rect.bottom()),
@@ -228,13 +229,7 @@ fn ticks(axis: &Axis, picture: &ClusterSnapshot) -> Vec<(f32, Arc<Event>)> {
     ticks
 }
 
-fn draw_ticks(
-    ui: &Ui,
-    painter: &Painter,
-    theme: &Theme,
-    axis: &Axis,
-    ticks: &[(f32, Arc<Event>)],
-) {
+fn draw_ticks(ui: &Ui, painter: &Painter, theme: &Theme, axis: &Axis, ticks: &[(f32, Arc<Event>)]) {
     for (x, event) in ticks {
         let color = theme.severity(event.kind.severity());
         dotted(painter, *x, axis.rect.top() + space::S, axis.base, color);

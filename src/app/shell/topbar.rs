@@ -129,7 +129,10 @@ fn reasons(picture: &ClusterSnapshot) -> String {
     let mut lines = Vec::new();
     for broker in &picture.brokers {
         let state = match &broker.state {
-            BrokerState::Running => format!("running since {}", format::date_time(broker.started.as_ms())),
+            BrokerState::Running => format!(
+                "running since {}",
+                format::date_time(broker.started.as_ms())
+            ),
             BrokerState::Starting => "starting".to_owned(),
             BrokerState::Stopped => "stopped".to_owned(),
             BrokerState::Crashed { message } => format!("crashed: {message}"),
@@ -152,18 +155,15 @@ fn reasons(picture: &ClusterSnapshot) -> String {
 fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
     let (color, words, reasons) = health(scene.picture, Theme::of(ui));
     let drawn = chip(ui, |ui| {
-        let (rect, _) = ui.allocate_exact_size(
-            vec2(2.0 * size::DOT, size::CONTROL - 2.0),
-            Sense::hover(),
-        );
-        ui.painter()
-            .circle_filled(rect.center(), size::DOT, color);
+        let (rect, _) =
+            ui.allocate_exact_size(vec2(2.0 * size::DOT, size::CONTROL - 2.0), Sense::hover());
+        ui.painter().circle_filled(rect.center(), size::DOT, color);
         ui.label(&words);
     });
     let response = ui
         .interact(
             drawn.response.rect,
-            ui.id().with("health"),
+            ui.scope_id().with("health"),
             Sense::click(),
         )
         .on_hover_text(reasons);
@@ -171,7 +171,9 @@ fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
     if response.clicked()
         && let Some(broker) = scene.picture.brokers.first()
     {
-        scene.state.select(crate::app::state::Selection::Broker(broker.id));
+        scene
+            .state
+            .select(crate::app::state::Selection::Broker(broker.id));
     }
 }
 

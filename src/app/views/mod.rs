@@ -7,6 +7,7 @@ use super::scene::Scene;
 use super::state::ViewKey;
 
 pub mod storage;
+pub mod timeline;
 pub mod topics;
 
 /// One view: a row in the left navigation and what it draws in the middle.
@@ -34,5 +35,6 @@ pub fn all() -> Vec<Box<dyn View>> {
     vec![
         Box::new(topics::Topics::default()),
         Box::new(storage::Storage::default()),
+        Box::new(timeline::Timeline::default()),
     ]
 }

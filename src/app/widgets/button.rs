@@ -42,9 +42,7 @@ fn filled_button(ui: &mut Ui, text: &str, can: bool) -> Response {
 /// A button for something that destroys.
 pub fn danger_button(ui: &mut Ui, text: &str) -> Response {
     let theme = Theme::of(ui);
-    ui.add(
-        Button::new(RichText::new(text).color(theme.bad)).min_size(vec2(0.0, size::CONTROL)),
-    )
+    ui.add(Button::new(RichText::new(text).color(theme.bad)).min_size(vec2(0.0, size::CONTROL)))
 }
 
 /// Text that can be clicked, without a frame.
@@ -94,13 +92,11 @@ pub fn tabs<T: PartialEq + Copy>(ui: &mut Ui, current: &mut T, all: &[(T, String
         ui.spacing_mut().item_spacing.x = space::L;
         for (value, text) in all {
             let chosen = *current == *value;
-            let galley = ui.painter().layout_no_wrap(
-                text.clone(),
-                theme::body(),
-                Color32::PLACEHOLDER,
-            );
-            let (rect, response) = ui
-                .allocate_exact_size(vec2(galley.size().x, size::CONTROL), Sense::click());
+            let galley =
+                ui.painter()
+                    .layout_no_wrap(text.clone(), theme::body(), Color32::PLACEHOLDER);
+            let (rect, response) =
+                ui.allocate_exact_size(vec2(galley.size().x, size::CONTROL), Sense::click());
             let ink = if chosen || response.hovered() || response.has_focus() {
                 theme.text
             } else {
@@ -133,7 +129,7 @@ pub fn search_field(ui: &mut Ui, text: &mut String, name: &str, width: f32) -> R
             .hint_text(RichText::new(name).color(Theme::of(ui).muted))
             .desired_width(width)
             .min_size(vec2(0.0, size::CONTROL))
-            .vertical_align(egui::Align::Center)
+            .align(egui::Align2::LEFT_CENTER)
             .margin(Margin::symmetric(space::S as i8, space::XS as i8)),
     )
     .accessible_name(name)
@@ -145,7 +141,7 @@ pub fn text_field(ui: &mut Ui, text: &mut String, name: &str, width: f32) -> Res
         TextEdit::singleline(text)
             .desired_width(width)
             .min_size(vec2(0.0, size::CONTROL))
-            .vertical_align(egui::Align::Center)
+            .align(egui::Align2::LEFT_CENTER)
             .font(theme::mono())
             .margin(Margin::symmetric(space::S as i8, space::XS as i8)),
     )
@@ -172,7 +168,9 @@ pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
         .inner_margin(Margin::symmetric(space::S as i8, 2))
         .show(ui, |ui| {
             ui.add(egui::Label::new(
-                RichText::new(text).font(theme::small_heading()).color(color),
+                RichText::new(text)
+                    .font(theme::small_heading())
+                    .color(color),
             ))
         })
         .response

@@ -39,11 +39,9 @@ pub fn row(ui: &mut Ui, row: &Row<'_>) -> Response {
     }
     focus_ring(ui, &response, rect);
     let inner = rect.shrink2(vec2(10.0, 0.0));
-    let number = ui.painter().layout_no_wrap(
-        row.number.to_owned(),
-        theme::mono_small(),
-        theme.muted,
-    );
+    let number =
+        ui.painter()
+            .layout_no_wrap(row.number.to_owned(), theme::mono_small(), theme.muted);
     let ink = if row.dimmed { theme.muted } else { theme.text };
     let room = inner.width() - number.size().x - space::S;
     let name = elided(ui, row.name, theme::body(), ink, room);

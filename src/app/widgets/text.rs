@@ -71,10 +71,7 @@ pub fn divider(ui: &mut Ui) {
 
 /// Lays out one line of text no wider than `width`, cut with an ellipsis.
 pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, width: f32) -> Arc<Galley> {
-    let mut job = LayoutJob::single_section(
-        text.to_owned(),
-        egui::TextFormat::simple(font, color),
-    );
+    let mut job = LayoutJob::single_section(text.to_owned(), egui::TextFormat::simple(font, color));
     job.wrap = TextWrapping::truncate_at_width(width.max(0.0));
     ui.painter().layout_job(job)
 }

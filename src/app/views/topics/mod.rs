@@ -26,7 +26,11 @@ impl View for Topics {
 
     fn live(&self, scene: &Scene<'_>) -> String {
         let internal = scene.state.remembered.internal_topics;
-        let shown = scene.picture.topics.iter().filter(|topic| internal || !topic.internal);
+        let shown = scene
+            .picture
+            .topics
+            .iter()
+            .filter(|topic| internal || !topic.internal);
         format::count(shown.count() as u64)
     }
 
@@ -52,11 +56,9 @@ impl View for Topics {
             .iter()
             .filter(|topic| topic.name.to_lowercase().contains(&wanted))
             .collect();
-        ScrollArea::vertical().auto_shrink([false, false]).show_rows(
-            ui,
-            size::ROW,
-            shown.len(),
-            |ui, rows| {
+        ScrollArea::vertical()
+            .auto_shrink([false, false])
+            .show_rows(ui, size::ROW, shown.len(), |ui, rows| {
                 for topic in &shown[rows] {
                     let number = format::rate(scene.topic_rate(topic).0);
                     let row = widgets::Row {
@@ -70,8 +72,7 @@ impl View for Topics {
                         scene.state.select(Selection::Topic(topic.name.clone()));
                     }
                 }
-            },
-        );
+            });
     }
 
     fn actions(&self) -> &'static [Action] {

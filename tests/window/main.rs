@@ -1,0 +1,9 @@
+//! The window on made-up pictures: every view in both themes, driven through its accessible names.
+//!
+//! Pictures are written to `screenshots/`. A missing glyph or a control without a name fails the test.
+
+#[allow(dead_code)] // each view's tests use another part of it
+mod fixture;
+mod raster;
+mod rig;
+mod shell;

@@ -1,0 +1,68 @@
+//! Opens the window on made-up pictures, without a display, and writes what it looks like.
+
+use std::path::Path;
+
+use egui::{Theme, Vec2};
+use egui_kittest::Harness;
+use klar::app::state::{ThemeChoice, UiState};
+use klar::app::{App, theme};
+use klar::ids::Time;
+
+use crate::fixture::{Fixture, NOW_MS};
+use crate::raster::Raster;
+
+/// A window under test.
+pub type Window = Harness<'static, App>;
+
+/// Sizes pictures are made in, points.
+pub const SIZES: [Vec2; 2] = [Vec2::new(1440.0, 900.0), Vec2::new(1280.0, 720.0)];
+
+/// Opens a window on `fixture`, changed by `setup` before its first frame.
+pub fn open(fixture: &Fixture, size: Vec2, dark: bool, setup: impl FnOnce(&mut UiState)) -> Window {
+    let mut app = App::new(Box::new(fixture.clone()), None).with_still_clock();
+    // Five minutes of history, as if the window had been open.
+    for half_second in (0..=600).rev() {
+        let ms = NOW_MS - half_second * 500;
+        let picture = std::sync::Arc::new(fixture.at(ms));
+        app.history_mut().see(Time::from_ms(ms), &picture);
+    }
+    let state = app.state_mut();
+    state.remembered.theme = if dark {
+        ThemeChoice::Dark
+    } else {
+        ThemeChoice::Light
+    };
+    setup(state);
+    let mut window = Harness::builder()
+        .with_size(size)
+        .with_theme(if dark { Theme::Dark } else { Theme::Light })
+        .with_max_steps(12)
+        .with_render_cursor(false)
+        .with_context_setup(theme::install)
+        .renderer(Raster::default())
+        .build_ui_state(|ui, app: &mut App| app.draw(ui), app);
+    window.run();
+    window
+}
+
+/// Writes `screenshots/<view>-<theme>-<size>.png` in both themes and sizes.
+pub fn pictures(view: &str, fixture: &Fixture, act: impl Fn(&mut Window)) {
+    for dark in [true, false] {
+        for size in SIZES {
+            let mut window = open(fixture, size, dark, |_| {});
+            act(&mut window);
+            window.run();
+            save(&mut window, view, dark, size);
+        }
+    }
+}
+
+/// Writes one picture of what the window shows now.
+pub fn save(window: &mut Window, view: &str, dark: bool, size: Vec2) {
+    let theme = if dark { "dark" } else { "light" };
+    let name = format!("{view}-{theme}-{}x{}.png", size.x, size.y);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots");
+    std::fs::create_dir_all(&dir).unwrap();
+    let image = window.render().unwrap();
+    image.save(dir.join(name)).unwrap();
+}
