@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use egui::{Theme, Vec2};
+use egui::{Theme, Ui, UiBuilder, Vec2};
 use egui_kittest::Harness;
 use klar::app::state::{ThemeChoice, UiState};
 use klar::app::{App, theme};
@@ -40,9 +40,17 @@ pub fn open(fixture: &Fixture, size: Vec2, dark: bool, setup: impl FnOnce(&mut U
         .with_render_cursor(false)
         .with_context_setup(theme::install)
         .renderer(Raster::default())
-        .build_ui_state(|ui, app: &mut App| app.draw(ui), app);
+        .build_ui_state(draw, app);
     window.run();
     window
+}
+
+/// Draws the window over everything: the harness leaves a margin of its own.
+fn draw(ui: &mut Ui, app: &mut App) {
+    let whole = ui.ctx().content_rect();
+    let mut all = ui.new_child(UiBuilder::new().max_rect(whole));
+    all.set_clip_rect(whole);
+    app.draw(&mut all);
 }
 
 /// Writes `screenshots/<view>-<theme>-<size>.png` in both themes and sizes.
