@@ -167,8 +167,7 @@ impl Log {
     /// The largest known epoch not after `epoch` and where it ended (KIP-101); `None` if `epoch` is
     /// newer than any in the log.
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        let (found, end) = self.epochs.end_of(epoch, self.log_end())?;
-        Some((found, end.max(self.log_start)))
+        self.epochs.end_of(epoch, self.log_end())
     }
 
     /// Idempotent producers known.

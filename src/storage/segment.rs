@@ -311,27 +311,26 @@ impl Segment {
         })
     }
 
-    /// An indexed batch at or before `offset`: its byte position and its first offset.
-    pub fn batch_before(
+    /// Byte position of an indexed batch at or before `offset`.
+    pub fn position_before(
         &mut self,
         disk: &mut dyn Disk,
         around: Surroundings<'_>,
         offset: Offset,
-    ) -> Result<(u64, Offset), StorageError> {
+    ) -> Result<u64, StorageError> {
         self.find_indexes(disk, around)?;
         let relative = relative(self.facts.base, offset);
-        let (relative, position) = match &self.indexes {
-            Indexes::Memory(entries) => offset_index::at_or_before(&entries.offset, relative),
+        let position = match &self.indexes {
+            Indexes::Memory(entries) => offset_index::position_of(&entries.offset, relative),
             Indexes::Files { offset, .. } => {
                 let path = file(around.dir, self.facts.base, OFFSET_INDEX);
                 let entries = disk.read_sealed(&path, 0, *offset);
                 let entries = entries.map_err(StorageError::io("read", &path))?;
-                offset_index::at_or_before(&entries, relative)
+                offset_index::position_of(&entries, relative)
             }
-            Indexes::Unknown => (0, 0),
+            Indexes::Unknown => 0,
         };
-        let first = self.facts.base + i64::from(relative);
-        Ok((u64::from(position), first))
+        Ok(u64::from(position))
     }
 
     /// An offset with nothing as late as `timestamp_ms` before it in this segment.
@@ -388,11 +387,11 @@ impl Segment {
         if let Some(damage) = damage {
             return Ok(damage.position);
         }
-        let (mut position, _) = self.batch_before(disk, around, end)?;
+        let mut position = self.position_before(disk, around, end)?;
         let path = self.path(around.dir);
         let mut window = Window::new(disk, &path, self.facts.bytes);
         loop {
-            position = self.damage_at(position).map_or(position, |d| d.until);
+            position = self.past_damage(position);
             let header = window.at(position, BatchHeader::BYTES);
             let header = header.map_err(StorageError::io("read", &path))?;
             match BatchHeader::parse(header) {
@@ -434,10 +433,13 @@ impl Segment {
         }
     }
 
-    /// The damage that begins or lies at a byte position.
-    pub fn damage_at(&self, position: u64) -> Option<&Damage> {
+    /// Position to go on reading at: `position`, or behind the damage that begins or lies there.
+    pub fn past_damage(&self, position: u64) -> u64 {
         let inside = |damage: &&Damage| (damage.position..damage.until).contains(&position);
-        self.damages.iter().find(inside)
+        self.damages
+            .iter()
+            .find(inside)
+            .map_or(position, |d| d.until)
     }
 
     /// What a picture shows. Entries in files not looked at yet count as their file size says.

@@ -31,8 +31,6 @@ pub struct Fixture {
     inner: Rc<Inner>,
 }
 
-type Edit = Box<dyn Fn(&mut ClusterSnapshot)>;
-
 struct Inner {
     topics: RefCell<Vec<Made>>,
     /// The moment the next picture shows, milliseconds since the Unix epoch.
@@ -41,7 +39,7 @@ struct Inner {
     commands: RefCell<Vec<Command>>,
     kept: RefCell<Option<Arc<ClusterSnapshot>>>,
     /// Changes every picture before it is shown.
-    edit: RefCell<Edit>,
+    edit: RefCell<Box<dyn Fn(&mut ClusterSnapshot)>>,
 }
 
 impl Fixture {
@@ -239,7 +237,6 @@ fn connections() -> Vec<ConnectionSnapshot> {
 }
 
 /// What happened by `now_ms`.
-#[expect(clippy::too_many_lines, reason = "a table: one row per event")]
 fn events(now_ms: i64) -> Vec<Arc<Event>> {
     use EventKind::*;
     let topic = || "orders".to_owned();

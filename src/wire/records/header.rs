@@ -44,6 +44,8 @@ pub enum BatchError {
     BatchExcess,
     #[error("the offsets in a batch do not count up by one")]
     OffsetDelta,
+    #[error("the batch's CRC-32C does not match its bytes")]
+    Crc,
     #[error("the batch is too large to be written")]
     TooLargeToWrite,
 }

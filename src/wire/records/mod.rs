@@ -22,7 +22,8 @@ pub use codec::Codec;
 pub use header::{BatchError, BatchHeader};
 pub use record::{ControlType, HeaderSlice, OwnedRecord, Record, RecordHeaders, Records};
 pub use validate::{
-    ProducedRules, Refusal, set_base, set_log_append_time, stamped_header, validate_produced,
+    ProducedRules, Refusal, set_base, set_log_append_time, set_producer, stamped_header,
+    validate_produced,
 };
 pub use view::{BatchView, Batches, batches};
 

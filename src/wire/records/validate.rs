@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use super::varint::{take_varint, take_varlong};
 use super::{BatchError, BatchHeader, BatchView, Codec};
-use crate::ids::{LeaderEpoch, Offset};
+use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use crate::wire::ErrorCode;
 
 /// What a topic demands of batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,24 +29,29 @@ const MAX_EXPANDED_BYTES: usize = 256 * 1024 * 1024;
 /// Why a produced batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// INVALID_RECORD.
     #[error("{0}")]
     Invalid(&'static str),
-    /// CORRUPT_MESSAGE.
     #[error("{0}")]
     Corrupt(BatchError),
-    /// CORRUPT_MESSAGE.
-    #[error("the batch's CRC-32C does not match its bytes")]
-    Crc,
-    /// MESSAGE_TOO_LARGE.
     #[error("the batch has {bytes} bytes, more than max.message.bytes = {limit}")]
     TooLarge { bytes: usize, limit: usize },
-    /// UNSUPPORTED_COMPRESSION_TYPE.
     #[error("compression type {0} does not exist")]
     UnknownCodec(i16),
-    /// INVALID_RECORD, with the positions in the batch for `record_errors`.
+    /// With the positions in the batch, for `record_errors`.
     #[error("a compacted topic cannot accept records without a key")]
     KeysMissing(Vec<i32>),
+}
+
+impl Refusal {
+    /// What the client is told.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Refusal::Invalid(_) | Refusal::KeysMissing(_) => ErrorCode::InvalidRecord,
+            Refusal::Corrupt(_) => ErrorCode::CorruptMessage,
+            Refusal::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Refusal::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
+        }
+    }
 }
 
 /// Checks the records of one partition of a Produce request: exactly one batch that may be appended.
@@ -69,7 +75,7 @@ pub fn validate_produced(records: &[u8], rules: &ProducedRules) -> Result<BatchH
         });
     }
     if !batch.crc_ok() {
-        return Err(Refusal::Crc);
+        return Err(Refusal::Corrupt(BatchError::Crc));
     }
     let header = *batch.header();
     check_header(&header)?;
@@ -181,6 +187,19 @@ pub fn set_log_append_time(batch: &mut [u8], now_ms: i64) {
         Some(now_ms),
     );
     batch[..BatchHeader::BYTES].copy_from_slice(&stamped);
+}
+
+/// Gives the batch another producer, for a producer that had to ask for a new id, and computes the CRC anew.
+///
+/// Panics if `batch` is not a whole batch.
+pub fn set_producer(batch: &mut [u8], id: ProducerId, epoch: ProducerEpoch, base_sequence: i32) {
+    let mut header = BatchHeader::parse(batch).expect("the caller made the batch");
+    header.producer_id = id;
+    header.producer_epoch = epoch;
+    header.base_sequence = base_sequence;
+    batch[..BatchHeader::BYTES].copy_from_slice(&header.to_bytes());
+    header.crc = crc32c::crc32c(&batch[BatchHeader::CRC_COVERS_FROM..header.total_bytes()]);
+    batch[..BatchHeader::BYTES].copy_from_slice(&header.to_bytes());
 }
 
 /// The header to write in front of `body` for a batch whose bytes are shared and cannot be changed in
