@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::ids::BrokerId;
 use crate::inspect::Durability;
 use crate::metadata::SettingsError;
+use crate::storage::StorageError;
 
 /// What a broker is started with.
 #[derive(Debug, Clone)]
@@ -15,8 +16,8 @@ pub struct BrokerConfig {
     pub cluster_id: String,
     /// The address the listener is bound to, with its real port.
     pub listen: SocketAddr,
-    /// This broker's own directory on the disk it is given: `DATA_DIR/broker-1`.
-    pub dir: PathBuf,
+    /// The data directory; the broker keeps its logs in `broker-N` below it.
+    pub data_dir: PathBuf,
     pub durability: Durability,
     /// Broker configurations by Kafka's names (`--set`), later ones winning.
     pub settings: Vec<(String, String)>,
@@ -37,12 +38,8 @@ pub struct ConnectionFacts {
 pub enum OpenError {
     #[error("--set {0}")]
     Settings(#[from] SettingsError),
-    #[error("{what} {path}: {why}")]
-    Disk {
-        what: &'static str,
-        path: PathBuf,
-        why: String,
-    },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// Written by a newer klar, or damaged: left untouched.
     #[error("the metadata log in {path} cannot be read at offset {offset}: {why}")]
     Metadata {

@@ -1,10 +1,315 @@
-//! One whole broker without threads.
+//! One whole broker without threads: requests and time go in, effects come out.
 //!
-//! In the making.
+//! The driver (a thread with sockets, or a test) calls the verbs below and carries out what
+//! [`Broker::effects`] returns, in order. Nothing here knows sockets, clocks or threads; the disk is the one
+//! exception, because an append is a copy into the page cache.
+//!
+//! Reading order: `config` (what it is started with), `open` (how it comes up), `dispatch` and `api/` (one
+//! file per Kafka API), `commit` (metadata: decide, write, apply, carry out), `partition`, `parked`,
+//! `fetch_sessions`, `flush` (durability), `ticks` (what time does), `picture*` (what it shows of itself).
 
+mod api;
+mod commit;
 mod config;
+mod connections;
+mod dispatch;
 pub mod effect;
+mod fetch_sessions;
+mod flush;
+mod metadata_log;
+mod open;
+mod parked;
+mod partition;
 mod picture;
+mod picture_lanes;
+mod picture_record;
+mod picture_segment;
+mod ticks;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use bytes::Bytes;
+use rand::rngs::SmallRng;
+
+pub use api::answered_apis;
 pub use config::{BrokerConfig, ConnectionFacts, OpenError};
 pub use picture::{BrokerPicture, CONNECTIONS_SHOWN};
+
+use crate::ids::{BrokerId, ConnectionId, Offset, Time, TopicId};
+use crate::inspect::{EventKind, Totals};
+use crate::metadata::decide::Facts;
+use crate::metadata::{BrokerSettings, Image};
+use crate::storage::{BrokerDir, Disk, Log, Note};
+use connections::Connections;
+use effect::Effect;
+use fetch_sessions::FetchSessions;
+use flush::Flushes;
+use metadata_log::MetadataLog;
+use parked::{Parked, Waiting};
+use partition::{METADATA_LOG, Partition, PartitionKey, Topic};
+use ticks::Timers;
+
+/// Everything one broker knows. See the module for how to drive it.
+pub struct Broker {
+    config: BrokerConfig,
+    settings: BrokerSettings,
+    disk: Box<dyn Disk>,
+    dir: BrokerDir,
+    random: SmallRng,
+    image: Image,
+    metadata_log: MetadataLog,
+    topics: BTreeMap<TopicId, Topic>,
+    connections: Connections,
+    parked: Parked,
+    /// Long polls with enough to read, to be answered at the end of the verb.
+    woken: BTreeSet<ConnectionId>,
+    sessions: FetchSessions,
+    flushes: Flushes,
+    timers: Timers,
+    /// Producer ids this broker may hand out without asking.
+    producer_ids: Range<i64>,
+    auto_created: u32,
+    /// The request being answered changed metadata.
+    committed: bool,
+    totals: Totals,
+    started: Time,
+    recovery: String,
+    effects: Vec<Effect>,
+    changed: u64,
+    shown: picture::Shown,
+}
+
+impl Broker {
+    /// Takes a new connection in. Call it before its first frame.
+    pub fn on_connected(&mut self, now: Time, id: ConnectionId, facts: ConnectionFacts) {
+        let limit = self.settings.number(&self.image, "max.connections");
+        if i64::try_from(self.connections.count()).unwrap_or(i64::MAX) >= limit {
+            let cause = format!("max.connections = {limit} reached");
+            self.note(EventKind::ConnectionRefused {
+                peer: facts.peer.to_string(),
+                cause: cause.clone(),
+            });
+            self.effects.push(Effect::Close { to: id, why: cause });
+            return;
+        }
+        self.connections.add(now, id, facts);
+        self.changed += 1;
+        self.after_verb(now);
+    }
+
+    /// Takes one request in: a frame without its length prefix. Its answer is an effect of this call or, for a
+    /// long poll or a write that waits for a sync, of a later one.
+    pub fn on_frame(&mut self, now: Time, id: ConnectionId, frame: Bytes) {
+        if self.parked.holds(id) {
+            let why = "a second request came before the first was answered";
+            self.close(id, why.to_owned());
+        } else if self.connections.get(id).is_some() {
+            self.dispatch(now, id, frame);
+        }
+        self.changed += 1;
+        self.after_verb(now);
+    }
+
+    /// Forgets a connection that is gone, whoever closed it.
+    pub fn on_disconnected(&mut self, now: Time, id: ConnectionId) {
+        self.forget_connection(id);
+        self.changed += 1;
+        self.after_verb(now);
+    }
+
+    /// Takes what the driver must carry out, in order. Call it after every other verb.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// A number that grows when a picture would differ from the last one.
+    pub fn changed(&self) -> u64 {
+        self.changed
+    }
+
+    /// This broker's number.
+    pub fn id(&self) -> BrokerId {
+        self.config.id
+    }
+
+    /// Largest request in bytes: what the driver closes a connection for without reading on.
+    pub fn request_max_bytes(&self) -> usize {
+        let limit = self
+            .settings
+            .number(&self.image, "socket.request.max.bytes");
+        usize::try_from(limit).unwrap_or(0)
+    }
+
+    /// What every verb ends with.
+    fn after_verb(&mut self, now: Time) {
+        self.begin_due_syncs(now);
+        while let Some(id) = self.woken.pop_first() {
+            self.retry_fetch(now, id);
+        }
+        if cfg!(debug_assertions) {
+            self.check_cheap();
+        }
+    }
+
+    /// What must hold at any moment. Costs a walk over everything: for tests and simulations.
+    pub fn check(&self) {
+        self.check_cheap();
+        self.image.check();
+        self.parked.check();
+        self.sessions.check();
+        for (id, topic) in &self.topics {
+            let image = self
+                .image
+                .topic(*id)
+                .expect("topics are those of the image");
+            assert_eq!(image.partitions.len(), topic.partitions.len());
+            for partition in &topic.partitions {
+                partition.check();
+                assert!(partition.watchers.iter().all(|id| self.parked.holds(*id)));
+            }
+        }
+        assert_eq!(self.image.topic_count(), self.topics.len());
+    }
+
+    fn check_cheap(&self) {
+        assert!(self.woken.is_empty());
+        assert!(self.producer_ids.start <= self.producer_ids.end);
+    }
+
+    fn note(&mut self, kind: EventKind) {
+        self.effects.push(Effect::Note(kind));
+    }
+
+    /// Sends a whole response.
+    fn send(&mut self, to: ConnectionId, parts: Vec<Bytes>) {
+        self.effects.push(Effect::Reply { to, parts });
+    }
+
+    /// Closes a connection and forgets it.
+    fn close(&mut self, id: ConnectionId, why: String) {
+        if let Some(connection) = self.connections.get(id) {
+            let peer = connection.facts.peer.to_string();
+            let cause = why.clone();
+            self.note(EventKind::ConnectionRefused { peer, cause });
+        }
+        self.forget_connection(id);
+        self.effects.push(Effect::Close { to: id, why });
+    }
+
+    fn forget_connection(&mut self, id: ConnectionId) {
+        self.connections.remove(id);
+        self.woken.remove(&id);
+        if let Some(Waiting::Fetch(wait)) = self.parked.take(id) {
+            self.stop_watching(id, &wait.watched);
+        }
+    }
+
+    fn partition(&self, key: PartitionKey) -> Option<&Partition> {
+        self.topics.get(&key.0)?.partition(key.1)
+    }
+
+    /// The partition, to be changed: the next picture looks at its topic again.
+    fn partition_mut(&mut self, key: PartitionKey) -> Option<&mut Partition> {
+        self.shown.touch(key.0);
+        self.topics.get_mut(&key.0)?.partition_mut(key.1)
+    }
+
+    fn log_mut(&mut self, key: PartitionKey) -> Option<&mut Log> {
+        if key == METADATA_LOG {
+            return Some(self.metadata_log.log_mut());
+        }
+        self.partition_mut(key)?.log.as_mut()
+    }
+
+    /// What decisions about metadata may read.
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            image: &self.image,
+            settings: &self.settings,
+            brokers: std::slice::from_ref(&self.config.id),
+        }
+    }
+
+    /// Turns what a log noticed into events.
+    fn take_log_notes(&mut self, now: Time, key: PartitionKey) {
+        let notes = self.log_mut(key).map(Log::take_notes).unwrap_or_default();
+        self.tell_log_notes(now, key, notes);
+    }
+
+    /// As [`Broker::take_log_notes`], for a partition that may not have changed: pictures keep what they had.
+    fn take_quiet_log_notes(&mut self, now: Time, key: PartitionKey) {
+        let topic = self.topics.get_mut(&key.0);
+        let index = usize::try_from(key.1).ok();
+        let partition = topic
+            .zip(index)
+            .and_then(|(t, index)| t.partitions.get_mut(index));
+        let log = partition.and_then(|partition| partition.log.as_mut());
+        let notes = log.map(Log::take_notes).unwrap_or_default();
+        self.tell_log_notes(now, key, notes);
+    }
+
+    fn tell_log_notes(&mut self, now: Time, key: PartitionKey, notes: Vec<Note>) {
+        if notes.is_empty() {
+            return;
+        }
+        let topic = match self.topics.get(&key.0) {
+            Some(topic) => topic.name.to_string(),
+            None => metadata_log::NAME.to_owned(),
+        };
+        for note in notes {
+            if matches!(note, Note::Rolled { .. }) {
+                self.hurry_sync(now);
+            }
+            self.note(event_of(&topic, key.1, note));
+        }
+    }
+}
+
+/// A log's note as an event.
+fn event_of(topic: &str, partition: i32, note: Note) -> EventKind {
+    let topic = topic.to_owned();
+    let partition = crate::ids::PartitionIndex(partition);
+    match note {
+        Note::Rolled { base, cause } => EventKind::SegmentRolled {
+            topic,
+            partition,
+            base_offset: base,
+            cause,
+        },
+        Note::Deleted {
+            log_start,
+            bytes,
+            cause,
+        } => EventKind::SegmentsDeleted {
+            topic,
+            partition,
+            log_start,
+            bytes,
+            cause,
+        },
+        Note::Damaged { from, below, cause } => EventKind::LogDamaged {
+            topic,
+            partition,
+            offset: from,
+            cause: format!("{cause} (up to offset {})", Offset(below.0 - 1)),
+        },
+        Note::WriteFailed { path, cause } => EventKind::StorageFailed {
+            path: path.display().to_string(),
+            cause,
+        },
+        Note::WriteHealed { path } => EventKind::StorageHealed {
+            path: path.display().to_string(),
+        },
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("id", &self.config.id)
+            .field("topics", &self.topics.len())
+            .field("connections", &self.connections.count())
+            .finish_non_exhaustive()
+    }
+}

@@ -214,7 +214,8 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     live("log.message.timestamp.type", Text, OneOf(TIMESTAMP_TYPES), Some("CreateTime"), "Default of message.timestamp.type."),
     live("log.preallocate", Boolean, Any, Some("false"), "Default of preallocate."),
     live("log.retention.bytes", Long, Any, Some("-1"), "Default of retention.bytes."),
-    fixed("log.retention.check.interval.ms", Long, AtLeast(1), Some("300000"), "Milliseconds between two looks for segments that retention deletes."),
+    // Kafka's default is 300000; who shortens retention.ms wants to see it act.
+    fixed("log.retention.check.interval.ms", Long, AtLeast(1), Some("10000"), "Milliseconds between two looks for segments that retention deletes."),
     fixed("log.retention.hours", Int, Any, Some("168"), "Default of retention.ms in hours, where the minutes are unset."),
     fixed("log.retention.minutes", Int, Any, None, "Default of retention.ms in minutes, where log.retention.ms is unset."),
     live("log.retention.ms", Long, AtLeast(-1), None, "Default of retention.ms; unset, log.retention.minutes decides, then log.retention.hours."),

@@ -8,10 +8,12 @@ pub mod configs;
 pub mod decide;
 mod image;
 mod record;
+mod record_bytes;
 mod settings;
 
 pub use image::{Image, PartitionImage, TopicImage};
 pub use record::{Record, Resource};
+pub use record_bytes::RecordError;
 pub use settings::{
     BrokerSettings, ConfigSource, EffectiveConfig, SettingsError, Step, TopicSettings,
 };

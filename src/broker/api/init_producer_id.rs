@@ -1,0 +1,56 @@
+//! InitProducerId (22): a fresh id for an idempotent producer.
+//!
+//! Ids come from blocks written to the metadata log, so none is ever given twice, restarts included. As in
+//! Kafka a producer without a transactional id always gets a new id, whatever id it says it had.
+//!
+//! Differs from Apache Kafka: a transactional id is COORDINATOR_NOT_AVAILABLE, there are no transactions yet.
+
+use super::super::Broker;
+use super::super::dispatch::{Answer, Answered, Asked};
+use super::code_of;
+use crate::metadata::decide::next_producer_ids;
+use crate::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use crate::wire::{ErrorCode, Reader};
+
+const NONE: i64 = -1;
+
+pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
+    let request = InitProducerIdRequest::decode(reader, asked.version)?;
+    let half_an_id = (request.producer_id == NONE) != (i64::from(request.producer_epoch) == NONE);
+    let result = match &request.transactional_id {
+        _ if half_an_id => Err(ErrorCode::InvalidRequest),
+        Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
+        Some(_) => Err(ErrorCode::CoordinatorNotAvailable),
+        None => broker.fresh_producer_id(asked),
+    };
+    let response = match result {
+        Ok(producer_id) => InitProducerIdResponse {
+            producer_id,
+            producer_epoch: 0,
+            ..InitProducerIdResponse::default()
+        },
+        Err(error) => InitProducerIdResponse {
+            error_code: asked.code(error),
+            producer_id: NONE,
+            producer_epoch: -1,
+            ..InitProducerIdResponse::default()
+        },
+    };
+    let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
+    Ok(Answer::Reply(parts))
+}
+
+impl Broker {
+    fn fresh_producer_id(&mut self, asked: &Asked) -> Result<i64, ErrorCode> {
+        if self.producer_ids.is_empty() {
+            let (block, record) = next_producer_ids(self.facts(), self.config.id)
+                .ok_or(ErrorCode::UnknownServerError)?;
+            self.commit(asked.now, &[record], "a producer needs an id")
+                .map_err(|not_done| code_of(&not_done).0)?;
+            self.producer_ids = block;
+        }
+        self.producer_ids
+            .next()
+            .ok_or(ErrorCode::UnknownServerError)
+    }
+}

@@ -1,0 +1,212 @@
+//! Metadata (3): brokers, topics, partitions, leaders; makes unknown topics when allowed to.
+//!
+//! The broker's address is the one the client connected to, so a client that came over 127.0.0.1 is not sent
+//! to `localhost` or a host name. Topics are made here, as `auto.create.topics.enable` and the request allow,
+//! and nowhere else implicitly. Topic ids since version 10; asking by id since version 12 (KIP-516).
+//!
+//! Differs from Apache Kafka: a topic made here is there at once, without LEADER_NOT_AVAILABLE first; one
+//! broker makes at most [`MAX_AUTO_CREATED`] topics by itself; internal topics are never made here.
+
+use std::collections::BTreeSet;
+
+use super::super::Broker;
+use super::super::dispatch::{Answer, Answered, Asked};
+use super::{CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS, code_of};
+use crate::ids::{ConnectionId, TopicId};
+use crate::metadata::TopicImage;
+use crate::metadata::decide::{NewTopic, check_topic_name, create_topic, is_internal};
+use crate::wire::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use crate::wire::{ErrorCode, Reader};
+
+/// Topics made because somebody asked for their metadata, since the broker started.
+const MAX_AUTO_CREATED: u32 = 10_000;
+/// First version that may ask by id.
+const BY_ID: i16 = 12;
+/// First version that says whether topics may be made; before, they always may.
+const SAYS_AUTO_CREATE: i16 = 4;
+
+pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
+    let request = MetadataRequest::decode(reader, asked.version)?;
+    let (host, port) = broker.advertised(asked.connection);
+    let mut response = MetadataResponse {
+        brokers: vec![MetadataResponseBroker {
+            node_id: broker.config.id.0,
+            host,
+            port,
+            rack: None,
+        }],
+        cluster_id: Some(broker.config.cluster_id.clone()),
+        controller_id: broker.config.id.0,
+        cluster_authorized_operations: match request.include_cluster_authorized_operations {
+            true => CLUSTER_OPERATIONS,
+            false => OPERATIONS_NOT_ASKED,
+        },
+        ..MetadataResponse::default()
+    };
+    // Version 0 asks for all topics with an empty list, later ones with null.
+    let named = request
+        .topics
+        .filter(|topics| asked.version > 0 || !topics.is_empty());
+    let may_create = request.allow_auto_topic_creation || asked.version < SAYS_AUTO_CREATE;
+    response.topics = match named {
+        None => broker.image.topics_by_name().map(topic_metadata).collect(),
+        Some(topics) => broker.named_topics(asked, topics, may_create),
+    };
+    if request.include_topic_authorized_operations {
+        for topic in &mut response.topics {
+            topic.topic_authorized_operations = TOPIC_OPERATIONS;
+        }
+    }
+    let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
+    Ok(Answer::Reply(parts))
+}
+
+impl Broker {
+    /// The host and port a client is told to connect to: where it connected.
+    pub(in crate::broker) fn advertised(&self, connection: ConnectionId) -> (String, i32) {
+        let local = self
+            .connections
+            .local(connection)
+            .unwrap_or(self.config.listen);
+        (local.ip().to_string(), i32::from(local.port()))
+    }
+
+    fn named_topics(
+        &mut self,
+        asked: &Asked,
+        topics: Vec<MetadataRequestTopic>,
+        may_create: bool,
+    ) -> Vec<MetadataResponseTopic> {
+        let by_id =
+            |topic: &MetadataRequestTopic| topic.name.is_none() || topic.topic_id != TopicId::ZERO;
+        if asked.version < BY_ID && topics.iter().any(by_id) {
+            let refuse = |topic: MetadataRequestTopic| {
+                failed(asked, topic.name, topic.topic_id, ErrorCode::InvalidRequest)
+            };
+            return topics.into_iter().map(refuse).collect();
+        }
+        let mut seen = BTreeSet::new();
+        let mut found = Vec::with_capacity(topics.len());
+        for topic in topics {
+            if !seen.insert((topic.name.clone(), topic.topic_id)) {
+                continue;
+            }
+            found.push(match topic.name {
+                _ if topic.topic_id != TopicId::ZERO => match self.image.topic(topic.topic_id) {
+                    Some(image) => topic_metadata(image),
+                    None => failed(asked, None, topic.topic_id, ErrorCode::UnknownTopicId),
+                },
+                Some(name) => self.topic_or_create(asked, name, may_create),
+                None => failed(asked, None, TopicId::ZERO, ErrorCode::UnknownTopicId),
+            });
+        }
+        found
+    }
+
+    fn topic_or_create(
+        &mut self,
+        asked: &Asked,
+        name: String,
+        may_create: bool,
+    ) -> MetadataResponseTopic {
+        if let Some(image) = self.image.topic_named(&name) {
+            return topic_metadata(image);
+        }
+        let error = self.auto_create(asked, &name, may_create).err();
+        match (error, self.image.topic_named(&name)) {
+            (None, Some(image)) => topic_metadata(image),
+            (error, _) => {
+                let error = error.unwrap_or(ErrorCode::UnknownTopicOrPartition);
+                failed(asked, Some(name), TopicId::ZERO, error)
+            }
+        }
+    }
+
+    fn auto_create(
+        &mut self,
+        asked: &Asked,
+        name: &str,
+        may_create: bool,
+    ) -> Result<(), ErrorCode> {
+        check_topic_name(name).map_err(|refusal| super::refusal_code(&refusal))?;
+        let enabled = self.settings.flag(&self.image, "auto.create.topics.enable");
+        let room = self.auto_created < MAX_AUTO_CREATED;
+        if !may_create || !enabled || !room || is_internal(name) {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        let topic = NewTopic {
+            name: name.to_owned(),
+            partitions: -1,
+            replication_factor: -1,
+            ..NewTopic::default()
+        };
+        let id = self.fresh_topic_id();
+        let records = create_topic(self.facts(), &topic, id)
+            .map_err(|refusal| super::refusal_code(&refusal))?;
+        let who = self.connections.who(asked.connection);
+        let cause = format!("auto.create.topics.enable, metadata {who}");
+        self.commit(asked.now, &records, &cause)
+            .map_err(|not_done| code_of(&not_done).0)?;
+        self.auto_created += 1;
+        Ok(())
+    }
+
+    /// An id no topic has: neither all zeros nor one of Kafka's reserved first hundred.
+    pub(in crate::broker) fn fresh_topic_id(&mut self) -> TopicId {
+        use rand::Rng as _;
+        loop {
+            let mut bytes: [u8; 16] = self.random.random();
+            // The form of a random UUID, as Kafka's are.
+            bytes[6] = bytes[6] & 0x0f | 0x40;
+            bytes[8] = bytes[8] & 0x3f | 0x80;
+            let id = TopicId(bytes);
+            // Kafka avoids ids that print with a leading dash: tools take them for options.
+            if self.image.topic(id).is_none() && !id.to_string().starts_with('-') {
+                return id;
+            }
+        }
+    }
+}
+
+fn topic_metadata(topic: &TopicImage) -> MetadataResponseTopic {
+    let partition =
+        |(index, partition): (i32, &crate::metadata::PartitionImage)| MetadataResponsePartition {
+            partition_index: index,
+            leader_id: partition.leader.0,
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: partition.replicas.iter().map(|b| b.0).collect(),
+            isr_nodes: partition.isr.iter().map(|b| b.0).collect(),
+            ..MetadataResponsePartition::default()
+        };
+    MetadataResponseTopic {
+        name: Some(topic.name.clone()),
+        topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
+        partitions: (0..).zip(&topic.partitions).map(partition).collect(),
+        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn failed(
+    asked: &Asked,
+    name: Option<String>,
+    topic_id: TopicId,
+    error: ErrorCode,
+) -> MetadataResponseTopic {
+    // Names may be null since version 12 only.
+    let name = match asked.version >= BY_ID {
+        true => name,
+        false => Some(name.unwrap_or_default()),
+    };
+    MetadataResponseTopic {
+        error_code: asked.code(error),
+        name,
+        topic_id,
+        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..MetadataResponseTopic::default()
+    }
+}

@@ -1,0 +1,133 @@
+//! Kafka's APIs, one per file: decode, decide, encode.
+//!
+//! Every file ends its header with what it does differently from Apache Kafka.
+
+pub(super) mod api_versions;
+pub(super) mod configs;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+pub(super) mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+pub(super) mod produce;
+
+use super::Broker;
+use super::commit::NotDone;
+use super::dispatch::{Answered, Asked};
+use super::partition::Partition;
+use crate::ids::LeaderEpoch;
+use crate::metadata::decide::Refusal;
+use crate::storage::{AppendError, ReadError};
+use crate::wire::{ApiKey, ErrorCode, Reader};
+
+/// One API this broker answers, in all versions the wire has of it.
+pub(super) struct Row {
+    pub api: ApiKey,
+    pub answer: fn(&mut Broker, &Asked, &mut Reader) -> Answered,
+}
+
+const fn row(api: ApiKey, answer: fn(&mut Broker, &Asked, &mut Reader) -> Answered) -> Row {
+    Row { api, answer }
+}
+
+/// Every API this broker answers, the most frequent first.
+pub(super) const ANSWERED: &[Row] = &[
+    row(ApiKey::Produce, produce::answer),
+    row(ApiKey::Fetch, fetch::answer),
+    row(ApiKey::ListOffsets, list_offsets::answer),
+    row(ApiKey::Metadata, metadata::answer),
+    row(ApiKey::ApiVersions, api_versions::answer),
+    row(ApiKey::InitProducerId, init_producer_id::answer),
+    row(
+        ApiKey::OffsetForLeaderEpoch,
+        offset_for_leader_epoch::answer,
+    ),
+    row(ApiKey::FindCoordinator, find_coordinator::answer),
+    row(ApiKey::CreateTopics, create_topics::answer),
+    row(ApiKey::DeleteTopics, delete_topics::answer),
+    row(ApiKey::CreatePartitions, create_partitions::answer),
+    row(ApiKey::DeleteRecords, delete_records::answer),
+    row(ApiKey::DescribeConfigs, describe_configs::answer),
+    row(ApiKey::AlterConfigs, configs::answer_alter),
+    row(ApiKey::IncrementalAlterConfigs, configs::answer_incremental),
+    row(ApiKey::DescribeCluster, describe_cluster::answer),
+    row(
+        ApiKey::DescribeTopicPartitions,
+        describe_topic_partitions::answer,
+    ),
+];
+
+/// The APIs a broker answers, for the compatibility page.
+pub fn answered_apis() -> impl Iterator<Item = ApiKey> {
+    ANSWERED.iter().map(|row| row.api)
+}
+
+/// Operations on a topic that a broker without an authorizer allows, as AclOperation bits: Read, Write,
+/// Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs.
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// Operations on the cluster: Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs,
+/// IdempotentWrite.
+const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+/// What is written when nobody asked for the operations.
+const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+/// The error code and sentence for a change that was not carried out.
+fn code_of(not_done: &NotDone) -> (ErrorCode, String) {
+    match not_done {
+        NotDone::Refused(refusal) => (refusal_code(refusal), refusal.to_string()),
+        NotDone::NotWritten(why) => (ErrorCode::KafkaStorageError, why.clone()),
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::InvalidTopicName(_) => ErrorCode::InvalidTopicException,
+        Refusal::TopicExists(_) => ErrorCode::TopicAlreadyExists,
+        Refusal::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
+        Refusal::UnknownTopicId => ErrorCode::UnknownTopicId,
+        Refusal::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        Refusal::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
+        Refusal::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+        Refusal::InvalidConfig(_) => ErrorCode::InvalidConfig,
+        Refusal::InvalidRequest(_) => ErrorCode::InvalidRequest,
+        Refusal::Policy(_) => ErrorCode::PolicyViolation,
+        Refusal::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
+    }
+}
+
+fn read_code(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        ReadError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+fn append_code(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::Malformed(_) => ErrorCode::CorruptMessage,
+        AppendError::Miscounted | AppendError::NotNext { .. } => ErrorCode::InvalidRecord,
+        AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::FencedProducer { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Compares the leader epoch a client believes in with the partition's (KIP-320); −1 is no belief.
+fn check_epoch(partition: &Partition, believed: i32) -> Result<(), ErrorCode> {
+    match LeaderEpoch(believed) {
+        LeaderEpoch(..0) => Ok(()),
+        epoch if epoch < partition.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
+        epoch if epoch > partition.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,369 @@
+//! Produce (0): appends record batches to partitions.
+//!
+//! Records are validated and appended as the bytes that arrived; only base offset and leader epoch are
+//! written into them. acks=0 gets no answer and on an error loses its connection; acks=all equals acks=1
+//! while a partition has one replica. With durability `batch` the answer waits for the sync.
+//! A partition named twice in one request counts once, as the last one said. Topics are named by id from
+//! version 13 on (KIP-516) and never made here.
+//!
+//! Differs from Apache Kafka: exactly one batch per partition, as all its own clients send; timestamps are
+//! checked by the batch's first and largest one, not record by record; transactional batches are refused
+//! with INVALID_TXN_STATE, there are no transactions yet; batches are kept in their producer's codec.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::super::Broker;
+use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::parked::Waiting;
+use super::super::partition::PartitionKey;
+use super::append_code;
+use crate::ids::{ConnectionId, TopicId};
+use crate::inspect::Durability;
+use crate::metadata::TopicSettings;
+use crate::wire::messages::produce::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
+};
+use crate::wire::records::{BatchHeader, ProducedRules, Refusal, validate_produced};
+use crate::wire::{ErrorCode, Reader};
+
+/// First version that names topics by id.
+const BY_ID: i16 = 13;
+/// First version that can say who leads instead (KIP-951).
+const SAYS_LEADER: i16 = 10;
+
+/// A produce whose records are in the log and whose answer waits for the sync.
+#[derive(Debug)]
+pub(in crate::broker) struct ProduceWait {
+    asked: Asked,
+    acks: i16,
+    response: ProduceResponse,
+}
+
+/// Why one partition's batch was refused.
+struct Refused {
+    error: ErrorCode,
+    why: Option<String>,
+    records: Vec<i32>,
+}
+
+impl From<ErrorCode> for Refused {
+    fn from(error: ErrorCode) -> Refused {
+        Refused {
+            error,
+            why: None,
+            records: Vec::new(),
+        }
+    }
+}
+
+pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
+    let request = ProduceRequest::decode(reader, asked.version)?;
+    // Lets go of the frame, so that records nobody else holds are changed in place instead of copied.
+    *reader = Reader::new(Bytes::new());
+    let acks = request.acks;
+    let known_acks = (-1..=1).contains(&acks);
+    let mut response = ProduceResponse::default();
+    let mut appended = false;
+    for mut topic in request.topic_data {
+        drop_repeats(&mut topic.partition_data);
+        let id = broker.produced_topic(asked.version, &topic);
+        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
+        for partition in topic.partition_data {
+            let index = partition.index;
+            let done = match (known_acks, id) {
+                (false, _) => Err(ErrorCode::InvalidRequiredAcks.into()),
+                (true, Err(error)) => Err(error.into()),
+                (true, Ok(id)) => broker.append_produced(asked, (id, index), partition.records),
+            };
+            appended |= done.is_ok();
+            partition_responses.push(broker.partition_response(asked, index, done));
+        }
+        response.responses.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses,
+        });
+    }
+    broker.name_the_leader(asked, &mut response);
+    if appended && acks != 0 && broker.acks_wait_for_sync() {
+        let wait = ProduceWait {
+            asked: asked.clone(),
+            acks,
+            response,
+        };
+        broker
+            .parked
+            .put(asked.connection, None, Waiting::Produce(Box::new(wait)));
+        broker.wait_for_sync(asked.connection);
+        return Ok(Answer::Parked);
+    }
+    finish(asked, acks, &response)
+}
+
+/// A partition named more than once counts once, as the last one said.
+fn drop_repeats(partitions: &mut Vec<PartitionProduceData>) {
+    if partitions.len() < 2 {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    if partitions
+        .iter()
+        .all(|partition| seen.insert(partition.index))
+    {
+        return;
+    }
+    seen.clear();
+    partitions.reverse();
+    partitions.retain(|partition| seen.insert(partition.index));
+    partitions.reverse();
+}
+
+fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
+    if acks != 0 {
+        let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
+        return Ok(Answer::Reply(parts));
+    }
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|t| &t.partition_responses);
+    let mut failed = partitions.filter(|partition| partition.error_code != 0);
+    Ok(match failed.next() {
+        Some(partition) => Answer::Close(format!(
+            "a produce with acks=0 failed with {}, and closing is the only way to say so",
+            ErrorCode::from_code(partition.error_code).map_or("an error", ErrorCode::name)
+        )),
+        None => Answer::Silent,
+    })
+}
+
+impl Broker {
+    fn produced_topic(&self, version: i16, topic: &TopicProduceData) -> Result<TopicId, ErrorCode> {
+        if version >= BY_ID {
+            let known = self.topics.contains_key(&topic.topic_id);
+            return known
+                .then_some(topic.topic_id)
+                .ok_or(ErrorCode::UnknownTopicId);
+        }
+        let image = self.image.topic_named(&topic.name);
+        image
+            .map(|topic| topic.id)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// Validates and appends one partition's batch; base offset, log append time, log start.
+    fn append_produced(
+        &mut self,
+        asked: &Asked,
+        key: PartitionKey,
+        records: Option<Bytes>,
+    ) -> Result<(i64, i64, i64), Refused> {
+        let topic = self
+            .topics
+            .get_mut(&key.0)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let rules = ProducedRules {
+            max_batch_bytes: topic.settings.max_message_bytes as usize,
+            keys_required: topic.settings.compact,
+        };
+        let partitions = topic.partitions.len();
+        if usize::try_from(key.1).map_or(true, |index| index >= partitions) {
+            return Err(ErrorCode::UnknownTopicOrPartition.into());
+        }
+        let records = records.unwrap_or_default();
+        let header = validate_produced(&records, &rules).map_err(refused)?;
+        check_header(&header, &topic.settings, asked.now.as_ms())?;
+        let holds_back = self.config.durability == Durability::Batch;
+        let partition = topic
+            .partition_mut(key.1)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let Some(log) = partition.log.as_mut() else {
+            return Err(Refused {
+                why: partition.trouble.clone(),
+                ..ErrorCode::KafkaStorageError.into()
+            });
+        };
+        let bytes = records.len();
+        let appended = log.append(&mut *self.disk, asked.now, records, partition.leader_epoch);
+        let (log_start, log_end) = (log.log_start().0, log.log_end());
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                let (error, why) = (append_code(&error), Some(error.to_string()));
+                self.take_log_notes(asked.now, key);
+                return Err(Refused {
+                    why,
+                    ..error.into()
+                });
+            }
+        };
+        if !appended.duplicate {
+            partition.counters.records_in += u64::try_from(header.record_count).unwrap_or(0);
+            partition.counters.bytes_in += bytes as u64;
+            self.totals.records_in += u64::try_from(header.record_count).unwrap_or(0);
+            self.totals.bytes_in += bytes as u64;
+            if holds_back {
+                partition.held_back_bytes += bytes;
+            } else {
+                partition.high_watermark = log_end;
+            }
+            self.shown.touch(key.0);
+            self.note_dirty(asked.now, key);
+            self.take_log_notes(asked.now, key);
+            if !holds_back {
+                self.note_readable(key, bytes);
+            }
+        }
+        Ok((appended.base.0, appended.log_append_time_ms, log_start))
+    }
+
+    fn partition_response(
+        &self,
+        asked: &Asked,
+        index: i32,
+        done: Result<(i64, i64, i64), Refused>,
+    ) -> PartitionProduceResponse {
+        match done {
+            Ok((base_offset, log_append_time_ms, log_start_offset)) => PartitionProduceResponse {
+                index,
+                base_offset,
+                log_append_time_ms,
+                log_start_offset,
+                ..PartitionProduceResponse::default()
+            },
+            Err(refused) => PartitionProduceResponse {
+                index,
+                error_code: asked.code(refused.error),
+                base_offset: -1,
+                record_errors: refused.records.into_iter().map(keyless).collect(),
+                error_message: refused.why,
+                ..PartitionProduceResponse::default()
+            },
+        }
+    }
+
+    /// Says who leads where a client asked the wrong broker (KIP-951). A broker alone leads everything, so
+    /// this is about partitions it cannot serve.
+    fn name_the_leader(&self, asked: &Asked, response: &mut ProduceResponse) {
+        if asked.version < SAYS_LEADER {
+            return;
+        }
+        let not_leader = ErrorCode::NotLeaderOrFollower.code();
+        let mut misdirected = false;
+        for topic in &mut response.responses {
+            for partition in &mut topic.partition_responses {
+                if partition.error_code == not_leader {
+                    misdirected = true;
+                    partition.current_leader = LeaderIdAndEpoch {
+                        leader_id: self.config.id.0,
+                        leader_epoch: 0,
+                    };
+                }
+            }
+        }
+        if misdirected {
+            let (host, port) = self.advertised(asked.connection);
+            response.node_endpoints = vec![NodeEndpoint {
+                node_id: self.config.id.0,
+                host,
+                port,
+                rack: None,
+            }];
+        }
+    }
+
+    /// Answers a produce whose sync is over. If it failed, nothing says whether the records survive.
+    pub(in crate::broker) fn answer_produce(
+        &mut self,
+        connection: ConnectionId,
+        mut wait: ProduceWait,
+        synced: bool,
+    ) {
+        debug_assert_eq!(connection, wait.asked.connection);
+        if !synced {
+            let partitions = wait.response.responses.iter_mut();
+            for partition in partitions.flat_map(|topic| &mut topic.partition_responses) {
+                if partition.error_code == 0 {
+                    partition.error_code = wait.asked.code(ErrorCode::KafkaStorageError);
+                    partition.base_offset = -1;
+                }
+            }
+        }
+        let answered = finish(&wait.asked, wait.acks, &wait.response);
+        self.conclude(&wait.asked, answered);
+    }
+}
+
+fn keyless(batch_index: i32) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index,
+        batch_index_error_message: Some(
+            "Compacted topic cannot accept message without key".to_owned(),
+        ),
+    }
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    let error = match &refusal {
+        Refusal::Invalid(_) | Refusal::KeysMissing(_) => ErrorCode::InvalidRecord,
+        Refusal::Corrupt(_) | Refusal::Crc => ErrorCode::CorruptMessage,
+        Refusal::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        Refusal::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
+    };
+    let why = Some(refusal.to_string());
+    let records = match refusal {
+        Refusal::KeysMissing(records) => records,
+        _ => Vec::new(),
+    };
+    Refused {
+        error,
+        why,
+        records,
+    }
+}
+
+/// What a header alone can break: a transaction where there are none, and times too far from now.
+fn check_header(header: &BatchHeader, topic: &TopicSettings, now_ms: i64) -> Result<(), Refused> {
+    if header.is_transactional() {
+        return Err(ErrorCode::InvalidTxnState.into());
+    }
+    if topic.log_append_time {
+        return Ok(());
+    }
+    let (first, last) = (header.base_timestamp_ms, header.max_timestamp_ms);
+    let too_new = last.saturating_sub(now_ms) > topic.timestamp_after_max_ms;
+    let too_old = now_ms.saturating_sub(first) > topic.timestamp_before_max_ms;
+    // No timestamp is what −1 says.
+    if too_new || (too_old && first >= 0) {
+        let wrong = if too_new { last } else { first };
+        return Err(Refused {
+            why: Some(format!(
+                "Timestamp {wrong} of message is out of range. The timestamp should be within [{}, {}]",
+                now_ms.saturating_sub(topic.timestamp_before_max_ms),
+                now_ms.saturating_add(topic.timestamp_after_max_ms)
+            )),
+            ..ErrorCode::InvalidTimestamp.into()
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_partition_named_twice_the_last_counts() {
+        let named = |index, records: &'static [u8]| PartitionProduceData {
+            index,
+            records: Some(Bytes::from_static(records)),
+        };
+        let mut partitions = vec![named(0, b"a"), named(1, b"b"), named(0, b"c")];
+        drop_repeats(&mut partitions);
+        assert_eq!(partitions, [named(1, b"b"), named(0, b"c")]);
+    }
+}

@@ -1,0 +1,301 @@
+//! Carrying decisions out: write the records, apply them, and do what follows from them on this broker.
+//!
+//! Nothing is applied that was not written. What follows (directories, settings) may fail on its own: a
+//! partition whose directory cannot be made is there and says so, because the decision stands.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Broker;
+use super::metadata_log::MetadataLogError;
+use super::partition::{METADATA_LOG, Partition, Topic};
+use crate::ids::{PartitionIndex, Time, TopicId};
+use crate::inspect::EventKind;
+use crate::metadata::decide::Refusal;
+use crate::metadata::{Record, Resource, TopicSettings};
+use crate::storage::{Log, LogConfig, Opening, TimestampType, delete_dir};
+
+/// Why a request for a change was not carried out.
+#[derive(Debug)]
+pub(super) enum NotDone {
+    Refused(Refusal),
+    /// KAFKA_STORAGE_ERROR: the metadata log took nothing.
+    NotWritten(String),
+}
+
+impl From<Refusal> for NotDone {
+    fn from(refusal: Refusal) -> NotDone {
+        NotDone::Refused(refusal)
+    }
+}
+
+impl Broker {
+    /// Writes one decision and carries it out. `cause` says who wanted it, for the events.
+    pub(super) fn commit(
+        &mut self,
+        now: Time,
+        records: &[Record],
+        cause: &str,
+    ) -> Result<(), NotDone> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let written = self.metadata_log.append(&mut *self.disk, now, records);
+        self.take_log_notes(now, METADATA_LOG);
+        written.map_err(|error: MetadataLogError| NotDone::NotWritten(error.to_string()))?;
+        self.committed = true;
+        self.note_dirty(now, METADATA_LOG);
+        self.hurry_sync(now);
+        let mut grown = BTreeSet::new();
+        for record in records {
+            self.note_config_change(record, cause);
+            let removed = match record {
+                Record::RemoveTopic { id } => self.image.topic(*id).map(|t| t.name.clone()),
+                _ => None,
+            };
+            self.image.apply(record);
+            match record {
+                Record::Topic { id, .. } => self.add_topic(*id),
+                Record::Partition { topic, index, .. } => {
+                    self.add_partition(now, *topic, *index);
+                    grown.insert(*topic);
+                }
+                Record::RemoveTopic { id } => self.remove_topic(*id, removed, cause),
+                Record::Config { resource, .. } => self.apply_settings(resource),
+                Record::ProducerIds { .. } | Record::FeatureLevel { .. } => {}
+            }
+        }
+        let added = |record: &Record| matches!(record, Record::Partition { .. });
+        let added = records.iter().filter(|record| added(record)).count();
+        for id in grown {
+            self.note_growth(id, added, cause);
+        }
+        Ok(())
+    }
+
+    /// Tells of a new topic, or of one that got more partitions.
+    fn note_growth(&mut self, id: TopicId, added: usize, cause: &str) {
+        let Some(topic) = self.topics.get(&id) else {
+            return;
+        };
+        let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let (topic, to) = (topic.name.to_string(), count(topic.partitions.len()));
+        let (from, cause) = (to - count(added), cause.to_owned());
+        self.note(if from <= 0 {
+            EventKind::TopicCreated {
+                topic,
+                partitions: to,
+                cause,
+            }
+        } else {
+            EventKind::PartitionsAdded {
+                topic,
+                from,
+                to,
+                cause,
+            }
+        });
+    }
+
+    /// Tells of a change to an existing topic's configuration, before it is applied.
+    fn note_config_change(&mut self, record: &Record, cause: &str) {
+        let Record::Config {
+            resource: Resource::Topic(topic),
+            name,
+            value,
+        } = record
+        else {
+            return;
+        };
+        let Some(image) = self.image.topic_named(topic) else {
+            return;
+        };
+        // Part of making the topic: said by TopicCreated.
+        if image.partitions.is_empty() {
+            return;
+        }
+        let effective = |overrides: &std::collections::BTreeMap<String, String>| {
+            let row = crate::metadata::configs::topic_row(name)?;
+            self.settings
+                .topic_config(&self.image, overrides, row)
+                .value
+        };
+        let from = effective(&image.configs).unwrap_or_default();
+        let to = match value {
+            Some(value) => value.clone(),
+            None => effective(&Default::default()).unwrap_or_default(),
+        };
+        self.note(EventKind::ConfigChanged {
+            topic: topic.clone(),
+            key: name.clone(),
+            from,
+            to,
+            cause: cause.to_owned(),
+        });
+    }
+
+    /// Makes this broker's side of a topic, without partitions.
+    pub(super) fn add_topic(&mut self, id: TopicId) {
+        let Some(image) = self.image.topic(id) else {
+            return;
+        };
+        let settings = self.settings.topic(&self.image, &image.configs);
+        let topic = Topic {
+            name: Arc::from(image.name.as_str()),
+            id,
+            log_config: self.shared_config(&settings),
+            settings,
+            partitions: Vec::new(),
+            shown: None,
+        };
+        self.topics.insert(id, topic);
+        self.shown.topics = None;
+    }
+
+    fn add_partition(&mut self, now: Time, id: TopicId, index: PartitionIndex) {
+        let opening = Opening::Unclean {
+            recovery_point: crate::ids::Offset::ZERO,
+        };
+        self.open_partition(now, id, index, opening);
+        self.take_log_notes(now, (id, index.0));
+    }
+
+    /// Opens or makes a partition's log and puts the partition in its place.
+    pub(super) fn open_partition(
+        &mut self,
+        now: Time,
+        id: TopicId,
+        index: PartitionIndex,
+        opening: Opening,
+    ) -> Option<crate::storage::Recovered> {
+        let image = self.image.topic(id)?.partition(index)?;
+        let leader_epoch = image.leader_epoch;
+        let dir = self.partition_dir(id, index)?;
+        let topic = self.topics.get_mut(&id)?;
+        let config = Arc::clone(&topic.log_config);
+        let (partition, recovered) = match Log::open(&mut *self.disk, &dir, config, now, opening) {
+            Ok((log, recovered)) => (Partition::new(log, leader_epoch), Some(recovered)),
+            Err(error) => (Partition::broken(error.to_string(), leader_epoch), None),
+        };
+        if let Some(cause) = partition.trouble.clone() {
+            let path = dir.display().to_string();
+            self.effects
+                .push(super::effect::Effect::Note(EventKind::StorageFailed {
+                    path,
+                    cause,
+                }));
+        }
+        // Partition records come in order, so this one is the next.
+        topic.partitions.push(partition);
+        topic.shown = None;
+        self.shown.topics = None;
+        recovered
+    }
+
+    /// The directory of a partition: `orders-3`.
+    pub(super) fn partition_dir(&self, id: TopicId, index: PartitionIndex) -> Option<PathBuf> {
+        let name = &self.image.topic(id)?.name;
+        Some(self.dir.log_dir(&format!("{name}-{index}")))
+    }
+
+    fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: &str) {
+        let (Some(topic), Some(name)) = (self.topics.remove(&id), name) else {
+            return;
+        };
+        self.shown.topics = None;
+        for (index, partition) in (0..).zip(topic.partitions) {
+            self.woken.extend(&partition.watchers);
+            let removed = match partition.log {
+                Some(log) => log.delete(&mut *self.disk),
+                None => {
+                    let dir = self.dir.log_dir(&format!("{name}-{index}"));
+                    delete_dir(&mut *self.disk, &dir)
+                }
+            };
+            // What cannot go now goes at the next start: the metadata log says that it is deleted.
+            if let Err(error) = removed {
+                self.note(EventKind::StorageFailed {
+                    path: format!("{name}-{index}"),
+                    cause: format!("the directory of a deleted partition stays: {error}"),
+                });
+            }
+        }
+        self.note(EventKind::TopicDeleted {
+            topic: name,
+            cause: cause.to_owned(),
+        });
+    }
+
+    /// Puts changed configurations in force.
+    fn apply_settings(&mut self, resource: &Resource) {
+        let ids: Vec<TopicId> = match resource {
+            Resource::Topic(name) => self
+                .image
+                .topic_named(name)
+                .map(|t| t.id)
+                .into_iter()
+                .collect(),
+            Resource::Broker(_) => self.topics.keys().copied().collect(),
+        };
+        for id in ids {
+            let Some(image) = self.image.topic(id) else {
+                continue;
+            };
+            let settings = self.settings.topic(&self.image, &image.configs);
+            let config = self.shared_config(&settings);
+            let Some(topic) = self.topics.get_mut(&id) else {
+                continue;
+            };
+            for log in topic.partitions.iter_mut().filter_map(|p| p.log.as_mut()) {
+                log.set_config(Arc::clone(&config));
+            }
+            topic.settings = settings;
+            topic.log_config = config;
+            topic.shown = None;
+        }
+        self.shown.topics = None;
+        self.shown.broker = None;
+    }
+
+    /// A log configuration for these settings, the same allocation for topics that agree.
+    fn shared_config(&self, settings: &TopicSettings) -> Arc<LogConfig> {
+        let agrees = |topic: &&Topic| topic.settings == *settings;
+        // Most topics use the defaults, so one of the first usually agrees.
+        match self.topics.values().take(16).find(agrees) {
+            Some(topic) => Arc::clone(&topic.log_config),
+            None => Arc::new(self.log_config(settings)),
+        }
+    }
+
+    fn log_config(&self, settings: &TopicSettings) -> LogConfig {
+        let expiration = self
+            .settings
+            .number(&self.image, "producer.id.expiration.ms");
+        let unlimited = (-1, -1);
+        let (retention_ms, retention_bytes) = match settings.delete {
+            true => (
+                settings.retention_ms.unwrap_or(-1),
+                settings
+                    .retention_bytes
+                    .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            ),
+            false => unlimited,
+        };
+        LogConfig {
+            segment_bytes: settings.segment_bytes,
+            segment_ms: settings.segment_ms,
+            index_interval_bytes: settings.index_interval_bytes,
+            max_message_bytes: settings.max_message_bytes,
+            timestamp_type: match settings.log_append_time {
+                true => TimestampType::LogAppendTime,
+                false => TimestampType::CreateTime,
+            },
+            retention_ms,
+            retention_bytes,
+            producer_expiration_ms: expiration,
+            tail_budget: self.metadata_log.log().config().tail_budget.clone(),
+            ..LogConfig::default()
+        }
+    }
+}

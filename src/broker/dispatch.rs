@@ -1,0 +1,133 @@
+//! From a frame to the function that answers it.
+//!
+//! The header decides: a key or version that is not answered closes the connection, except that ApiVersions
+//! in an unknown version is answered in version 0 (KIP-511). A body that does not decode closes, too.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+
+use super::Broker;
+use super::api::{ANSWERED, api_versions};
+use super::parked::Waiting;
+use crate::ids::{ConnectionId, Time};
+use crate::wire::request::decode_header;
+use crate::wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, Writer, response};
+
+/// One request on its way to an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub now: Time,
+    pub connection: ConnectionId,
+    pub api: ApiKey,
+    pub version: i16,
+    pub correlation_id: i32,
+    failed: Cell<bool>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Reply(Vec<Bytes>),
+    /// Done, and nothing is sent (acks=0).
+    Silent,
+    /// It waits in `parked`.
+    Parked,
+    Close(String),
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("a request that cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("an answer that cannot be written: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+pub(super) type Answered = Result<Answer, NoAnswer>;
+
+impl Asked {
+    /// An error's number on the wire, remembered for the counters.
+    pub fn code(&self, error: ErrorCode) -> i16 {
+        if error != ErrorCode::None {
+            self.failed.set(true);
+        }
+        error.code()
+    }
+
+    /// Frames a response body.
+    pub fn reply(
+        &self,
+        body: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<Vec<Bytes>, NoAnswer> {
+        let mut writer = Writer::new();
+        response::encode_header(&mut writer, self.api, self.version, self.correlation_id);
+        body(&mut writer)?;
+        Ok(writer.finish_frame())
+    }
+}
+
+impl Broker {
+    pub(super) fn dispatch(&mut self, now: Time, id: ConnectionId, frame: Bytes) {
+        let mut reader = Reader::new(frame);
+        let header = match decode_header(&mut reader) {
+            Ok(header) => header,
+            Err(error) => return self.close(id, format!("not a Kafka request: {error}")),
+        };
+        self.totals.requests += 1;
+        if let Some(connection) = self.connections.get_mut(id) {
+            let (api, version) = (header.api_key, header.api_version);
+            connection.on_request(now, api, version, header.client_id.as_deref());
+        }
+        let asked = Asked {
+            now,
+            connection: id,
+            api: header.api_key,
+            version: header.api_version,
+            correlation_id: header.correlation_id,
+            failed: Cell::new(false),
+        };
+        let answered = if header.version_known() {
+            match ANSWERED.iter().find(|row| row.api == asked.api) {
+                Some(row) => (row.answer)(self, &asked, &mut reader),
+                None => Ok(Answer::Close(format!(
+                    "{} is not answered",
+                    asked.api.name()
+                ))),
+            }
+        } else if asked.api == ApiKey::ApiVersions {
+            api_versions::answer_unknown_version(self, &asked)
+        } else {
+            let (name, version) = (asked.api.name(), asked.version);
+            Ok(Answer::Close(format!("{name} has no version {version}")))
+        };
+        self.conclude(&asked, answered);
+    }
+
+    /// Carries an answer out and counts it.
+    pub(super) fn conclude(&mut self, asked: &Asked, answered: Answered) {
+        if asked.failed.take() {
+            self.totals.errors += 1;
+            if let Some(connection) = self.connections.get_mut(asked.connection) {
+                connection.errors += 1;
+            }
+        }
+        let committed = std::mem::take(&mut self.committed);
+        match answered {
+            Ok(Answer::Reply(parts)) if committed && self.acks_wait_for_sync() => {
+                let waiting = Waiting::Committed(parts);
+                self.parked.put(asked.connection, None, waiting);
+                self.wait_for_sync(asked.connection);
+            }
+            Ok(Answer::Reply(parts)) => self.send(asked.connection, parts),
+            Ok(Answer::Silent) => {
+                let to = asked.connection;
+                self.effects.push(super::effect::Effect::NoReply { to });
+            }
+            Ok(Answer::Parked) => {}
+            Ok(Answer::Close(why)) => self.close(asked.connection, why),
+            Err(error) => self.close(asked.connection, format!("{}: {error}", asked.api.name())),
+        }
+    }
+}

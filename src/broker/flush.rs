@@ -1,0 +1,173 @@
+//! When what was written is synced, and who waits for it.
+//!
+//! Durability `os`: once a second, on a roll and at a clean stop; nobody waits. `batch`: as soon as no other
+//! sync is under way, and produce answers and the high watermark wait (group commit). `memory`: never.
+//! A failed sync is final for the logs it covered: they take no more writes until they are opened again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Broker;
+use super::effect::Effect;
+use super::parked::Waiting;
+use super::partition::{METADATA_LOG, PartitionKey};
+use crate::ids::{ConnectionId, Time};
+use crate::inspect::Durability;
+use crate::storage::SyncTicket;
+
+/// Milliseconds between two syncs with durability `os`.
+const SYNC_INTERVAL_MS: i64 = 1_000;
+
+/// What is unsynced, being synced, and waited for.
+#[derive(Debug, Default)]
+pub(super) struct Flushes {
+    dirty: BTreeSet<PartitionKey>,
+    /// Durability `os`: when the dirty logs are synced.
+    due: Option<Time>,
+    /// Connections whose answers wait for the next sync to begin.
+    waiting: Vec<ConnectionId>,
+    under_way: BTreeMap<u64, UnderWay>,
+    last_token: u64,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    tickets: Vec<(PartitionKey, SyncTicket)>,
+    waiting: Vec<ConnectionId>,
+}
+
+impl Broker {
+    /// Notes that a log has bytes that are not synced.
+    pub(super) fn note_dirty(&mut self, now: Time, key: PartitionKey) {
+        if self.config.durability == Durability::Memory {
+            return;
+        }
+        self.flushes.dirty.insert(key);
+        if self.config.durability == Durability::Os && self.flushes.due.is_none() {
+            self.flushes.due = Some(now.plus_ms(SYNC_INTERVAL_MS));
+        }
+    }
+
+    /// When the broker must be woken for the next sync: never while one is under way.
+    pub(super) fn sync_due(&self) -> Option<Time> {
+        self.flushes
+            .due
+            .filter(|_| self.flushes.under_way.is_empty())
+    }
+
+    /// Has the dirty logs synced at once rather than at the end of the second.
+    pub(super) fn hurry_sync(&mut self, now: Time) {
+        if self.config.durability == Durability::Os && self.flushes.due.is_some() {
+            self.flushes.due = Some(now);
+        }
+    }
+
+    /// Whether answers wait for syncs.
+    pub(super) fn acks_wait_for_sync(&self) -> bool {
+        self.config.durability == Durability::Batch
+    }
+
+    /// Lets a parked connection's answer wait for the next sync.
+    pub(super) fn wait_for_sync(&mut self, connection: ConnectionId) {
+        self.flushes.waiting.push(connection);
+    }
+
+    /// Begins a sync if it is time. Call at the end of every verb.
+    pub(super) fn begin_due_syncs(&mut self, now: Time) {
+        let begin = match self.config.durability {
+            Durability::Memory => false,
+            Durability::Os => self.flushes.due.is_some_and(|due| due <= now),
+            Durability::Batch => !self.flushes.dirty.is_empty(),
+        };
+        if !begin || !self.flushes.under_way.is_empty() {
+            return;
+        }
+        self.flushes.due = None;
+        let dirty = std::mem::take(&mut self.flushes.dirty);
+        let mut tickets = Vec::with_capacity(dirty.len());
+        for key in dirty {
+            if let Some(ticket) = self.log_mut(key).and_then(|log| log.begin_sync()) {
+                tickets.push((key, ticket));
+            }
+        }
+        let waiting = std::mem::take(&mut self.flushes.waiting);
+        self.flushes.last_token += 1;
+        let token = self.flushes.last_token;
+        let files: BTreeSet<_> = tickets
+            .iter()
+            .flat_map(|(_, t)| t.files.iter().cloned())
+            .collect();
+        let files: Vec<_> = files.into_iter().collect();
+        self.flushes
+            .under_way
+            .insert(token, UnderWay { tickets, waiting });
+        if files.is_empty() {
+            // Nothing to sync: whoever waits is served as if it had been.
+            self.finish_sync(now, token, &Ok(()));
+        } else {
+            self.effects.push(Effect::Flush { token, files });
+        }
+    }
+
+    /// A sync the driver was asked for is over. Call it once per [`Effect::Flush`].
+    pub fn on_flushed(&mut self, now: Time, token: u64, result: Result<(), String>) {
+        self.finish_sync(now, token, &result);
+        self.after_verb(now);
+    }
+
+    fn finish_sync(&mut self, now: Time, token: u64, result: &Result<(), String>) {
+        let Some(done) = self.flushes.under_way.remove(&token) else {
+            return;
+        };
+        for (key, ticket) in &done.tickets {
+            if let Some(log) = self.log_mut(*key) {
+                log.on_synced(ticket, result.clone());
+            }
+            self.take_log_notes(now, *key);
+            if *key != METADATA_LOG {
+                self.raise_high_watermark(*key, ticket, result.is_ok());
+            }
+        }
+        if self.config.durability == Durability::Os && !self.flushes.dirty.is_empty() {
+            let next = now.plus_ms(SYNC_INTERVAL_MS);
+            self.flushes.due = Some(self.flushes.due.map_or(next, |due| due.min(next)));
+        }
+        for connection in done.waiting {
+            self.answer_synced(connection, result.is_ok());
+        }
+    }
+
+    fn raise_high_watermark(&mut self, key: PartitionKey, ticket: &SyncTicket, synced: bool) {
+        let waits = self.acks_wait_for_sync();
+        let Some(partition) = self.partition_mut(key) else {
+            return;
+        };
+        if waits && synced && ticket.upto() > partition.high_watermark {
+            partition.high_watermark = ticket.upto();
+            // More may have come since the sync began: then those who wait are woken a little early.
+            let bytes = std::mem::take(&mut partition.held_back_bytes);
+            self.note_readable(key, bytes);
+        }
+    }
+
+    fn answer_synced(&mut self, connection: ConnectionId, synced: bool) {
+        match self.parked.take(connection) {
+            Some(Waiting::Produce(wait)) => self.answer_produce(connection, *wait, synced),
+            Some(Waiting::Committed(parts)) if synced => self.send(connection, parts),
+            Some(Waiting::Committed(_)) => {
+                let why = "the metadata log could not be synced, so the outcome is unknown";
+                self.close(connection, why.to_owned());
+            }
+            Some(other @ Waiting::Fetch(_)) => {
+                // The connection was closed and its id is never reused, so this cannot be.
+                unreachable!("a long poll does not wait for a sync: {other:?}");
+            }
+            None => {}
+        }
+    }
+
+    /// Whether a sync is under way or wanted: a clean stop waits for none of them, it syncs by itself.
+    pub(super) fn forget_flushes(&mut self) {
+        self.flushes.dirty.clear();
+        self.flushes.due = None;
+    }
+}

@@ -1,0 +1,145 @@
+//! The metadata log, `__cluster_metadata-0`: one record batch per decision.
+//!
+//! A decision's records are one batch, so after a crash it happened as a whole or not at all. Nothing else
+//! writes this log, and retention never touches it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::ids::{LeaderEpoch, Offset, Time};
+use crate::metadata::{Record, RecordError};
+use crate::storage::{AppendError, Disk, Log, LogConfig, Opening, ReadError, StorageError};
+use crate::wire::records::{BatchBuilder, BatchError, batches};
+
+/// The topic's name in Kafka.
+pub(super) const NAME: &str = "__cluster_metadata";
+/// Its directory beside the partitions'.
+pub(super) const DIR: &str = "__cluster_metadata-0";
+
+/// Bytes one decision may take: 100,000 partitions fit.
+const MAX_DECISION_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes read from it at once when it is replayed.
+const REPLAY_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of it kept in memory: it is read at start only.
+const TAIL_BYTES: usize = 0;
+
+/// Why metadata was not written or not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MetadataLogError {
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("a record at offset {0} has no value")]
+    NoValue(Offset),
+}
+
+/// The log decisions are written to.
+#[derive(Debug)]
+pub(super) struct MetadataLog {
+    log: Log,
+    epoch: LeaderEpoch,
+}
+
+impl MetadataLog {
+    /// How the log is kept, whatever topics say.
+    pub fn config(defaults: LogConfig) -> Arc<LogConfig> {
+        Arc::new(LogConfig {
+            max_message_bytes: MAX_DECISION_BYTES,
+            retention_ms: -1,
+            retention_bytes: -1,
+            segment_ms: i64::MAX,
+            tail_bytes: TAIL_BYTES,
+            ..defaults
+        })
+    }
+
+    /// Opens or makes the log in `dir`.
+    pub fn open(
+        disk: &mut dyn Disk,
+        dir: &Path,
+        config: Arc<LogConfig>,
+        now: Time,
+        opening: Opening,
+    ) -> Result<(MetadataLog, crate::storage::Recovered), StorageError> {
+        let (log, recovered) = Log::open(disk, dir, config, now, opening)?;
+        let epoch = LeaderEpoch(0);
+        Ok((MetadataLog { log, epoch }, recovered))
+    }
+
+    /// Gives every record in the log to `apply`, in order; where and why it stopped if it could not read on.
+    pub fn replay(
+        &mut self,
+        disk: &mut dyn Disk,
+        mut apply: impl FnMut(&Record),
+    ) -> Result<(), (Offset, MetadataLogError)> {
+        let mut at = self.log.log_start();
+        let end = self.log.log_end();
+        while at < end {
+            let pieces = self
+                .log
+                .read(disk, at, end, REPLAY_BYTES, true)
+                .map_err(|error| (at, error.into()))?;
+            let before = at;
+            for piece in &pieces {
+                replay_piece(piece, &mut at, &mut apply).map_err(|error| (at, error))?;
+            }
+            if at == before {
+                let whole = BatchError::Cut { have: 0, need: 1 };
+                return Err((at, whole.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the records of one decision.
+    pub fn append(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        records: &[Record],
+    ) -> Result<(), MetadataLogError> {
+        let mut batch = BatchBuilder::new();
+        for record in records {
+            let value = record.encode()?;
+            batch.push(now.as_ms(), None, Some(&value), &[]);
+        }
+        let batch = Bytes::from(batch.build()?);
+        self.log.append(disk, now, batch, self.epoch)?;
+        Ok(())
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+}
+
+fn replay_piece(
+    piece: &[u8],
+    at: &mut Offset,
+    apply: &mut impl FnMut(&Record),
+) -> Result<(), MetadataLogError> {
+    for batch in batches(piece) {
+        let batch = batch?;
+        let mut records = batch.records(MAX_DECISION_BYTES as usize)?;
+        while let Some(record) = records.next_record()? {
+            *at = record.offset;
+            let value = record
+                .value
+                .ok_or(MetadataLogError::NoValue(record.offset))?;
+            apply(&Record::decode(value)?);
+        }
+        *at = batch.header().next_offset();
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! How a broker comes up: settings, metadata log, then every partition's log.
+//!
+//! The metadata log decides what there is. A directory of a deleted topic goes; a directory nobody knows is
+//! set aside under another name and told of, never deleted. A log that cannot be opened makes its partition
+//! answer KAFKA_STORAGE_ERROR and nothing else.
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::connections::Connections;
+use super::fetch_sessions::FetchSessions;
+use super::flush::Flushes;
+use super::metadata_log::{self, MetadataLog};
+use super::parked::Parked;
+use super::picture::Shown;
+use super::ticks::Timers;
+use super::{Broker, BrokerConfig, OpenError};
+use crate::ids::{PartitionIndex, Time, TopicId};
+use crate::inspect::{EventKind, Totals};
+use crate::metadata::{BrokerSettings, Image};
+use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir};
+
+/// Name ending of a directory that was set aside.
+const STRAY: &str = ".stray";
+
+/// What opening all logs took.
+#[derive(Debug, Default)]
+struct Tally {
+    logs: u32,
+    checked_bytes: u64,
+    cut_bytes: u64,
+}
+
+impl Broker {
+    /// Brings a broker up on a disk, with the randomness of `seed`. Nothing listens before it returns.
+    ///
+    /// # Errors
+    /// Settings that are not allowed, a directory that cannot be used, a metadata log that cannot be read.
+    pub fn open(
+        config: BrokerConfig,
+        mut disk: Box<dyn Disk>,
+        seed: u64,
+        now: Time,
+    ) -> Result<Broker, OpenError> {
+        let set = config
+            .settings
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()));
+        let settings = BrokerSettings::new(config.id, set)?;
+        let (dir, mut last_run) = BrokerDir::open(&mut *disk, &config.data_dir, config.id)?;
+        let mut tally = Tally::default();
+        let (metadata_log, recovered) = MetadataLog::open(
+            &mut *disk,
+            &dir.log_dir(metadata_log::DIR),
+            MetadataLog::config(LogConfig::default()),
+            now,
+            last_run.opening(metadata_log::DIR),
+        )?;
+        tally.add(&recovered);
+        let slots = settings.number(
+            &Image::default(),
+            "max.incremental.fetch.session.cache.slots",
+        );
+        let mut broker = Broker {
+            config,
+            settings,
+            disk,
+            dir,
+            random: SmallRng::seed_from_u64(seed),
+            image: Image::default(),
+            metadata_log,
+            topics: Default::default(),
+            connections: Connections::default(),
+            parked: Parked::default(),
+            woken: Default::default(),
+            sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
+            flushes: Flushes::default(),
+            timers: Timers::new(now),
+            producer_ids: 0..0,
+            auto_created: 0,
+            committed: false,
+            totals: Totals::default(),
+            started: now,
+            recovery: String::new(),
+            effects: Vec::new(),
+            changed: 1,
+            shown: Shown::default(),
+        };
+        broker.replay()?;
+        broker.set_strays_aside()?;
+        broker.open_partitions(now, &mut last_run, &mut tally);
+        broker.tell_of_start(last_run.clean, &tally);
+        Ok(broker)
+    }
+
+    fn replay(&mut self) -> Result<(), OpenError> {
+        let image = &mut self.image;
+        let replayed = self
+            .metadata_log
+            .replay(&mut *self.disk, |record| image.apply(record));
+        replayed.map_err(|(offset, error)| OpenError::Metadata {
+            path: self.metadata_log.log().dir().to_owned(),
+            offset: offset.0,
+            why: error.to_string(),
+        })
+    }
+
+    fn open_partitions(&mut self, now: Time, last_run: &mut LastRun, tally: &mut Tally) {
+        let topics: Vec<(TopicId, String, i32)> = self
+            .image
+            .topics_by_name()
+            .map(|topic| {
+                let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+                (topic.id, topic.name.clone(), count)
+            })
+            .collect();
+        for (id, name, partitions) in topics {
+            self.add_topic(id);
+            for index in 0..partitions {
+                let opening = last_run.opening(&format!("{name}-{index}"));
+                let recovered = self.open_partition(now, id, PartitionIndex(index), opening);
+                if let Some(recovered) = recovered {
+                    tally.add(&recovered);
+                    self.note_recovery(&name, (id, index), recovered);
+                }
+                self.take_quiet_log_notes(now, (id, index));
+            }
+        }
+    }
+
+    fn note_recovery(&mut self, name: &str, key: (TopicId, i32), recovered: Recovered) {
+        let log_end = self
+            .partition(key)
+            .and_then(|p| p.log.as_ref())
+            .map(|log| log.log_end());
+        if recovered.cut_bytes > 0 {
+            self.note(EventKind::LogRecovered {
+                topic: name.to_owned(),
+                partition: PartitionIndex(key.1),
+                log_end: log_end.unwrap_or_default(),
+                cut_bytes: recovered.cut_bytes,
+                cause: recovered.cut_cause,
+            });
+        }
+    }
+
+    /// Directories the metadata log does not know: those of deleted topics go, others are set aside.
+    fn set_strays_aside(&mut self) -> Result<(), OpenError> {
+        for name in self.dir.log_names(&mut *self.disk)? {
+            let Some((topic, index)) = name.rsplit_once('-') else {
+                continue;
+            };
+            let Ok(index) = index.parse().map(PartitionIndex) else {
+                continue;
+            };
+            let known = self.image.topic_named(topic);
+            let known = known.is_some_and(|topic| topic.partition(index).is_some());
+            if known || name == metadata_log::DIR {
+                continue;
+            }
+            let dir = self.dir.log_dir(&name);
+            if self.image.removed().any(|(_, removed)| removed == topic) {
+                delete_dir(&mut *self.disk, &dir)?;
+                continue;
+            }
+            let aside = self.dir.log_dir(&format!("{name}{STRAY}"));
+            let moved = self.disk.rename(&dir, &aside);
+            let cause = match moved {
+                Ok(()) => format!(
+                    "no topic owns this directory; set aside as {}",
+                    aside.display()
+                ),
+                Err(error) => format!("no topic owns this directory, and it stays: {error}"),
+            };
+            let path = dir.display().to_string();
+            self.note(EventKind::StorageFailed { path, cause });
+        }
+        Ok(())
+    }
+
+    fn tell_of_start(&mut self, clean: bool, tally: &Tally) {
+        let how = if clean { "Clean stop" } else { "No clean stop" };
+        self.recovery = format!(
+            "{how}: {} logs opened, {} bytes checked, {} bytes cut.",
+            tally.logs, tally.checked_bytes, tally.cut_bytes
+        );
+        self.note(EventKind::BrokerStarted {
+            port: self.config.listen.port(),
+            clean,
+            logs: tally.logs,
+            recovered_bytes: tally.checked_bytes,
+        });
+    }
+}
+
+impl Tally {
+    fn add(&mut self, recovered: &Recovered) {
+        self.logs += 1;
+        self.checked_bytes += recovered.checked_bytes;
+        self.cut_bytes += recovered.cut_bytes;
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests that are not answered yet: long polls, and writes that wait for the disk.
+//!
+//! A connection has one request in flight, so it is parked at most once and connections bound what is
+//! parked. Knows nothing of what the requests say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::api::fetch::FetchWait;
+use super::api::produce::ProduceWait;
+use crate::ids::{ConnectionId, Time};
+
+/// One request that waits.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// For records, or for its wait to be over.
+    Fetch(Box<FetchWait>),
+    /// For the sync that makes its records durable.
+    Produce(Box<ProduceWait>),
+    /// For the sync that makes its metadata durable; the answer is ready.
+    Committed(Vec<Bytes>),
+}
+
+/// All of them, by connection.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    waiting: BTreeMap<ConnectionId, (Option<Time>, Waiting)>,
+    deadlines: BTreeSet<(Time, ConnectionId)>,
+}
+
+impl Parked {
+    /// Parks a connection's request, until `deadline` if there is one.
+    pub fn put(&mut self, connection: ConnectionId, deadline: Option<Time>, waiting: Waiting) {
+        let before = self.waiting.insert(connection, (deadline, waiting));
+        assert!(before.is_none(), "a connection has one request in flight");
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, connection));
+        }
+    }
+
+    /// Takes a connection's request out, to answer or forget it.
+    pub fn take(&mut self, connection: ConnectionId) -> Option<Waiting> {
+        let (deadline, waiting) = self.waiting.remove(&connection)?;
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, connection));
+        }
+        Some(waiting)
+    }
+
+    /// Whether the connection waits for an answer.
+    pub fn holds(&self, connection: ConnectionId) -> bool {
+        self.waiting.contains_key(&connection)
+    }
+
+    /// The connection's long poll, if that is what it waits in.
+    pub fn fetch_mut(&mut self, connection: ConnectionId) -> Option<&mut FetchWait> {
+        match self.waiting.get_mut(&connection) {
+            Some((_, Waiting::Fetch(wait))) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// Connections whose wait is over.
+    pub fn due(&self, now: Time) -> Vec<ConnectionId> {
+        let due = self.deadlines.iter().take_while(|(at, _)| *at <= now);
+        due.map(|(_, connection)| *connection).collect()
+    }
+
+    /// When the next wait is over.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// What must hold between the two.
+    pub fn check(&self) {
+        let timed = self.waiting.values().filter(|(at, _)| at.is_some());
+        assert_eq!(timed.count(), self.deadlines.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_is_found_in_order_and_taken_once() {
+        let mut parked = Parked::default();
+        for (connection, at) in [(1, Some(30)), (2, Some(10)), (3, None)] {
+            let waiting = Waiting::Committed(Vec::new());
+            parked.put(ConnectionId(connection), at.map(Time), waiting);
+        }
+        parked.check();
+        assert_eq!(parked.next_deadline(), Some(Time(10)));
+        assert_eq!(parked.due(Time(30)), [ConnectionId(2), ConnectionId(1)]);
+        assert!(parked.take(ConnectionId(2)).is_some());
+        assert!(parked.take(ConnectionId(2)).is_none());
+        assert!(parked.holds(ConnectionId(3)));
+        assert_eq!(parked.due(Time(30)), [ConnectionId(1)]);
+        parked.check();
+    }
+}

@@ -1,0 +1,106 @@
+//! The partitions a broker leads, with what is counted about them.
+//!
+//! With one replica the high watermark is the log end, except while group commit holds it back until the
+//! bytes are synced (durability `batch`): what was shown to a consumer must not vanish (H5).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::ids::{ConnectionId, LeaderEpoch, Offset, TopicId};
+use crate::inspect::TopicSnapshot;
+use crate::metadata::TopicSettings;
+use crate::storage::{Log, LogConfig};
+
+/// A partition's name within a broker.
+pub(super) type PartitionKey = (TopicId, i32);
+
+/// The metadata log, where a partition is expected. No topic has this id.
+pub(super) const METADATA_LOG: PartitionKey = (TopicId::ZERO, 0);
+
+/// One topic this broker has partitions of.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub name: Arc<str>,
+    pub id: TopicId,
+    pub settings: TopicSettings,
+    pub log_config: Arc<LogConfig>,
+    /// By index, without gaps: with one broker, all of the topic's.
+    pub partitions: Vec<Partition>,
+    /// As the last picture showed it.
+    pub shown: Option<Arc<TopicSnapshot>>,
+}
+
+/// One partition this broker leads.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// `None` when it could not be opened: `trouble` says why.
+    pub log: Option<Log>,
+    pub leader_epoch: LeaderEpoch,
+    pub high_watermark: Offset,
+    /// Bytes appended above the high watermark: they wait for a sync.
+    pub held_back_bytes: usize,
+    pub counters: Counters,
+    pub trouble: Option<String>,
+    /// Long polls that wait for records here.
+    pub watchers: BTreeSet<ConnectionId>,
+}
+
+/// What went through a partition since the broker started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    pub records_in: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+impl Topic {
+    /// The partition with this index.
+    pub fn partition(&self, index: i32) -> Option<&Partition> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    /// The partition with this index, to be changed. What a picture shows of it counts only once the topic is
+    /// touched (`Shown::touch`).
+    pub fn partition_mut(&mut self, index: i32) -> Option<&mut Partition> {
+        self.partitions.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+impl Partition {
+    /// A partition whose log is open and, as far as it goes, readable.
+    pub fn new(log: Log, leader_epoch: LeaderEpoch) -> Partition {
+        Partition {
+            high_watermark: log.log_end(),
+            log: Some(log),
+            leader_epoch,
+            held_back_bytes: 0,
+            counters: Counters::default(),
+            trouble: None,
+            watchers: BTreeSet::new(),
+        }
+    }
+
+    /// A partition whose log cannot be opened.
+    pub fn broken(trouble: String, leader_epoch: LeaderEpoch) -> Partition {
+        Partition {
+            log: None,
+            leader_epoch,
+            high_watermark: Offset::ZERO,
+            held_back_bytes: 0,
+            counters: Counters::default(),
+            trouble: Some(trouble),
+            watchers: BTreeSet::new(),
+        }
+    }
+
+    /// What must hold at any moment (D5).
+    pub fn check(&self) {
+        let Some(log) = &self.log else {
+            assert!(self.trouble.is_some(), "a partition without a log says why");
+            return;
+        };
+        log.check();
+        assert!(log.log_start() <= self.high_watermark);
+        assert!(self.high_watermark <= log.log_end());
+    }
+}
