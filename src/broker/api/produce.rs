@@ -310,7 +310,7 @@ fn keyless(batch_index: i32) -> BatchIndexAndErrorMessage {
 fn refused(refusal: Refusal) -> Refused {
     let error = match &refusal {
         Refusal::Invalid(_) | Refusal::KeysMissing(_) => ErrorCode::InvalidRecord,
-        Refusal::Corrupt(_) | Refusal::Crc => ErrorCode::CorruptMessage,
+        Refusal::Corrupt(_) => ErrorCode::CorruptMessage,
         Refusal::TooLarge { .. } => ErrorCode::MessageTooLarge,
         Refusal::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
     };
