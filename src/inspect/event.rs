@@ -103,6 +103,7 @@ pub enum Severity {
 
 impl EventKind {
     /// The event as one plain sentence with its cause.
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per kind of event")]
     pub fn sentence(&self) -> String {
         use EventKind::*;
         match self {

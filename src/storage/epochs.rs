@@ -54,13 +54,10 @@ impl Epochs {
         self.starts.retain(|(_, start)| *start < end);
     }
 
-    /// Forgets epochs that ended before `start`; the one at `start` begins there.
+    /// Forgets epochs that ended at or before `start`.
     pub fn advance(&mut self, start: Offset) {
         let after = self.starts.partition_point(|(_, from)| *from <= start);
-        if after > 0 {
-            self.starts.drain(..after - 1);
-            self.starts[0].1 = start.max(self.starts[0].1);
-        }
+        self.starts.drain(..after.saturating_sub(1));
     }
 
     /// Epochs and their first offsets, oldest first.
@@ -133,7 +130,7 @@ mod tests {
         let mut cut = epochs();
         cut.truncate(Offset(20));
         cut.advance(Offset(12));
-        assert_eq!(cut.starts(), [(LeaderEpoch(2), Offset(12))]);
+        assert_eq!(cut.starts(), [(LeaderEpoch(2), Offset(10))]);
         assert_eq!(Epochs::from_file(&cut.to_file()), Ok(cut));
     }
 }

@@ -167,7 +167,8 @@ impl Log {
     /// The largest known epoch not after `epoch` and where it ended (KIP-101); `None` if `epoch` is
     /// newer than any in the log.
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        self.epochs.end_of(epoch, self.log_end())
+        let (found, end) = self.epochs.end_of(epoch, self.log_end())?;
+        Some((found, end.max(self.log_start)))
     }
 
     /// Idempotent producers known.

@@ -86,12 +86,11 @@ pub fn entry(entries: &[u8], n: usize) -> (u32, u32) {
     (field(0), field(4))
 }
 
-/// Byte position of the last entry at or before `relative`; 0 when there is none.
-pub fn position_of(entries: &[u8], relative: u32) -> u32 {
-    let after = partition(count(entries), |n| entry(entries, n).0 <= relative);
-    match after {
-        0 => 0,
-        after => entry(entries, after - 1).1,
+/// The last entry at or before `relative`: its relative offset and position; both 0 when there is none.
+pub fn at_or_before(entries: &[u8], relative: u32) -> (u32, u32) {
+    match partition(count(entries), |n| entry(entries, n).0 <= relative) {
+        0 => (0, 0),
+        after => entry(entries, after - 1),
     }
 }
 
@@ -154,14 +153,14 @@ mod tests {
     #[test]
     fn the_entry_at_or_before_an_offset_is_found() {
         let mut entries = Vec::new();
-        assert_eq!(position_of(&entries, 7), 0);
+        assert_eq!(at_or_before(&entries, 7), (0, 0));
         for n in 1..=100 {
             push(&mut entries, n * 10, n * 1000);
         }
-        assert_eq!(position_of(&entries, 9), 0);
-        assert_eq!(position_of(&entries, 10), 1000);
-        assert_eq!(position_of(&entries, 559), 55_000);
-        assert_eq!(position_of(&entries, u32::MAX), 100_000);
+        assert_eq!(at_or_before(&entries, 9), (0, 0));
+        assert_eq!(at_or_before(&entries, 10), (10, 1000));
+        assert_eq!(at_or_before(&entries, 559), (550, 55_000));
+        assert_eq!(at_or_before(&entries, u32::MAX), (1000, 100_000));
     }
 
     #[test]

@@ -285,19 +285,13 @@ fn piece_of(
     let Some((start, first)) = place_of(segment, disk, around, want.from, sealed)? else {
         return Ok(Piece::Unsound);
     };
-    if first.next_offset() > want.below {
-        return Ok(Piece::Nothing);
-    }
-    if first.total_bytes() > want.max_bytes && !want.at_least_one {
-        return Ok(Piece::Nothing);
-    }
     let len = want.max_bytes.max(first.total_bytes());
     let bytes = segment.bytes_at(disk, around.dir, start, len, sealed)?;
     let mut taken = 0;
     let mut due = first.base_offset;
     while taken < bytes.len() {
         let position = start + taken as u64;
-        if segment.past_damage(position) != position {
+        if segment.damage_at(position).is_some() {
             break;
         }
         let batch = match BatchView::first(&bytes[taken..]) {
@@ -306,14 +300,18 @@ fn piece_of(
             Err(_) => return Ok(Piece::Unsound),
         };
         let header = batch.header();
-        if header.base_offset == due && header.next_offset() > want.below {
-            break;
-        }
+        let known = around.epochs.at(due);
+        let of_epoch = known == LeaderEpoch::NONE || known == header.leader_epoch;
         let ordered = header.base_offset == due && header.next_offset() > due;
-        if !ordered || !segment.is_sound(position, &batch) {
+        // A header is believed only once its batch checked out.
+        if !ordered || !of_epoch || !segment.is_sound(position, &batch) {
             if taken == 0 {
                 return Ok(Piece::Unsound);
             }
+            break;
+        }
+        let fits = taken + batch.bytes().len() <= want.max_bytes;
+        if header.next_offset() > want.below || !(fits || taken == 0 && want.at_least_one) {
             break;
         }
         due = header.next_offset();
@@ -333,11 +331,13 @@ fn place_of(
     offset: Offset,
     sealed: bool,
 ) -> Result<Option<(u64, BatchHeader)>, StorageError> {
-    let mut position = segment.position_before(disk, around, offset)?;
+    let (mut position, mut due) = segment.batch_before(disk, around, offset)?;
     let mut chunk = Bytes::new();
     let mut chunk_at = position;
     loop {
-        position = segment.past_damage(position);
+        if let Some(damage) = segment.damage_at(position) {
+            (position, due) = (damage.until, damage.below);
+        }
         let skip = usize::try_from(position - chunk_at).unwrap_or(usize::MAX);
         if chunk.len() < skip.saturating_add(BatchHeader::BYTES) {
             let ahead = READ_AHEAD_BYTES;
@@ -348,12 +348,13 @@ fn place_of(
         let Ok(header) = BatchHeader::parse(header) else {
             return Ok(None);
         };
-        if header.base_offset > offset || header.next_offset() <= header.base_offset {
+        if header.base_offset != due || due > offset || header.next_offset() <= due {
             return Ok(None);
         }
         if header.next_offset() > offset {
             return Ok(Some((position, header)));
         }
         position += header.total_bytes() as u64;
+        due = header.next_offset();
     }
 }

@@ -222,14 +222,23 @@ fn check_batch(
     if !batch.crc_ok() {
         return Err(Fault::Crc);
     }
-    let found = header.leader_epoch;
-    let known = rules.epochs.filter(|_| expected < rules.recovery_point);
-    let due = known.map_or(epoch_before, |epochs| epochs.at(expected));
-    match found < epoch_before || known.is_some() && found != due {
-        true => Err(Fault::Epoch {
-            expected: due,
-            found,
-        }),
+    check_epoch(header.leader_epoch, expected, epoch_before, rules)
+}
+
+/// Below the recovery point a batch has the very epoch the cache knows. Above it the cache may be older
+/// than the batches, but never newer. In front of the log start it knows nothing.
+fn check_epoch(
+    found: LeaderEpoch,
+    offset: Offset,
+    epoch_before: LeaderEpoch,
+    rules: &ScanRules<'_>,
+) -> Result<(), Fault> {
+    let known = rules.epochs.map(|epochs| epochs.at(offset));
+    let known = known.filter(|epoch| *epoch != LeaderEpoch::NONE);
+    let expected = known.map_or(epoch_before, |known| known.max(epoch_before));
+    let exact = known.is_some() && offset < rules.recovery_point;
+    match found < expected || exact && found != expected {
+        true => Err(Fault::Epoch { expected, found }),
         false => Ok(()),
     }
 }

@@ -311,26 +311,27 @@ impl Segment {
         })
     }
 
-    /// Byte position of an indexed batch at or before `offset`.
-    pub fn position_before(
+    /// An indexed batch at or before `offset`: its byte position and its first offset.
+    pub fn batch_before(
         &mut self,
         disk: &mut dyn Disk,
         around: Surroundings<'_>,
         offset: Offset,
-    ) -> Result<u64, StorageError> {
+    ) -> Result<(u64, Offset), StorageError> {
         self.find_indexes(disk, around)?;
         let relative = relative(self.facts.base, offset);
-        let position = match &self.indexes {
-            Indexes::Memory(entries) => offset_index::position_of(&entries.offset, relative),
+        let (relative, position) = match &self.indexes {
+            Indexes::Memory(entries) => offset_index::at_or_before(&entries.offset, relative),
             Indexes::Files { offset, .. } => {
                 let path = file(around.dir, self.facts.base, OFFSET_INDEX);
                 let entries = disk.read_sealed(&path, 0, *offset);
                 let entries = entries.map_err(StorageError::io("read", &path))?;
-                offset_index::position_of(&entries, relative)
+                offset_index::at_or_before(&entries, relative)
             }
-            Indexes::Unknown => 0,
+            Indexes::Unknown => (0, 0),
         };
-        Ok(u64::from(position))
+        let first = self.facts.base + i64::from(relative);
+        Ok((u64::from(position), first))
     }
 
     /// An offset with nothing as late as `timestamp_ms` before it in this segment.
@@ -387,11 +388,11 @@ impl Segment {
         if let Some(damage) = damage {
             return Ok(damage.position);
         }
-        let mut position = self.position_before(disk, around, end)?;
+        let (mut position, _) = self.batch_before(disk, around, end)?;
         let path = self.path(around.dir);
         let mut window = Window::new(disk, &path, self.facts.bytes);
         loop {
-            position = self.past_damage(position);
+            position = self.damage_at(position).map_or(position, |d| d.until);
             let header = window.at(position, BatchHeader::BYTES);
             let header = header.map_err(StorageError::io("read", &path))?;
             match BatchHeader::parse(header) {
@@ -433,13 +434,10 @@ impl Segment {
         }
     }
 
-    /// Position to go on reading at: `position`, or behind the damage that begins or lies there.
-    pub fn past_damage(&self, position: u64) -> u64 {
+    /// The damage that begins or lies at a byte position.
+    pub fn damage_at(&self, position: u64) -> Option<&Damage> {
         let inside = |damage: &&Damage| (damage.position..damage.until).contains(&position);
-        self.damages
-            .iter()
-            .find(inside)
-            .map_or(position, |d| d.until)
+        self.damages.iter().find(inside)
     }
 
     /// What a picture shows. Entries in files not looked at yet count as their file size says.

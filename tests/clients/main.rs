@@ -152,7 +152,7 @@ odd_records! { confluent kafka_python java franz }
 fn odd_records(client: &str) {
     let broker = Broker::get();
     let topic = format!("{client}-odd");
-    let produced = Produced::odd();
+    let produced = Produced::odd(client);
     let writer = Driver::of(client);
     writer.create(broker, &topic, PARTITIONS);
     writer.produce(broker, &topic, "none", true, &produced.write_file(&topic));

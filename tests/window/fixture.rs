@@ -31,6 +31,8 @@ pub struct Fixture {
     inner: Rc<Inner>,
 }
 
+type Edit = Box<dyn Fn(&mut ClusterSnapshot)>;
+
 struct Inner {
     topics: RefCell<Vec<Made>>,
     /// The moment the next picture shows, milliseconds since the Unix epoch.
@@ -39,7 +41,7 @@ struct Inner {
     commands: RefCell<Vec<Command>>,
     kept: RefCell<Option<Arc<ClusterSnapshot>>>,
     /// Changes every picture before it is shown.
-    edit: RefCell<Box<dyn Fn(&mut ClusterSnapshot)>>,
+    edit: RefCell<Edit>,
 }
 
 impl Fixture {
@@ -237,6 +239,7 @@ fn connections() -> Vec<ConnectionSnapshot> {
 }
 
 /// What happened by `now_ms`.
+#[expect(clippy::too_many_lines, reason = "a table: one row per event")]
 fn events(now_ms: i64) -> Vec<Arc<Event>> {
     use EventKind::*;
     let topic = || "orders".to_owned();

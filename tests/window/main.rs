@@ -2,6 +2,8 @@
 //!
 //! Pictures are written to `screenshots/`. A missing glyph or a control without a name fails the test.
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
 mod raster;

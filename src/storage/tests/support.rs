@@ -98,11 +98,15 @@ pub fn read_all(disk: &mut dyn Disk, log: &mut Log, from: Offset) -> Vec<Bytes> 
 
 /// A memory disk with a log of `count` batches of three records each, and the batches as stored.
 pub fn filled(config: LogConfig, count: usize) -> (MemoryDisk, Log, Vec<Bytes>) {
+    filled_with(config, count, 40)
+}
+
+/// As [`filled`], with values of `len` bytes.
+pub fn filled_with(config: LogConfig, count: usize, len: usize) -> (MemoryDisk, Log, Vec<Bytes>) {
     let mut disk = MemoryDisk::new();
     let mut log = fresh(&mut disk, config);
     for n in 0..count {
-        let value = [n as u8; 40];
-        let batch = batch(3, &value, 1000 * n as i64);
+        let batch = batch(3, &vec![n as u8; len], 1000 * n as i64);
         log.append(&mut disk, NOW, batch, EPOCH).unwrap();
         log.check();
     }

@@ -1,0 +1,190 @@
+//! The files around the records: damaged ones are rebuilt, newer ones refused, locks kept.
+
+use std::collections::BTreeMap;
+
+use super::support::*;
+use crate::ids::{BrokerId, Offset};
+use crate::storage::{
+    BrokerDir, DirLock, Disk, Identity, Log, MemoryDisk, Opening, StorageError, dump,
+};
+
+/// Endings of the small files of a log.
+const SMALL_FILES: [&str; 5] = [
+    "index",
+    "timeindex",
+    "snapshot",
+    "leader-epoch",
+    "log-start",
+];
+
+fn is_small(path: &std::path::Path) -> bool {
+    let path = path.to_string_lossy();
+    SMALL_FILES.iter().any(|part| path.contains(part))
+}
+
+#[test]
+fn every_flipped_byte_in_an_index_snapshot_or_checkpoint_is_made_good() {
+    let (mut disk, mut log, stored) = filled(cold(), 12);
+    log.append(&mut disk, NOW, produced(1, 4, 0, 0), EPOCH)
+        .unwrap();
+    log.set_log_start(&mut disk, Offset(4)).unwrap();
+    let state = log.close_clean(&mut disk).unwrap();
+    for path in disk.paths().into_iter().filter(|path| is_small(path)) {
+        let len = disk.len(&path).unwrap() as usize;
+        for byte in 0..len {
+            let mut disk = disk.fork();
+            let mut file = get_file(&mut disk, &path);
+            file[byte] ^= 0x40;
+            put_file(&mut disk, &path, &file);
+            for opening in [Opening::Clean(Box::new(state.clone())), unclean(37)] {
+                let mut disk = disk.fork();
+                let (mut log, recovered) = open(&mut disk, cold(), opening);
+                let what = format!("byte {byte} of {}", path.display());
+                assert_eq!(recovered.cut_bytes, 0, "{what}");
+                assert_eq!(recovered.damages.len(), 0, "{what}");
+                let found = read_all(&mut disk, &mut log, Offset(4));
+                assert_eq!(found[..11], stored[1..], "{what}");
+                let found = log.offset_for_time(&mut disk, 5001, Offset(37)).unwrap();
+                assert_eq!(found.unwrap().offset, Offset(16), "{what}");
+                let again = log
+                    .append(&mut disk, NOW, produced(1, 4, 0, 0), EPOCH)
+                    .unwrap();
+                assert!(again.duplicate, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_left_untouched() {
+    let (mut disk, mut log, _) = filled(cold(), 12);
+    log.append(&mut disk, NOW, produced(1, 4, 0, 0), EPOCH)
+        .unwrap();
+    log.set_log_start(&mut disk, Offset(4)).unwrap();
+    log.close_clean(&mut disk).unwrap();
+    let mut seen = 0;
+    for path in disk.paths().into_iter().filter(|path| is_small(path)) {
+        let mut disk = disk.fork();
+        let mut file = get_file(&mut disk, &path);
+        let ending = path.extension().and_then(|e| e.to_str());
+        let at = match ending {
+            Some("index" | "timeindex") => file.len() - 8,
+            _ => 8,
+        };
+        file[at..at + 4].copy_from_slice(&2u32.to_be_bytes());
+        let end = file.len() - 4;
+        let checksum = crc32fast::hash(&file[..end]);
+        file[end..].copy_from_slice(&checksum.to_be_bytes());
+        put_file(&mut disk, &path, &file);
+        let before: Vec<_> = disk.paths();
+        let config = std::sync::Arc::new(cold());
+        let error = Log::open(&mut disk, &dir(), config, NOW, unclean(0)).unwrap_err();
+        assert!(
+            matches!(error, StorageError::UnknownVersion { found: 2, .. }),
+            "{error}"
+        );
+        assert_eq!(get_file(&mut disk, &path), file);
+        assert_eq!(disk.paths(), before);
+        seen += 1;
+    }
+    assert!(seen > 6);
+}
+
+#[test]
+fn a_clean_stop_is_believed_once() {
+    let root = std::path::Path::new("/klar");
+    let mut disk = MemoryDisk::new();
+    let (home, mut last) = BrokerDir::open(&mut disk, root, BrokerId(1)).unwrap();
+    assert!(!last.clean);
+    assert_eq!(last.opening("t-0"), unclean(0));
+    let (mut log, _) = open(&mut disk, cold(), last.opening("t-0"));
+    assert_eq!(home.log_dir("t-0"), dir());
+    log.append(&mut disk, NOW, batch(3, b"x", 0), EPOCH)
+        .unwrap();
+    let state = log.close_clean(&mut disk).unwrap();
+    let states = BTreeMap::from([("t-0".to_owned(), state.clone())]);
+    home.write_clean_stop(&mut disk, &states).unwrap();
+
+    let (home, mut last) = BrokerDir::open(&mut disk, root, BrokerId(1)).unwrap();
+    assert!(last.clean);
+    assert_eq!(last.opening("t-0"), Opening::Clean(Box::new(state)));
+    assert_eq!(home.log_names(&mut disk).unwrap(), ["t-0"]);
+
+    let (_, mut last) = BrokerDir::open(&mut disk, root, BrokerId(1)).unwrap();
+    assert!(!last.clean);
+    assert_eq!(last.opening("t-0"), unclean(3));
+
+    let path = root.join("broker-1/recovery-point-offset-checkpoint");
+    put_file(&mut disk, &path, b"damaged");
+    let (_, mut last) = BrokerDir::open(&mut disk, root, BrokerId(1)).unwrap();
+    assert_eq!(last.opening("t-0"), Opening::Unknown);
+}
+
+#[test]
+fn a_directory_is_one_programs_and_keeps_its_cluster_id() {
+    let temp = tempfile::tempdir().unwrap();
+    let lock = DirLock::take(temp.path()).unwrap();
+    let error = DirLock::take(temp.path()).unwrap_err();
+    assert!(matches!(error, StorageError::Locked { .. }));
+    assert!(error.to_string().ends_with("is in use by another klar"));
+    drop(lock);
+    DirLock::take(temp.path()).unwrap();
+
+    let mut disk = crate::storage::RealDisk::new();
+    for _ in 0..2 {
+        let identity =
+            Identity::load_or_create(&mut disk, temp.path(), || "first".to_owned()).unwrap();
+        assert_eq!(identity.cluster_id, "first");
+    }
+    put_file(
+        &mut disk,
+        &temp.path().join("meta"),
+        b"KLARMETA but damaged",
+    );
+    let error = Identity::load_or_create(&mut disk, temp.path(), || "x".to_owned()).unwrap_err();
+    assert!(matches!(error, StorageError::Damaged { .. }));
+}
+
+#[test]
+fn everything_klar_writes_can_be_dumped() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut disk = crate::storage::RealDisk::new();
+    Identity::load_or_create(&mut disk, temp.path(), || "the-id".to_owned()).unwrap();
+    let (home, _) = BrokerDir::open(&mut disk, temp.path(), BrokerId(1)).unwrap();
+    let config = std::sync::Arc::new(cold());
+    let log_dir = home.log_dir("t-0");
+    let (mut log, _) = Log::open(&mut disk, &log_dir, config, NOW, unclean(0)).unwrap();
+    for n in 0..20 {
+        log.append(&mut disk, NOW, produced(2, 7, 0, 2 * n), EPOCH)
+            .unwrap();
+    }
+    log.set_log_start(&mut disk, Offset(1)).unwrap();
+    let state = log.close_clean(&mut disk).unwrap();
+    let states = BTreeMap::from([("t-0".to_owned(), state)]);
+    home.write_clean_stop(&mut disk, &states).unwrap();
+
+    let mut text = Vec::new();
+    for dir in [temp.path(), &temp.path().join("broker-1"), &log_dir] {
+        for entry in disk.list(dir).unwrap().iter().filter(|e| !e.is_dir) {
+            dump(&dir.join(&entry.name), &mut text).unwrap();
+        }
+    }
+    let text = String::from_utf8(text).unwrap();
+    for part in [
+        "cluster the-id",
+        "clean stop, 1 logs",
+        "t-0: synced in front of offset 40",
+        "segment from offset 0,",
+        "producer 7 epoch 0 sequence 0",
+        "offset index,",
+        "time index,",
+        "epoch 3 from offset 0",
+        "log start offset 1",
+        "producer snapshot, 1 producers",
+        "crc",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    std::fs::write(temp.path().join("other"), "x").unwrap();
+    assert!(dump(&temp.path().join("other"), &mut Vec::new()).is_err());
+}
