@@ -1,8 +1,7 @@
 //! Numbers, sizes, times and bytes as the window writes them.
 //!
 //! Numbers keep thousands separators and full 64 bits, sizes are KiB/MiB, times are absolute with
-//! milliseconds. Pure: the time zone is passed in nowhere because all times are UTC and say so where
-//! a date is shown.
+//! milliseconds. All times are UTC, as the timeline says.
 
 use crate::ids::Time;
 
@@ -129,6 +128,15 @@ pub fn date_time(ms: i64) -> String {
     format!("{} {}", date(ms), time_of_day(ms))
 }
 
+/// A moment seen from `now`: the time alone on the same day, else date and time.
+pub fn moment(now: Time, ms: i64) -> String {
+    if ms >= 0 && date(ms) == date(now.as_ms()) {
+        time_of_day(ms)
+    } else {
+        date_time(ms)
+    }
+}
+
 /// How long ago `then` was: `now`, `4.2 s ago`, `12 min ago`, `3 h ago`, `2 d ago`.
 pub fn ago(now: Time, then: Time) -> String {
     let us = now.since_us(then);
@@ -222,6 +230,9 @@ mod tests {
         assert_eq!(date_time(1_795_303_025_413), "2026-11-22 00:37:05.413");
         assert_eq!(date_time(951_782_400_000), "2000-02-29 00:00:00.000");
         assert_eq!(date_time(-1), "–");
+        let now = Time::from_ms(1_795_303_025_413);
+        assert_eq!(moment(now, 1_795_303_000_000), "00:36:40.000");
+        assert_eq!(moment(now, 1_795_000_000_000), "2026-11-18 12:26:40.000");
         assert_eq!(ago(Time(5_000_000), Time(800_000)), "4.2 s ago");
     }
 

@@ -97,6 +97,16 @@ impl App {
         &mut self.state
     }
 
+    /// Remembers the window's size, points.
+    pub fn set_window_size(&mut self, size: [f32; 2]) {
+        self.state.remembered.window = size;
+    }
+
+    /// The size the window had, points.
+    pub fn window_size(&self) -> [f32; 2] {
+        self.state.remembered.window
+    }
+
     /// Past pictures, for rates and curves.
     pub fn history_mut(&mut self) -> &mut History {
         &mut self.history

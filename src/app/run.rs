@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use super::{App, theme};
+use super::App;
+use super::theme::{self, Theme, size};
 use crate::source::Source;
 
 /// What a Debian-like system needs for the window, beyond a display.
@@ -86,12 +87,15 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 fn open(source: Box<dyn Source>, options: WindowOptions) -> eframe::Result {
+    let mut app = App::new(source, options.settings);
+    let size = app.window_size();
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("klar")
             .with_app_id("klar")
-            .with_inner_size([1440.0, 900.0])
-            .with_min_inner_size([960.0, 600.0]),
+            .with_icon(icon())
+            .with_inner_size(size)
+            .with_min_inner_size(size::WINDOW_MIN),
         renderer: eframe::Renderer::Glow,
         ..eframe::NativeOptions::default()
     };
@@ -100,11 +104,38 @@ fn open(source: Box<dyn Source>, options: WindowOptions) -> eframe::Result {
         native,
         Box::new(move |creation| {
             theme::install(&creation.egui_ctx);
-            let app = App::new(source, options.settings);
             app.wake(&creation.egui_ctx);
+            app.set_window_size(size);
             Ok(Box::new(Native { app }))
         }),
     )
+}
+
+/// Pixels of the icon's side.
+const ICON: usize = 64;
+
+/// The icon: three lanes of cells.
+fn icon() -> egui::IconData {
+    let theme = Theme::for_mode(true);
+    let mut rgba = Vec::with_capacity(ICON * ICON * 4);
+    for y in 0..ICON {
+        for x in 0..ICON {
+            let (lane, column) = (y / 20, x / 15);
+            let in_cell = (4..18).contains(&(y % 20)) && (3..14).contains(&(x % 15));
+            let filled = lane < 3 && column < 4 - lane % 2 && in_cell;
+            let color = if filled {
+                theme.keys[(lane * 3 + column) % theme.keys.len()]
+            } else {
+                theme.panel
+            };
+            rgba.extend_from_slice(&color.to_array());
+        }
+    }
+    egui::IconData {
+        rgba,
+        width: ICON as u32,
+        height: ICON as u32,
+    }
 }
 
 /// What eframe drives.
@@ -114,6 +145,12 @@ struct Native {
 
 impl eframe::App for Native {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let viewport = ui.input(|input| input.viewport().clone());
+        let resized = viewport.inner_rect.map(|rect| rect.size());
+        let whole = viewport.maximized == Some(true) || viewport.fullscreen == Some(true);
+        if let (Some(size), false) = (resized, whole) {
+            self.app.set_window_size(size.round().into());
+        }
         self.app.draw(ui);
     }
 

@@ -66,6 +66,7 @@ impl Selection {
 pub enum ViewKey {
     #[default]
     Topics,
+    Clients,
     Storage,
     Timeline,
 }
@@ -89,6 +90,8 @@ pub struct Remembered {
     pub view: ViewKey,
     /// Show topics whose names begin with `__`.
     pub internal_topics: bool,
+    /// Width and height of the window, points.
+    pub window: [f32; 2],
     pub nav_width: f32,
     pub inspector_width: f32,
     pub inspector_open: bool,
@@ -111,6 +114,7 @@ impl Default for Remembered {
             theme: ThemeChoice::default(),
             view: ViewKey::default(),
             internal_topics: false,
+            window: size::WINDOW,
             nav_width: size::NAV,
             inspector_width: size::INSPECTOR,
             inspector_open: true,

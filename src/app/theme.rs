@@ -143,6 +143,9 @@ pub mod radius {
 
 /// Fixed measures of the layout, points.
 pub mod size {
+    /// The window when it opens for the first time, and the least it can be.
+    pub const WINDOW: [f32; 2] = [1440.0, 900.0];
+    pub const WINDOW_MIN: [f32; 2] = [960.0, 600.0];
     pub const TOP_BAR: f32 = 44.0;
     pub const NAV: f32 = 196.0;
     pub const NAV_RANGE: std::ops::RangeInclusive<f32> = 160.0..=320.0;
@@ -157,7 +160,7 @@ pub mod size {
     /// Height of a table row.
     pub const ROW: f32 = 26.0;
     /// Width of the label column in a list of facts.
-    pub const FACT_LABEL: f32 = 112.0;
+    pub const FACT_LABEL: f32 = 108.0;
     pub const DIALOG: f32 = 560.0;
     pub const DIALOG_WIDE: f32 = 760.0;
     pub const DOT: f32 = 4.0;
@@ -323,6 +326,8 @@ fn style(theme: &Theme) -> Style {
     spacing.icon_width = 16.0;
     spacing.icon_width_inner = 8.0;
     spacing.tooltip_width = 420.0;
+    // Dialogs take the height they need instead of beginning to scroll at egui's 400 points.
+    spacing.default_area_size = Vec2::from(size::WINDOW);
     spacing.scroll.bar_width = 8.0;
     spacing.scroll.floating_width = 4.0;
     style.interaction.selectable_labels = false;
@@ -339,8 +344,9 @@ fn visuals(theme: &Theme) -> Visuals {
     visuals.widgets = widgets(theme);
     visuals.selection = Selection {
         bg_fill: theme.accent.gamma_multiply(0.35),
-        stroke: Stroke::new(size::LINE, theme.text),
+        stroke: Stroke::new(size::LINE, theme.accent),
     };
+    visuals.text_cursor.stroke = Stroke::new(size::LINE_STRONG, theme.accent);
     visuals.weak_text_color = Some(theme.muted);
     visuals.hyperlink_color = theme.accent;
     visuals.faint_bg_color = theme.panel;

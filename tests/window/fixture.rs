@@ -39,6 +39,7 @@ struct Inner {
     now_ms: std::cell::Cell<i64>,
     focus: RefCell<Focus>,
     commands: RefCell<Vec<Command>>,
+    frozen: std::cell::Cell<bool>,
     kept: RefCell<Option<Arc<ClusterSnapshot>>>,
     /// Changes every picture before it is shown.
     edit: RefCell<Edit>,
@@ -54,6 +55,7 @@ impl Fixture {
                 now_ms: std::cell::Cell::new(NOW_MS),
                 focus: RefCell::default(),
                 commands: RefCell::default(),
+                frozen: std::cell::Cell::default(),
                 kept: RefCell::default(),
                 edit: RefCell::new(Box::new(|_| {})),
             }),
@@ -85,10 +87,20 @@ impl Fixture {
         self.inner.kept.take();
     }
 
+    /// The same cluster whose pictures never change again.
+    pub fn frozen(&self) -> Fixture {
+        let frozen = Fixture::new(self.inner.topics.borrow().clone());
+        frozen.latest();
+        frozen.inner.frozen.set(true);
+        frozen
+    }
+
     /// Moves the moment pictures show.
     pub fn set_now_ms(&self, now_ms: i64) {
-        self.inner.now_ms.set(now_ms);
-        self.inner.kept.take();
+        if !self.inner.frozen.get() {
+            self.inner.now_ms.set(now_ms);
+            self.inner.kept.take();
+        }
     }
 
     /// Commands the window has sent so far.
@@ -112,7 +124,7 @@ impl Fixture {
                 .map(of)
                 .sum::<u64>()
         };
-        let records_in = sum(|p| p.records_in);
+        let records_in = self.records_written(now_ms);
         let events = events(now_ms);
         ClusterSnapshot {
             event_number: events.last().map_or(0, |event| event.number),
@@ -126,9 +138,9 @@ impl Fixture {
             brokers: vec![broker(sum(|p| p.bytes))],
             totals: Totals {
                 records_in,
-                bytes_in: sum(|p| p.bytes_in),
+                bytes_in: records_in * RECORD_BYTES,
                 records_out: records_in * 3 / 4,
-                bytes_out: sum(|p| p.bytes_in) * 3 / 4,
+                bytes_out: records_in * RECORD_BYTES * 3 / 4,
                 requests: records_in / 2,
                 errors: 3,
             },
@@ -143,6 +155,22 @@ impl Fixture {
             producers: Vec::new(),
             deleting: Vec::new(),
         }
+    }
+
+    /// A counter whose slope waves around the topics' rates.
+    fn records_written(&self, now_ms: i64) -> u64 {
+        let rate: f64 = self
+            .inner
+            .topics
+            .borrow()
+            .iter()
+            .map(|made| made.rate)
+            .sum();
+        let seconds = (now_ms - NOW_MS) as f64 / 1_000.0;
+        let wave = 9.0 * (seconds / 23.0).sin() - 2.0 * (seconds / 7.0).cos();
+        // A pause a minute and a half ago.
+        let paused = (seconds + 95.0).clamp(0.0, 12.0);
+        (1e6 + rate * (seconds + wave - paused)) as u64
     }
 
     fn picture(&self) -> ClusterSnapshot {
@@ -166,6 +194,9 @@ impl Source for Fixture {
     }
 
     fn set_focus(&self, focus: Focus) {
+        if self.inner.frozen.get() {
+            return;
+        }
         *self.inner.focus.borrow_mut() = focus;
         self.inner.kept.take();
     }

@@ -4,7 +4,7 @@ use egui::{Color32, CornerRadius, Frame, Margin, RichText, ScrollArea, Ui};
 
 use crate::app::actions::{self, VIEW_KEYS};
 use crate::app::scene::Scene;
-use crate::app::theme::{self, Theme, radius, size, space};
+use crate::app::theme::{self, Theme, radius, space};
 use crate::app::views::View;
 use crate::app::widgets;
 
@@ -13,7 +13,9 @@ pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
     widgets::muted(ui, "None of them fires while you type into a field.");
     ui.add_space(space::S);
     let groups = groups(ui.ctx(), views, scene);
-    ScrollArea::vertical().max_height(460.0).show(ui, |ui| {
+    let room = ui.ctx().content_rect().height() - 160.0;
+    ScrollArea::vertical().max_height(room).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
         let half = groups.iter().map(|(_, rows)| rows.len() + 2).sum::<usize>() / 2;
         ui.columns(2, |columns| {
             let mut drawn = 0;
@@ -66,7 +68,8 @@ fn group(ui: &mut Ui, name: &str, rows: &Rows) {
     widgets::heading(ui, name);
     for (keys, what) in rows {
         ui.horizontal(|ui| {
-            ui.allocate_ui(egui::vec2(92.0, size::CONTROL - 4.0), |ui| {
+            ui.spacing_mut().interact_size.y = 22.0;
+            ui.allocate_ui(egui::vec2(92.0, 22.0), |ui| {
                 ui.set_min_width(92.0);
                 ui.spacing_mut().item_spacing.x = space::XS;
                 for key in keys.split(' ') {

@@ -32,7 +32,10 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     widgets::facts(ui, |facts| {
         facts.coloured("State", &state, color);
         facts.mono("Listens on", &format!("{}:{}", broker.host, broker.port));
-        facts.mono("Started", &format::date_time(broker.started.as_ms()));
+        facts.mono(
+            "Started",
+            &format::moment(scene.now, broker.started.as_ms()),
+        );
         facts.text("Last start", &broker.recovery);
         facts.mono("Connections", &format::count(u64::from(broker.connections)));
         facts.mono("Log size", &format::bytes(broker.log_bytes));

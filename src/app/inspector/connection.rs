@@ -28,7 +28,10 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: ConnectionId) {
         facts.mono("From", &connection.peer);
         facts.mono("Broker", &connection.broker.to_string());
         facts.text("Software", &connection.software);
-        facts.mono("Connected", &format::date_time(connection.since.as_ms()));
+        facts.mono(
+            "Connected",
+            &format::moment(scene.now, connection.since.as_ms()),
+        );
         facts.mono("Requests", &format::count(connection.requests));
         facts.mono("Errors", &format::count(connection.errors));
         facts.text("Last request", &connection.last_api);

@@ -4,6 +4,8 @@ use egui::Ui;
 
 use super::{gone, header};
 use crate::app::scene::Scene;
+use crate::app::shell::concerns;
+use crate::app::theme::space;
 use crate::app::{format, widgets};
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, number: u64) {
@@ -23,9 +25,19 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, number: u64) {
     };
     header(ui, &format!("Event {}", format::count(number)), "event");
     widgets::facts(ui, |facts| {
-        facts.mono("When", &format::date_time(event.time.as_ms()));
+        facts.mono("When", &format::moment(scene.now, event.time.as_ms()));
         facts.mono("Broker", &event.broker.to_string());
     });
     widgets::divider(ui);
     widgets::paragraph(ui, &event.kind.sentence());
+    let about = concerns(scene.picture, event);
+    let place = match (about.topic(), about.partition()) {
+        (Some(topic), Some(partition)) => format!("{topic}-{partition}"),
+        (Some(topic), None) => topic.to_owned(),
+        _ => return,
+    };
+    ui.add_space(space::S);
+    if widgets::button(ui, &format!("Select {place}")).clicked() {
+        scene.state.select(about);
+    }
 }

@@ -20,14 +20,14 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
         return;
     };
     header(ui, &name, "partition");
-    facts(ui, partition);
+    facts(ui, scene, partition);
     epochs(ui, partition);
     what_just_happened(ui, scene, |event| {
         event.kind.topic() == Some((topic_name, Some(index)))
     });
 }
 
-fn facts(ui: &mut Ui, partition: &PartitionSnapshot) {
+fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot) {
     let theme = Theme::of(ui);
     widgets::facts(ui, |facts| {
         match partition.leader {
@@ -49,18 +49,15 @@ fn facts(ui: &mut Ui, partition: &PartitionSnapshot) {
         );
         facts.mono("Last stable", &format::signed(partition.last_stable.0));
         facts.mono("Log end", &format::signed(partition.log_end.0));
-        let segments = format::counted(partition.segments.len() as u64, "segment");
-        facts.mono(
-            "Size",
-            &format!("{} · {segments}", format::bytes(partition.bytes)),
-        );
+        facts.mono("Size", &format::bytes(partition.bytes));
+        facts.mono("Segments", &format::count(partition.segments.len() as u64));
         facts.mono(
             "Newest record",
-            &format::date_time(partition.max_timestamp_ms),
+            &format::moment(scene.now, partition.max_timestamp_ms),
         );
         facts.mono(
-            "Idempotent producers",
-            &format::count(u64::from(partition.producers)),
+            "Idempotent by",
+            &format::counted(u64::from(partition.producers), "producer"),
         );
         if let Some(trouble) = &partition.trouble {
             facts.coloured("Trouble", trouble, theme.bad);

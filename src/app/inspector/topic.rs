@@ -24,14 +24,8 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
         facts.mono("Partitions", &format::count(topic.partitions.len() as u64));
         facts.mono("Replication", &topic.replication_factor.to_string());
         facts.mono("Offsets", &format!("\u{2248} {}", format::signed(records)));
-        facts.mono(
-            "Size",
-            &format!(
-                "{} · {}",
-                format::bytes(size),
-                format::counted(segments as u64, "segment")
-            ),
-        );
+        facts.mono("Size", &format::bytes(size));
+        facts.mono("Segments", &format::count(segments as u64));
         facts.mono(
             "Written",
             &format!(

@@ -43,6 +43,7 @@ fn undo_chips(ui: &mut Ui, scene: &mut Scene<'_>) {
     for (topic, goes) in &picture.deleting {
         let theme = Theme::of(ui);
         frame(theme, theme.warning).show(ui, |ui| {
+            ui.set_width(WIDTH - 2.0 * space::M);
             ui.horizontal(|ui| {
                 let left = goes.since_us(scene.now) / 1_000;
                 let width = WIDTH - 110.0;
@@ -69,6 +70,7 @@ fn outcomes(ui: &mut Ui, scene: &mut Scene<'_>) {
         let edge = theme.severity(notice.severity);
         frame(theme, edge).show(ui, |ui| {
             ui.set_width(WIDTH - 2.0 * space::M);
+            ui.spacing_mut().interact_size.y = 0.0;
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| {
                     ui.set_width(WIDTH - 2.0 * space::M - 34.0);

@@ -16,7 +16,7 @@ use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, widgets};
 use crate::ids::Time;
-use crate::inspect::{ClusterSnapshot, Event};
+use crate::inspect::{ClusterSnapshot, Event, EventKind};
 
 /// Seconds the timeline can show, and how the choice is named.
 const SPANS: [(u32, &str); 4] = [
@@ -26,9 +26,11 @@ const SPANS: [(u32, &str); 4] = [
     (3_600, "1 h"),
 ];
 /// Share of the width left of "now".
-const NOW_AT: f32 = 0.94;
+const NOW_AT: f32 = 0.93;
 /// Points around a tick that belong to it.
 const REACH: f32 = 6.0;
+/// Points below the line of events: a row of labels and a row of times.
+const BELOW: f32 = 36.0;
 /// Labels drawn beside ticks at most.
 const LABELS: usize = 8;
 
@@ -129,7 +131,7 @@ impl Axis {
             now: scene.now,
             span_us: i64::from(scene.state.remembered.timeline_span_s.max(1)) * 1_000_000,
             now_x: (rect.left() + rect.width() * NOW_AT).round(),
-            base: (rect.top() + rect.height() * 0.60).round(),
+            base: (rect.bottom() - BELOW).round(),
         }
     }
 
@@ -169,7 +171,7 @@ impl Axis {
         painter.text(
             pos2(self.now_x + space::S, self.rect.top()),
             Align2::LEFT_TOP,
-            "now",
+            "now, UTC",
             theme::small(),
             theme.text,
         );
@@ -249,7 +251,7 @@ fn draw_ticks(ui: &Ui, painter: &Painter, theme: &Theme, axis: &Axis, ticks: &[(
             continue;
         }
         free_until = x - space::M;
-        painter.galley(pos2(*x, axis.base + space::S), text, theme.muted);
+        painter.galley(pos2(*x, axis.base + 6.0), text, theme.muted);
     }
 }
 
@@ -262,11 +264,33 @@ fn dotted(painter: &Painter, x: f32, top: f32, bottom: f32, color: Color32) {
     ));
 }
 
-/// An event in a few words: its sentence up to the reason.
+/// An event in a few words.
 fn label(event: &Event) -> String {
-    let sentence = event.kind.sentence();
-    let end = sentence.find(": ").unwrap_or(sentence.len());
-    sentence[..end].trim_end_matches('.').to_owned()
+    use EventKind::*;
+    match &event.kind {
+        BrokerStarted { .. } => "broker started".to_owned(),
+        BrokerStopped { .. } => "broker stopped".to_owned(),
+        BrokerCrashed { .. } => "broker crashed".to_owned(),
+        TopicCreated { topic, .. } => format!("topic {topic} created"),
+        TopicDeleted { topic, .. } => format!("topic {topic} deleted"),
+        PartitionsAdded { topic, to, .. } => format!("{topic} has {to} partitions"),
+        ConfigChanged { topic, key, .. } => format!("{topic} {key}"),
+        SegmentRolled {
+            topic, partition, ..
+        } => format!("{topic}-{partition} new segment"),
+        SegmentsDeleted {
+            topic, partition, ..
+        } => format!("{topic}-{partition} retention"),
+        LogRecovered {
+            topic, partition, ..
+        } => format!("{topic}-{partition} recovered"),
+        LogDamaged {
+            topic, partition, ..
+        } => format!("{topic}-{partition} damaged"),
+        StorageFailed { .. } => "writing failed".to_owned(),
+        StorageHealed { .. } => "writing works again".to_owned(),
+        ConnectionRefused { peer, .. } => format!("refused {peer}"),
+    }
 }
 
 fn nearest(ticks: &[(f32, Arc<Event>)], pointer: Pos2) -> Option<(f32, Arc<Event>)> {

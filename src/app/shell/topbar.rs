@@ -51,6 +51,14 @@ fn chip<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> egui::InnerRespon
         })
 }
 
+/// Text that can be clicked, no taller than the text beside it.
+fn text_button(ui: &mut Ui, text: &str) -> egui::Response {
+    let theme = Theme::of(ui);
+    let label = egui::Label::new(RichText::new(text).font(theme::body()).color(theme.accent));
+    ui.add(label.sense(Sense::click()))
+        .on_hover_cursor(egui::CursorIcon::PointingHand)
+}
+
 fn bootstrap(ui: &mut Ui, scene: &mut Scene<'_>) {
     chip(ui, |ui| {
         widgets::muted(ui, "Bootstrap");
@@ -62,7 +70,7 @@ fn bootstrap(ui: &mut Ui, scene: &mut Scene<'_>) {
             )
             .selectable(true),
         );
-        let copy = widgets::link(ui, "copy").on_hover_text("Copy the bootstrap string (B)");
+        let copy = text_button(ui, "copy").on_hover_text("Copy the bootstrap string (B)");
         copy.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Copy the bootstrap string"));
         if copy.clicked() {
             let text = scene.picture.bootstrap.clone();

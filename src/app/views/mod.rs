@@ -6,6 +6,7 @@ use super::actions::Action;
 use super::scene::Scene;
 use super::state::ViewKey;
 
+pub mod clients;
 pub mod storage;
 pub mod timeline;
 pub mod topics;
@@ -34,6 +35,7 @@ pub trait View {
 pub fn all() -> Vec<Box<dyn View>> {
     vec![
         Box::new(topics::Topics::default()),
+        Box::new(clients::Clients::default()),
         Box::new(storage::Storage::default()),
         Box::new(timeline::Timeline::default()),
     ]

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use egui::{
-    Align2, CornerRadius, Rect, Role, ScrollArea, Sense, Stroke, Ui, WidgetInfo, pos2, vec2,
-};
+use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 use super::View;
 use crate::app::scene::Scene;
@@ -30,6 +28,17 @@ pub struct Storage {
 struct Log<'a> {
     topic: &'a Arc<TopicSnapshot>,
     partition: &'a PartitionSnapshot,
+}
+
+impl Log<'_> {
+    fn selection(&self) -> Selection {
+        Selection::Partition(self.topic.name.clone(), self.partition.index)
+    }
+
+    fn is(&self, selection: &Selection) -> bool {
+        selection.topic() == Some(&self.topic.name)
+            && selection.partition() == Some(self.partition.index)
+    }
 }
 
 impl View for Storage {
@@ -69,14 +78,16 @@ impl View for Storage {
         }
         let largest = logs[0].partition.bytes.max(1);
         header(ui);
-        ScrollArea::vertical()
-            .auto_shrink([false, false])
-            .show_rows(ui, size::ROW, logs.len(), |ui, rows| {
-                ui.spacing_mut().item_spacing.y = 0.0;
-                for log in &logs[rows] {
-                    row(ui, scene, log, largest);
-                }
-            });
+        let current = logs.iter().position(|log| log.is(&scene.state.selection));
+        let keyed = widgets::rows(ui, "logs", logs.len(), size::ROW, current, |ui, index| {
+            row(ui, scene, &logs[index], largest);
+        });
+        if let Some(log) = keyed.moved.map(|index| &logs[index]) {
+            scene.state.select(log.selection());
+        }
+        if let (true, Some(index)) = (keyed.opened, current) {
+            scene.state.open_topic(&logs[index].topic.name);
+        }
     }
 }
 
@@ -166,8 +177,7 @@ fn header(ui: &mut Ui) {
 fn row(ui: &mut Ui, scene: &mut Scene<'_>, log: &Log<'_>, largest: u64) {
     let theme = Theme::of(ui);
     let name = format!("{}-{}", log.topic.name, log.partition.index);
-    let this = Selection::Partition(log.topic.name.clone(), log.partition.index);
-    let selected = scene.state.selection == this;
+    let selected = log.is(&scene.state.selection);
     let (rect, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), size::ROW), Sense::click());
     let bytes = format::bytes(log.partition.bytes);
@@ -208,7 +218,7 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, log: &Log<'_>, largest: u64) {
             .text(at, Align2::RIGHT_CENTER, value, font, theme.text);
     }
     if response.clicked() {
-        scene.state.select(this);
+        scene.state.select(log.selection());
     }
     if response.double_clicked() {
         scene.state.open_topic(&log.topic.name);

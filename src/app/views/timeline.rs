@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use egui::{CornerRadius, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{CornerRadius, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use super::View;
 use crate::app::scene::Scene;
 use crate::app::shell::concerns;
-use crate::app::state::ViewKey;
+use crate::app::state::{Selection, ViewKey};
 use crate::app::theme::{self, Theme, radius, size, space};
 use crate::app::{format, widgets};
 use crate::inspect::Event;
@@ -63,29 +63,51 @@ impl View for Timeline {
             widgets::empty(ui, sentence, None);
             return;
         }
-        ScrollArea::vertical()
-            .auto_shrink([false, false])
-            .show_rows(ui, size::ROW, shown.len(), |ui, rows| {
-                ui.spacing_mut().item_spacing.y = 0.0;
-                for event in &shown[rows] {
-                    row(ui, scene, event);
-                }
-            });
+        let current = match scene.state.selection {
+            Selection::Event(number) => shown.iter().position(|event| event.number == number),
+            _ => None,
+        };
+        let keyed = widgets::rows(
+            ui,
+            "events",
+            shown.len(),
+            size::ROW,
+            current,
+            |ui, index| {
+                row(ui, scene, shown[index], current == Some(index));
+            },
+        );
+        if let Some(index) = keyed.moved {
+            scene.state.select(Selection::Event(shown[index].number));
+        }
+        if let (true, Some(index)) = (keyed.opened, current) {
+            scene.state.select(concerns(&picture, shown[index]));
+        }
     }
 }
 
-fn row(ui: &mut Ui, scene: &mut Scene<'_>, event: &Event) {
+fn row(ui: &mut Ui, scene: &mut Scene<'_>, event: &Event, selected: bool) {
     let theme = Theme::of(ui);
     let (rect, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), size::ROW), Sense::click());
     let sentence = event.kind.sentence();
     let time = format::date_time(event.time.as_ms());
     response.widget_info(|| {
-        WidgetInfo::labeled(Role::ListBoxOption, true, format!("{time}: {sentence}"))
+        WidgetInfo::selected(
+            Role::ListBoxOption,
+            true,
+            selected,
+            format!("{time}: {sentence}"),
+        )
     });
-    if response.hovered() {
+    if selected || response.hovered() {
         let corner = CornerRadius::same(radius::CONTROL);
-        ui.painter().rect_filled(rect, corner, theme.hover);
+        let ground = if selected {
+            theme.selected
+        } else {
+            theme.hover
+        };
+        ui.painter().rect_filled(rect, corner, ground);
     }
     widgets::focus_ring(ui, &response, rect);
     let y = rect.center().y;
@@ -103,6 +125,9 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, event: &Event) {
     let color = theme.severity(event.kind.severity());
     ui.painter().circle_filled(dot, size::DOT, color);
     if response.clicked() {
+        scene.state.select(Selection::Event(event.number));
+    }
+    if response.double_clicked() {
         scene.state.select(concerns(scene.picture, event));
     }
     if cut {

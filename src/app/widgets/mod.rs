@@ -5,9 +5,11 @@
 mod button;
 mod facts;
 mod list;
+mod table;
 mod text;
 
 pub use button::*;
 pub use facts::*;
 pub use list::*;
+pub use table::*;
 pub use text::*;
