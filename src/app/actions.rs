@@ -8,6 +8,7 @@ use egui::{Key, Modifiers};
 use super::scene::Scene;
 use super::state::{Dialog, ThemeChoice, ViewKey};
 use super::views::View;
+use crate::inspect::Command;
 
 /// One thing to do.
 #[derive(Clone, Copy)]
@@ -134,6 +135,48 @@ pub const GLOBAL: &[Action] = &[
         run: |scene| scene.state.remembered.internal_topics ^= true,
     },
     Action {
+        name: "Produce records",
+        group: "Topics",
+        keys: Some(Keys::plain(Key::P)),
+        can: |scene| scene.abilities.produce,
+        run: |scene| scene.state.open_produce_panel(),
+    },
+    Action {
+        name: "Create a topic",
+        group: "Topics",
+        keys: Some(Keys::plain(Key::N)),
+        can: |scene| scene.abilities.change_topics,
+        run: |scene| scene.state.dialog = Some(Dialog::CreateTopic),
+    },
+    Action {
+        name: "Change this topic's settings",
+        group: "Topics",
+        keys: Some(Keys::plain(Key::S)),
+        can: has_topic,
+        run: |scene| on_topic(scene, Dialog::TopicSettings),
+    },
+    Action {
+        name: "Add partitions to this topic",
+        group: "Topics",
+        keys: Some(Keys::shift(Key::P)),
+        can: has_topic,
+        run: |scene| on_topic(scene, Dialog::AddPartitions),
+    },
+    Action {
+        name: "Empty this topic",
+        group: "Topics",
+        keys: Some(Keys::shift(Key::E)),
+        can: has_topic,
+        run: |scene| on_topic(scene, Dialog::EmptyTopic),
+    },
+    Action {
+        name: "Delete this topic",
+        group: "Topics",
+        keys: Some(Keys::shift(Key::Delete)),
+        can: has_topic,
+        run: delete_topic,
+    },
+    Action {
         name: "Connect a client",
         group: "Clients",
         keys: Some(Keys::shift(Key::B)),
@@ -151,6 +194,29 @@ pub const GLOBAL: &[Action] = &[
         },
     },
 ];
+
+/// The topic that is open or selected, if it can be changed.
+fn changeable_topic(scene: &Scene<'_>) -> Option<String> {
+    let state = &scene.state;
+    let name = state.open_topic.as_deref().or(state.selection.topic())?;
+    let topic = scene.topic(name)?;
+    let free = !topic.internal && !scene.is_deleting(name);
+    (scene.abilities.change_topics && free).then(|| name.to_owned())
+}
+
+fn has_topic(scene: &Scene<'_>) -> bool {
+    changeable_topic(scene).is_some()
+}
+
+fn on_topic(scene: &mut Scene<'_>, dialog: fn(String) -> Dialog) {
+    scene.state.dialog = changeable_topic(scene).map(dialog);
+}
+
+fn delete_topic(scene: &mut Scene<'_>) {
+    if let Some(name) = changeable_topic(scene) {
+        scene.send(Command::DeleteTopic { name, now: false });
+    }
+}
 
 fn always(_: &Scene<'_>) -> bool {
     true

@@ -10,6 +10,7 @@ pub mod format;
 pub mod history;
 pub mod inspector;
 pub mod notices;
+pub mod panels;
 pub mod run;
 pub mod scene;
 pub mod settings;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::panels::produce_form::ProduceForm;
 use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex};
+use crate::inspect::{CommandId, ProduceOne};
 
 /// The one thing that is selected, in every view at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,6 +82,14 @@ pub enum Dialog {
     Shortcuts,
     /// Bootstrap string and client snippets.
     Connect,
+    /// A new topic's name, partitions and settings.
+    CreateTopic,
+    /// More partitions for this topic.
+    AddPartitions(String),
+    /// Whether to delete every record of this topic.
+    EmptyTopic(String),
+    /// This topic's configuration.
+    TopicSettings(String),
 }
 
 /// Choices that outlive the program.
@@ -164,6 +174,12 @@ pub struct UiState {
     /// The topic whose page is open in the Topics view; `None` is the list.
     pub open_topic: Option<String>,
     pub dialog: Option<Dialog>,
+    /// The produce panel takes the inspector's place.
+    pub producing: bool,
+    /// What is typed in the produce panel; kept while it is closed.
+    pub produce: ProduceForm,
+    /// The newest command sent from the produce panel, whose outcome it shows.
+    pub produce_sent: Option<CommandId>,
     /// Set by `/`: the view's filter field takes the keyboard, then clears this.
     pub focus_filter: bool,
     pub remembered: Remembered,
@@ -199,9 +215,26 @@ impl UiState {
         }
     }
 
-    /// `Esc`: closes the dialog, else goes up one level.
+    /// Opens the produce panel on the topic that is open or selected.
+    pub fn open_produce_panel(&mut self) {
+        let topic = self.open_topic.as_deref().or(self.selection.topic());
+        if let Some(topic) = topic {
+            self.produce.topic = topic.to_owned();
+        }
+        self.producing = true;
+        self.remembered.inspector_open = true;
+    }
+
+    /// Opens the produce panel filled with this record.
+    pub fn open_produce(&mut self, record: ProduceOne) {
+        self.produce.fill(record);
+        self.producing = true;
+        self.remembered.inspector_open = true;
+    }
+
+    /// `Esc`: closes the dialog or the produce panel, else goes up one level.
     pub fn up(&mut self) {
-        if self.dialog.take().is_some() {
+        if self.dialog.take().is_some() || std::mem::take(&mut self.producing) {
             return;
         }
         match self.selection.up() {

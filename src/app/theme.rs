@@ -163,6 +163,11 @@ pub mod size {
     pub const FACT_LABEL: f32 = 108.0;
     pub const DIALOG: f32 = 560.0;
     pub const DIALOG_WIDE: f32 = 760.0;
+    /// Height a list inside a dialog may take.
+    pub const DIALOG_LIST: f32 = 440.0;
+    /// Width of a configuration's name, and of the way back to the broker's value.
+    pub const CONFIG_NAME: f32 = 260.0;
+    pub const CONFIG_RESET: f32 = 104.0;
     pub const DOT: f32 = 4.0;
     pub const LINE: f32 = 1.0;
     /// A line that marks the current tab or curve.

@@ -7,6 +7,7 @@
 mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
+mod panels;
 mod raster;
 mod rig;
 mod shell;

@@ -1,8 +1,10 @@
 //! What is shown over the views: the palette, the shortcut sheet, the Connect card.
 
 mod connect;
+mod create_topic;
 mod palette;
 mod shortcuts;
+mod topic;
 
 use egui::{Context, CornerRadius, Frame, Id, Margin, Modal, Ui};
 
@@ -15,6 +17,8 @@ use super::views::View;
 #[derive(Default)]
 pub struct Dialogs {
     palette: palette::Palette,
+    create: create_topic::CreateTopic,
+    topic: topic::TopicDialogs,
 }
 
 impl Dialogs {
@@ -22,16 +26,21 @@ impl Dialogs {
     pub fn draw(&mut self, ctx: &Context, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
         let Some(dialog) = scene.state.dialog.clone() else {
             self.palette.reset();
+            self.topic.reset();
             return;
         };
         let width = match dialog {
-            Dialog::Palette => size::DIALOG,
-            Dialog::Shortcuts | Dialog::Connect => size::DIALOG_WIDE,
+            Dialog::Shortcuts | Dialog::Connect | Dialog::TopicSettings(_) => size::DIALOG_WIDE,
+            _ => size::DIALOG,
         };
-        let closed = modal(ctx, scene.dark, &dialog, width, |ui| match dialog {
+        let closed = modal(ctx, scene.dark, &dialog, width, |ui| match &dialog {
             Dialog::Palette => self.palette.draw(ui, views, scene),
             Dialog::Shortcuts => shortcuts::draw(ui, views, scene),
             Dialog::Connect => connect::draw(ui, scene),
+            Dialog::CreateTopic => self.create.draw(ui, scene),
+            Dialog::AddPartitions(name) => self.topic.add_partitions(ui, scene, name),
+            Dialog::EmptyTopic(name) => topic::empty(ui, scene, name),
+            Dialog::TopicSettings(name) => self.topic.settings(ui, scene, name),
         });
         // A dialog may have opened another one in place of itself.
         if closed && scene.state.dialog.as_ref() == Some(&dialog) {

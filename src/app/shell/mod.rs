@@ -7,10 +7,10 @@ mod topbar;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 
-use super::inspector;
 use super::scene::Scene;
 use super::theme::{Theme, size, space};
 use super::views::View;
+use super::{inspector, panels};
 
 pub use notices::notices;
 pub use timeline::concerns;
@@ -47,7 +47,10 @@ pub fn draw(ui: &mut Ui, views: &mut [Box<dyn View>], scene: &mut Scene<'_>) {
             .default_size(scene.state.remembered.inspector_width)
             .size_range(size::INSPECTOR_RANGE)
             .frame(panel(space::L, space::M))
-            .show(ui, |ui| inspector::draw(ui, scene));
+            .show(ui, |ui| match scene.state.producing {
+                true => panels::produce::draw(ui, scene),
+                false => inspector::draw(ui, scene),
+            });
         scene.state.remembered.inspector_width = drawn.response.rect.width().round();
     }
     let middle = Frame::new()

@@ -1,0 +1,164 @@
+//! The dialog that creates a topic.
+
+use egui::{ComboBox, DragValue, Label, RichText, Ui};
+
+use crate::app::scene::Scene;
+use crate::app::theme::{Theme, size, space};
+use crate::app::widgets;
+use crate::inspect::Command;
+
+/// Partitions one topic can be given from the window.
+const MAX_PARTITIONS: i32 = 10_000;
+
+/// What is typed.
+pub struct CreateTopic {
+    name: String,
+    partitions: i32,
+    configs: Vec<(String, String)>,
+    /// The name field takes the keyboard once.
+    focus: bool,
+}
+
+impl Default for CreateTopic {
+    fn default() -> Self {
+        CreateTopic {
+            name: String::new(),
+            partitions: 3,
+            configs: Vec::new(),
+            focus: true,
+        }
+    }
+}
+
+/// Configurations offered for a new topic, with a sensible first value. Any other can be set later.
+pub const OFFERED: &[(&str, &str)] = &[
+    ("retention.ms", "604800000"),
+    ("retention.bytes", "-1"),
+    ("segment.bytes", "1073741824"),
+    ("segment.ms", "604800000"),
+    ("max.message.bytes", "1048588"),
+    ("message.timestamp.type", "CreateTime"),
+    ("index.interval.bytes", "4096"),
+];
+
+impl CreateTopic {
+    pub fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        widgets::title(ui, "Create a topic");
+        ui.add_space(space::XS);
+        let mut enter = false;
+        widgets::facts(ui, |facts| {
+            facts.custom("Name", |ui| {
+                let width = ui.available_width();
+                let field = widgets::text_field(ui, &mut self.name, "Topic name", width);
+                if std::mem::take(&mut self.focus) {
+                    field.request_focus();
+                }
+                enter = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+            });
+            facts.custom("Partitions", |ui| {
+                ui.add(DragValue::new(&mut self.partitions).range(1..=MAX_PARTITIONS))
+                    .accessible_name("Number of partitions");
+            });
+            facts.text("Replication", "1: this cluster has one broker");
+        });
+        self.draw_configs(ui);
+        let refusal = self.refusal(scene);
+        if let Some(text) = refusal.as_ref().filter(|_| !self.name.is_empty()) {
+            let color = Theme::of(ui).warning;
+            ui.add(Label::new(RichText::new(text).color(color)).wrap());
+        }
+        ui.add_space(space::S);
+        ui.horizontal(|ui| {
+            let can = refusal.is_none();
+            let create = widgets::primary_button_if(ui, can, "Create topic").clicked();
+            if can && (create || enter) {
+                self.create(scene);
+            }
+            if widgets::button(ui, "Cancel").clicked() {
+                scene.state.dialog = None;
+            }
+        });
+    }
+
+    fn draw_configs(&mut self, ui: &mut Ui) {
+        let mut removed = None;
+        for (index, (name, value)) in self.configs.iter_mut().enumerate() {
+            ui.horizontal(|ui| {
+                let theme = Theme::of(ui);
+                let label = widgets::elided(
+                    ui,
+                    name,
+                    crate::app::theme::mono(),
+                    theme.text,
+                    size::CONFIG_NAME,
+                );
+                let (rect, _) = ui.allocate_exact_size(
+                    egui::vec2(size::CONFIG_NAME, size::CONTROL),
+                    egui::Sense::hover(),
+                );
+                let at = egui::pos2(rect.left(), rect.center().y - label.size().y / 2.0);
+                ui.painter().galley(at, label, theme.text);
+                let width = ui.available_width() - size::CONTROL - space::S;
+                widgets::text_field(ui, value, name, width);
+                let remove = widgets::link(ui, "×");
+                let text = format!("Do not set {name}");
+                remove.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &text));
+                if remove.clicked() {
+                    removed = Some(index);
+                }
+            });
+        }
+        if let Some(index) = removed {
+            self.configs.remove(index);
+        }
+        let free: Vec<_> = OFFERED
+            .iter()
+            .filter(|(name, _)| !self.configs.iter().any(|(set, _)| set == name))
+            .collect();
+        if free.is_empty() {
+            return;
+        }
+        ComboBox::from_id_salt("add a setting")
+            .selected_text("Add a setting")
+            .show_ui(ui, |ui| {
+                for (name, value) in free {
+                    if ui.selectable_label(false, *name).clicked() {
+                        self.configs.push(((*name).to_owned(), (*value).to_owned()));
+                    }
+                }
+            })
+            .response
+            .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Add a setting"));
+    }
+
+    /// Why the topic cannot be created as typed. The broker has the last word.
+    fn refusal(&self, scene: &Scene<'_>) -> Option<String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let name = self.name.as_str();
+        if name.is_empty() {
+            Some("A topic needs a name.".to_owned())
+        } else if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+            Some(format!(
+                "{c:?} cannot be in a topic's name: letters, digits, '.', '_' and '-' can."
+            ))
+        } else if name.len() > 249 || name == "." || name == ".." {
+            Some("A topic's name has 1 to 249 characters and is not '.' or '..'.".to_owned())
+        } else {
+            scene
+                .topic(name)
+                .map(|_| format!("There is a topic {name} already."))
+        }
+    }
+
+    fn create(&mut self, scene: &mut Scene<'_>) {
+        scene.send(Command::CreateTopic {
+            name: self.name.clone(),
+            partitions: self.partitions,
+            replication_factor: 1,
+            configs: std::mem::take(&mut self.configs),
+        });
+        scene.state.dialog = None;
+        scene.state.open_topic(&self.name);
+        *self = CreateTopic::default();
+    }
+}

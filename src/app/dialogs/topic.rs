@@ -1,0 +1,222 @@
+//! The dialogs that change a topic: its settings, more partitions, and emptying it.
+
+use std::collections::BTreeMap;
+
+use egui::{DragValue, Label, RichText, ScrollArea, Ui};
+
+use crate::app::scene::Scene;
+use crate::app::theme::{self, Theme, size, space};
+use crate::app::{format, widgets};
+use crate::inspect::{Command, ConfigValue, TopicSnapshot};
+
+/// Partitions one topic can be given from the window.
+const MAX_PARTITIONS: i32 = 10_000;
+
+/// What is typed in these dialogs.
+#[derive(Default)]
+pub struct TopicDialogs {
+    /// New total of partitions; `None` until the dialog opens.
+    total: Option<i32>,
+    /// Settings that were changed: `None` goes back to the broker's value.
+    changed: BTreeMap<&'static str, Option<String>>,
+    filter: String,
+}
+
+impl TopicDialogs {
+    /// Forgets what was typed. Call when no dialog is open.
+    pub fn reset(&mut self) {
+        if self.total.is_some() || !self.changed.is_empty() || !self.filter.is_empty() {
+            *self = TopicDialogs::default();
+        }
+    }
+
+    pub fn add_partitions(&mut self, ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
+        let Some(topic) = found(ui, scene, name) else {
+            return;
+        };
+        let now = topic.partitions.len() as i32;
+        let mut total = self.total.unwrap_or(now + 1);
+        widgets::title(ui, &format!("Add partitions to {name}"));
+        widgets::facts(ui, |facts| {
+            facts.mono("Now", &now.to_string());
+            facts.custom("Then", |ui| {
+                ui.add(DragValue::new(&mut total).range(now + 1..=MAX_PARTITIONS.max(now + 1)))
+                    .accessible_name("Partitions then");
+            });
+        });
+        self.total = Some(total);
+        widgets::paragraph(
+            ui,
+            &format!(
+                "Keys move: murmur2(key) mod {now} and mod {total} differ for most keys, so records of one \
+                 key will lie in two partitions and their order across them is lost. \
+                 Partitions cannot be taken away again."
+            ),
+        );
+        confirm(ui, scene, "Add partitions", false, |scene| {
+            scene.send(Command::AddPartitions {
+                name: name.to_owned(),
+                total,
+            });
+        });
+    }
+
+    pub fn settings(&mut self, ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
+        let Some(topic) = found(ui, scene, name) else {
+            return;
+        };
+        widgets::title(ui, &format!("Settings of {name}"));
+        let width = ui.available_width();
+        widgets::search_field(ui, &mut self.filter, "Filter settings", width);
+        ScrollArea::vertical()
+            .max_height(size::DIALOG_LIST)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                let filter = self.filter.to_lowercase();
+                for config in &topic.configs {
+                    if filter.is_empty() || config.name.contains(&filter) {
+                        self.setting(ui, config);
+                    }
+                }
+            });
+        let changed = self.changes(&topic);
+        let text = match changed.len() {
+            0 => "Nothing changed".to_owned(),
+            count => format!("Apply {}", format::counted(count as u64, "change")),
+        };
+        ui.add_space(space::S);
+        ui.horizontal(|ui| {
+            if widgets::primary_button_if(ui, !changed.is_empty(), &text).clicked() {
+                scene.send(Command::AlterTopic {
+                    name: name.to_owned(),
+                    configs: changed,
+                });
+                scene.state.dialog = None;
+            }
+            if widgets::button(ui, "Cancel").clicked() {
+                scene.state.dialog = None;
+            }
+        });
+    }
+
+    fn setting(&mut self, ui: &mut Ui, config: &ConfigValue) {
+        let theme = Theme::of(ui);
+        ui.horizontal(|ui| {
+            let edited = self.changed.get(config.name);
+            let set = edited.map_or(config.set, Option::is_some);
+            let ink = if set { theme.text } else { theme.muted };
+            let label = widgets::elided(ui, config.name, theme::mono(), ink, size::CONFIG_NAME);
+            let (rect, response) = ui.allocate_exact_size(
+                egui::vec2(size::CONFIG_NAME, size::CONTROL),
+                egui::Sense::hover(),
+            );
+            let at = egui::pos2(rect.left(), rect.center().y - label.size().y / 2.0);
+            ui.painter().galley(at, label, ink);
+            response.on_hover_text(config.doc);
+            let mut value = match edited {
+                Some(Some(value)) => value.clone(),
+                Some(None) => String::new(),
+                None => config.value.clone(),
+            };
+            let width = ui.available_width() - size::CONFIG_RESET;
+            if widgets::text_field(ui, &mut value, config.name, width).changed() {
+                self.changed.insert(config.name, Some(value));
+            }
+            if set {
+                let reset = widgets::link(ui, "Broker's value");
+                let text = format!("Use the broker's value of {}", config.name);
+                reset.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &text));
+                if reset.clicked() {
+                    self.changed.insert(config.name, None);
+                }
+            } else {
+                widgets::small(ui, "broker's value");
+            }
+        });
+    }
+
+    /// What was changed and differs from what is in force.
+    fn changes(&self, topic: &TopicSnapshot) -> Vec<(String, Option<String>)> {
+        topic
+            .configs
+            .iter()
+            .filter_map(|config| {
+                let new = self.changed.get(config.name)?;
+                let same = match new {
+                    Some(value) => *value == config.value,
+                    None => !config.set,
+                };
+                (!same).then(|| (config.name.to_owned(), new.clone()))
+            })
+            .collect()
+    }
+}
+
+/// Asks before every record of a topic is deleted: that cannot be undone.
+pub fn empty(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
+    let Some(topic) = found(ui, scene, name) else {
+        return;
+    };
+    let offsets: i64 = topic
+        .partitions
+        .iter()
+        .map(|partition| partition.high_watermark - partition.log_start)
+        .sum();
+    let bytes: u64 = topic
+        .partitions
+        .iter()
+        .map(|partition| partition.bytes)
+        .sum();
+    widgets::title(ui, &format!("Empty {name}"));
+    widgets::paragraph(
+        ui,
+        &format!(
+            "Deletes every record below the high watermark: {} offsets, {}. The topic, its id, its \
+             settings and its next offsets stay. This cannot be undone.",
+            format::signed(offsets),
+            format::bytes(bytes)
+        ),
+    );
+    confirm(ui, scene, "Delete all records", true, |scene| {
+        scene.send(Command::EmptyTopic {
+            name: name.to_owned(),
+        });
+    });
+}
+
+fn found(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) -> Option<std::sync::Arc<TopicSnapshot>> {
+    let topic = scene.topic(name);
+    if topic.is_none() {
+        let theme = Theme::of(ui);
+        let text = format!("Topic {name} was deleted.");
+        ui.add(Label::new(RichText::new(text).color(theme.muted)));
+        if widgets::button(ui, "Close").clicked() {
+            scene.state.dialog = None;
+        }
+    }
+    topic
+}
+
+fn confirm(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    text: &str,
+    destroys: bool,
+    run: impl FnOnce(&mut Scene<'_>),
+) {
+    ui.add_space(space::S);
+    ui.horizontal(|ui| {
+        let clicked = if destroys {
+            widgets::danger_button(ui, text).clicked()
+        } else {
+            widgets::primary_button(ui, text).clicked()
+        };
+        if clicked {
+            run(scene);
+            scene.state.dialog = None;
+        }
+        if widgets::button(ui, "Cancel").clicked() {
+            scene.state.dialog = None;
+        }
+    });
+}

@@ -1,0 +1,440 @@
+//! The produce panel: one record or a stream of them, sent by klar's own producer.
+
+use egui::{Color32, ComboBox, DragValue, Frame, Label, Panel, RichText, ScrollArea, TextEdit, Ui};
+
+use super::produce_form::{
+    COMPRESSIONS, Encoding, Field, HEADER_ROWS, HeaderRow, Mode, ProduceForm,
+};
+use super::templates::{PLACEHOLDERS, TEMPLATES};
+use crate::app::scene::Scene;
+use crate::app::state::Selection;
+use crate::app::theme::{self, Theme, size, space};
+use crate::app::{format, inspector, widgets};
+use crate::ids::PartitionIndex;
+use crate::inspect::{Acks, Command, MAX_PRODUCER_RATE, Outcome, PartitionBy, ProduceOne};
+
+/// Lines the value field shows before it scrolls.
+const VALUE_LINES: usize = 7;
+
+/// Draws the panel in the inspector's place.
+pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
+    // Taken out while drawn, so that the rest of the scene stays at hand.
+    let mut form = std::mem::take(&mut scene.state.produce);
+    // The buttons and what came of them stay in sight while the fields scroll.
+    Panel::bottom("produce buttons")
+        .frame(Frame::new())
+        .show_separator_line(false)
+        .show(ui, |ui| {
+            widgets::divider(ui);
+            buttons(ui, scene, &mut form);
+            last_outcome(ui, scene);
+        });
+    ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            let width = ui.available_width() - space::M;
+            ui.set_width(width);
+            contents(ui, scene, &mut form);
+        });
+    scene.state.produce = form;
+}
+
+fn contents(ui: &mut Ui, scene: &mut Scene<'_>, form: &mut ProduceForm) {
+    inspector::header(ui, "Produce", "klar's own producer");
+    topic_choice(ui, scene, form);
+    widgets::choices(
+        ui,
+        &mut form.mode,
+        &[(Mode::Once, "One record"), (Mode::AtRate, "At a rate")],
+    );
+    if form.mode == Mode::AtRate {
+        templates(ui, form);
+    }
+    field(ui, "Key", &mut form.key, 1, "Null key");
+    field(ui, "Value", &mut form.value, VALUE_LINES, "Tombstone");
+    headers(ui, form);
+    settings(ui, scene, form);
+    match form.mode {
+        Mode::Once => timestamp(ui, form),
+        Mode::AtRate => pace(ui, form),
+    }
+    form.settle();
+    running(ui, scene);
+}
+
+fn topic_choice(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
+    let names = || scene.picture.topics.iter().filter(|topic| !topic.internal);
+    if form.topic.is_empty() {
+        form.topic = names()
+            .next()
+            .map_or_else(String::new, |topic| topic.name.clone());
+    }
+    widgets::facts(ui, |facts| {
+        facts.custom("Topic", |ui| {
+            ui.horizontal(|ui| {
+                let width = ui.available_width() - 2.0 * size::CONTROL;
+                widgets::text_field(ui, &mut form.topic, "Topic", width);
+                ComboBox::from_id_salt("produce topic")
+                    .selected_text("")
+                    .width(size::CONTROL)
+                    .show_ui(ui, |ui| {
+                        for topic in names().take(TOPICS_OFFERED) {
+                            ui.selectable_value(&mut form.topic, topic.name.clone(), &topic.name);
+                        }
+                    })
+                    .response
+                    .widget_info(|| {
+                        egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Choose a topic")
+                    });
+            });
+        });
+    });
+    if !form.topic.is_empty() && scene.topic(&form.topic).is_none() {
+        widgets::small(ui, "No such topic yet: sending makes it.");
+    }
+}
+
+/// Topics the list beside the topic field offers; others can be typed.
+const TOPICS_OFFERED: usize = 200;
+
+fn templates(ui: &mut Ui, form: &mut ProduceForm) {
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        for template in TEMPLATES {
+            let link = widgets::link(ui, template.name);
+            if link.on_hover_text("Start from these records").clicked() {
+                form.key = Field {
+                    text: template.key.to_owned(),
+                    encoding: Encoding::Text,
+                };
+                form.value = Field {
+                    text: template.value.to_owned(),
+                    encoding: Encoding::Text,
+                };
+            }
+        }
+    });
+    let color = Theme::of(ui).muted;
+    ui.add(
+        Label::new(
+            RichText::new(PLACEHOLDERS)
+                .font(theme::small())
+                .color(color),
+        )
+        .wrap(),
+    );
+}
+
+fn field(ui: &mut Ui, name: &str, field: &mut Field, lines: usize, null_name: &str) {
+    ui.horizontal(|ui| {
+        widgets::heading(ui, name);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            for (encoding, text) in [
+                (Encoding::Null, null_name),
+                (Encoding::Hex, "Hex"),
+                (Encoding::Text, "Text"),
+            ] {
+                let response = small_choice(ui, field.encoding == encoding, text);
+                let label = format!("{name} as {text}");
+                let chosen = field.encoding == encoding;
+                response.widget_info(|| {
+                    egui::WidgetInfo::selected(egui::Role::RadioButton, true, chosen, &label)
+                });
+                if response.clicked() {
+                    field.encoding = encoding;
+                }
+            }
+        });
+    });
+    if field.encoding == Encoding::Null {
+        return;
+    }
+    let edit = if lines == 1 {
+        TextEdit::singleline(&mut field.text)
+    } else {
+        TextEdit::multiline(&mut field.text).desired_rows(lines)
+    };
+    ui.add(
+        edit.font(theme::mono())
+            .char_limit(super::produce_form::FIELD_BYTES)
+            .desired_width(ui.available_width()),
+    )
+    .accessible_name(format!("Record {}", name.to_lowercase()));
+}
+
+fn small_choice(ui: &mut Ui, chosen: bool, text: &str) -> egui::Response {
+    let theme = Theme::of(ui);
+    let ink = if chosen { theme.accent } else { theme.muted };
+    ui.add(egui::Button::new(RichText::new(text).font(theme::small()).color(ink)).frame(false))
+}
+
+fn headers(ui: &mut Ui, form: &mut ProduceForm) {
+    ui.horizontal(|ui| {
+        widgets::heading(ui, "Headers");
+        if form.headers.len() < HEADER_ROWS && widgets::link(ui, "Add header").clicked() {
+            form.headers.push(HeaderRow::default());
+        }
+    });
+    let mut removed = None;
+    for (index, row) in form.headers.iter_mut().enumerate() {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - size::CONTROL - 2.0 * space::S) / 2.0;
+            let name = format!("Header {} key", index + 1);
+            widgets::text_field(ui, &mut row.key.text, &name, width);
+            let name = format!("Header {} value", index + 1);
+            if row.value.encoding == Encoding::Null {
+                ui.add_sized(
+                    egui::vec2(width, size::CONTROL),
+                    Label::new(RichText::new("null").color(Theme::of(ui).muted)),
+                );
+            } else {
+                widgets::text_field(ui, &mut row.value.text, &name, width);
+            }
+            let remove = ui
+                .add(egui::Button::new(RichText::new("×").color(Theme::of(ui).muted)).frame(false));
+            let label = format!("Remove header {}", index + 1);
+            remove.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+            if remove.clicked() {
+                removed = Some(index);
+            }
+        });
+    }
+    if let Some(index) = removed {
+        form.headers.remove(index);
+    }
+}
+
+fn settings(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
+    widgets::divider(ui);
+    widgets::facts(ui, |facts| {
+        facts.custom("Partition", |ui| partition(ui, scene, form));
+        facts.custom("Compression", |ui| {
+            let current = form.settings.compression;
+            let text = COMPRESSIONS
+                .iter()
+                .find(|(compression, _)| *compression == current)
+                .map_or("", |(_, text)| text);
+            ComboBox::from_id_salt("compression")
+                .selected_text(text)
+                .show_ui(ui, |ui| {
+                    for (compression, text) in COMPRESSIONS {
+                        ui.selectable_value(&mut form.settings.compression, *compression, *text);
+                    }
+                })
+                .response
+                .widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Compression")
+                });
+        });
+        facts.custom("Idempotent", |ui| {
+            ui.checkbox(&mut form.settings.idempotence, "no doubles");
+        });
+        facts.custom("Acks", |ui| acks(ui, form));
+    });
+}
+
+fn acks(ui: &mut Ui, form: &mut ProduceForm) {
+    let theme = Theme::of(ui);
+    if form.settings.idempotence {
+        ui.label(RichText::new("all, as idempotence needs").color(theme.muted));
+        return;
+    }
+    widgets::choices(
+        ui,
+        &mut form.settings.acks,
+        &[(Acks::None, "0"), (Acks::Leader, "1"), (Acks::All, "all")],
+    );
+}
+
+fn partition(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
+    let mut automatic = form.settings.partition == PartitionBy::Automatic;
+    if widgets::choices(ui, &mut automatic, &[(true, "automatic"), (false, "fixed")]) {
+        form.settings.partition = if automatic {
+            PartitionBy::Automatic
+        } else {
+            PartitionBy::Fixed(PartitionIndex(form.fixed_partition))
+        };
+    }
+    let count = scene
+        .topic(&form.topic)
+        .map_or(0, |topic| topic.partitions.len() as i32);
+    if !automatic {
+        let range = 0..=count.max(1) - 1;
+        ui.add(DragValue::new(&mut form.fixed_partition).range(range))
+            .accessible_name("Fixed partition");
+        return;
+    }
+    widgets::small(ui, &where_it_goes(form, count));
+}
+
+/// Where the default partitioner puts what is typed, as far as that is known beforehand.
+fn where_it_goes(form: &ProduceForm, partitions: i32) -> String {
+    match form.key.encoding {
+        Encoding::Null => "No key: spread over the partitions.".to_owned(),
+        _ if form.mode == Mode::AtRate && form.key.text.contains('{') => {
+            format!("murmur2(key) mod {partitions}, key by key")
+        }
+        _ if partitions == 0 => "murmur2(key) mod partitions".to_owned(),
+        _ => match form.key.bytes("Key") {
+            Ok(Some(key)) => format!(
+                "murmur2(key) mod {partitions} = {}",
+                crate::ids::partition_for_key(&key, partitions)
+            ),
+            _ => String::new(),
+        },
+    }
+}
+
+fn timestamp(ui: &mut Ui, form: &mut ProduceForm) {
+    widgets::facts(ui, |facts| {
+        facts.custom("Timestamp, ms", |ui| {
+            let width = ui.available_width();
+            widgets::text_field(ui, &mut form.timestamp, "Timestamp in milliseconds", width)
+                .on_hover_text("Milliseconds since 1970-01-01 UTC; empty is the moment of sending");
+        });
+    });
+    if let Ok(ms) = form.timestamp.trim().parse::<i64>() {
+        widgets::small(ui, &format!("{} UTC", format::date_time(ms)));
+    }
+}
+
+fn pace(ui: &mut Ui, form: &mut ProduceForm) {
+    widgets::facts(ui, |facts| {
+        facts.custom("Rate", |ui| {
+            ui.horizontal(|ui| {
+                let speed = (form.rate * 0.02).max(0.1);
+                ui.add(
+                    DragValue::new(&mut form.rate)
+                        .range(0.1..=MAX_PRODUCER_RATE)
+                        .speed(speed)
+                        .max_decimals(1),
+                )
+                .accessible_name("Records per second");
+                widgets::muted(ui, "records/s");
+            });
+        });
+        facts.custom("Stop after", |ui| {
+            let width = ui.available_width();
+            widgets::text_field(ui, &mut form.count, "Stop after so many records", width)
+                .on_hover_text("A number of records; empty goes on until stopped");
+        });
+        facts.custom("Name", |ui| {
+            let width = ui.available_width();
+            widgets::text_field(ui, &mut form.name, "Name of the producer", width);
+        });
+    });
+}
+
+fn buttons(ui: &mut Ui, scene: &mut Scene<'_>, form: &mut ProduceForm) {
+    let command = form.command();
+    if let Err(refusal) = &command {
+        let color: Color32 = Theme::of(ui).warning;
+        ui.add(Label::new(RichText::new(refusal).color(color)).wrap());
+    }
+    ui.horizontal_wrapped(|ui| {
+        let text = match form.mode {
+            Mode::Once => "Send record",
+            Mode::AtRate => "Start producing",
+        };
+        if widgets::primary_button_if(ui, command.is_ok(), text).clicked()
+            && let Ok(command) = command
+        {
+            if let Command::Produce(record) = &command {
+                form.last = Some(record.clone());
+            }
+            scene.state.produce_sent = scene.send_quietly(command);
+        }
+        if let Some(last) = form.last.clone()
+            && widgets::button(ui, "Send again")
+                .on_hover_text("Sends the last record once more, as it was")
+                .clicked()
+        {
+            send_again(scene, last);
+        }
+        if widgets::button(ui, "Close").clicked() {
+            scene.state.producing = false;
+        }
+    });
+}
+
+fn send_again(scene: &mut Scene<'_>, last: ProduceOne) {
+    scene.state.produce_sent = scene.send_quietly(Command::Produce(last));
+}
+
+/// How the newest send from here ended, and a way to the record.
+fn last_outcome(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let Some(id) = scene.state.produce_sent else {
+        return;
+    };
+    let outcome: Option<Outcome> = scene
+        .picture
+        .outcomes
+        .iter()
+        .find(|outcome| outcome.id == id)
+        .cloned();
+    match outcome.map(|outcome| outcome.result) {
+        None => {
+            widgets::muted(ui, "Sending…");
+        }
+        Some(Ok(done)) => {
+            widgets::paragraph(ui, &done.sentence);
+            if let Some((topic, partition, offset)) = done.produced
+                && widgets::link(ui, &format!("Show {topic}-{partition} @ {offset}")).clicked()
+            {
+                scene.state.open_topic(&topic);
+                scene
+                    .state
+                    .select(Selection::Record(topic, partition, offset));
+                scene.state.producing = false;
+            }
+        }
+        Some(Err(failure)) => {
+            let color = Theme::of(ui).bad;
+            ui.add(
+                Label::new(
+                    RichText::new(&failure.name)
+                        .font(theme::heading())
+                        .color(color),
+                )
+                .wrap(),
+            );
+            widgets::paragraph(ui, &format!("{} {}", failure.what, failure.what_to_do));
+        }
+    }
+}
+
+/// The producers that run now.
+fn running(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let picture = scene.picture.clone();
+    let mut running = picture
+        .producers
+        .iter()
+        .filter(|producer| producer.running)
+        .peekable();
+    if running.peek().is_none() {
+        return;
+    }
+    widgets::divider(ui);
+    widgets::heading(ui, "Running");
+    for producer in running {
+        ui.horizontal(|ui| {
+            let text = format!("{} acked", format::count(producer.acked));
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 0.0;
+                if widgets::link(ui, &producer.plan.name).clicked() {
+                    scene.state.select(Selection::Producer(producer.id));
+                    scene.state.producing = false;
+                }
+                widgets::small(ui, &text);
+            });
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let stop = widgets::button(ui, "Stop");
+                let label = format!("Stop {}", producer.plan.name);
+                stop.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+                if stop.clicked() {
+                    scene.send(Command::StopProducer { id: producer.id });
+                }
+            });
+        });
+    }
+}
