@@ -6,4 +6,10 @@
 #[allow(dead_code)]
 mod rig;
 
+mod durability;
+mod hostile;
 mod line;
+mod pictures;
+mod polls;
+mod topics;
+mod traps;

@@ -308,13 +308,7 @@ fn keyless(batch_index: i32) -> BatchIndexAndErrorMessage {
 }
 
 fn refused(refusal: Refusal) -> Refused {
-    let error = match &refusal {
-        Refusal::Invalid(_) | Refusal::KeysMissing(_) => ErrorCode::InvalidRecord,
-        Refusal::Corrupt(_) => ErrorCode::CorruptMessage,
-        Refusal::TooLarge { .. } => ErrorCode::MessageTooLarge,
-        Refusal::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
-    };
-    let why = Some(refusal.to_string());
+    let (error, why) = (refusal.code(), Some(refusal.to_string()));
     let records = match refusal {
         Refusal::KeysMissing(records) => records,
         _ => Vec::new(),
