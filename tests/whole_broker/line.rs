@@ -116,6 +116,43 @@ fn offsets_are_listed_by_name_and_by_time() {
     assert_eq!(list(i64::MIN).0, 35);
 }
 
+/// kcat asks in version 2, which has no leader epoch: putting one into the answer closed its connection.
+#[test]
+fn offsets_are_listed_in_every_version() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    rig.produce("t", 0, &["a"]);
+    let connection = rig.connect();
+    for version in 1..=11 {
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name: "t".to_owned(),
+                partitions: vec![ListOffsetsPartition {
+                    timestamp: -2,
+                    ..ListOffsetsPartition::default()
+                }],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let response = ask!(
+            rig,
+            connection,
+            ListOffsets,
+            version,
+            request,
+            ListOffsetsResponse
+        );
+        let found = &response.topics[0].partitions[0];
+        assert_eq!(
+            (found.error_code, found.offset),
+            (0, 0),
+            "version {version}"
+        );
+        assert_eq!(found.leader_epoch, if version < 4 { -1 } else { 0 });
+    }
+}
+
 #[test]
 fn a_retried_batch_is_not_appended_again_even_after_a_restart() {
     let mut rig = Rig::new();

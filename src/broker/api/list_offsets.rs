@@ -71,6 +71,9 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     Ok(Answer::Reply(parts))
 }
 
+/// Version from which the answer carries the epoch of the record found.
+const LEADER_EPOCH_SINCE: i16 = 4;
+
 fn partition_response(
     asked: &Asked,
     partition_index: i32,
@@ -83,7 +86,10 @@ fn partition_response(
         error_code,
         timestamp,
         offset: offset.0,
-        leader_epoch: leader_epoch.0,
+        leader_epoch: match asked.version {
+            ..LEADER_EPOCH_SINCE => LeaderEpoch::NONE.0,
+            _ => leader_epoch.0,
+        },
     }
 }
 
