@@ -6,6 +6,7 @@
 #[allow(dead_code)]
 mod rig;
 
+mod clients;
 mod durability;
 mod hostile;
 mod line;

@@ -10,6 +10,7 @@ mod golden;
 mod headers;
 mod heap;
 mod hostile;
+mod records;
 mod round_trip;
 mod second_opinion;
 mod tree;

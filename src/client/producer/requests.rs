@@ -47,7 +47,10 @@ impl Producer {
             self.fail_everything(now, &CallError::Unsupported { api });
             return;
         };
-        let request = InitProducerIdRequest::default();
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            ..InitProducerIdRequest::default()
+        };
         let ticket = self.ticket();
         let write = |writer: &mut Writer, version| request.encode(writer, version);
         let api = (ApiKey::InitProducerId, version);

@@ -19,8 +19,14 @@ pub enum Codec {
     Zstd,
 }
 
-/// Largest window a zstd frame may ask for, as a power of two: 8 MiB, enough for levels up to 19.
+/// Largest window a zstd frame is given, as a power of two: 8 MiB, enough for levels up to 19.
 const MAX_ZSTD_WINDOW_LOG: u32 = 23;
+
+/// Bytes a frame that asks for a larger window may unpack to: it is unpacked in one piece, without a window …
+const WINDOWLESS_BYTES: usize = 4 * 1024 * 1024;
+
+/// … or this many times its packed size, if that is more.
+const WINDOWLESS_EXPANSION: usize = 4;
 
 /// Bytes per xerial snappy chunk this writer makes, as snappy-java does.
 const SNAPPY_CHUNK_BYTES: usize = 32 * 1024;
@@ -61,6 +67,10 @@ impl Codec {
             Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
             Codec::Snappy => Box::new(SnappyReader::new(packed)),
             Codec::Lz4 => Box::new(Lz4FrameReader::new(packed)?),
+            Codec::Zstd if zstd_window_log(packed) > MAX_ZSTD_WINDOW_LOG => {
+                let most = WINDOWLESS_BYTES.max(packed.len().saturating_mul(WINDOWLESS_EXPANSION));
+                Box::new(io::Cursor::new(zstd::bulk::decompress(packed, most)?))
+            }
             Codec::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
                 decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
@@ -91,6 +101,19 @@ impl Codec {
             Codec::Zstd => zstd::stream::copy_encode(plain, &mut *out, 0)?,
         }
         Ok(())
+    }
+}
+
+/// The window the first zstd frame asks for, as a power of two; 0 if its content is smaller than one, or
+/// if this is no such frame (RFC 8878, 3.1.1.1).
+fn zstd_window_log(packed: &[u8]) -> u32 {
+    const MAGIC: [u8; 4] = 0xfd2f_b528u32.to_le_bytes();
+    const SINGLE_SEGMENT: u8 = 1 << 5;
+    match packed.strip_prefix(&MAGIC) {
+        Some([descriptor, window, ..]) if descriptor & SINGLE_SEGMENT == 0 => {
+            10 + u32::from(window >> 3)
+        }
+        _ => 0,
     }
 }
 

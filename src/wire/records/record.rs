@@ -16,7 +16,10 @@ const CHUNK_BYTES: usize = 16 * 1024;
 const RECORD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// … or this many times what the whole batch takes compressed, if that is more.
-const RECORD_EXPANSION: u64 = 8;
+const RECORD_EXPANSION: u64 = 4;
+
+/// The buffer of a large record grows by this factor as its bytes come, never on its word alone.
+const BUFFER_GROWTH: usize = 4;
 
 /// A record header's key and value. Keys repeat and need not be UTF-8.
 pub type HeaderSlice<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -360,6 +363,11 @@ impl<'a> Unpacker<'a> {
         }
         while self.buffer.len() - self.start < wanted && !self.ended {
             let kept = self.buffer.len();
+            if self.buffer.capacity() < kept + CHUNK_BYTES {
+                let enough = self.start + wanted + CHUNK_BYTES;
+                let room = enough.min(kept * BUFFER_GROWTH).max(kept + CHUNK_BYTES);
+                self.buffer.reserve_exact(room - kept);
+            }
             self.buffer.resize(kept + CHUNK_BYTES, 0);
             let read = self.reader.read(&mut self.buffer[kept..]);
             let read = read.map_err(|_| BatchError::Unpack(self.codec));

@@ -15,7 +15,7 @@ const XERIAL_HEADER_BYTES: usize = 16;
 const MAX_EXPANSION: usize = 22;
 
 /// A block may expand by this factor beyond [`FREE_BLOCK_BYTES`].
-const MAX_LARGE_BLOCK_EXPANSION: usize = 8;
+const MAX_LARGE_BLOCK_EXPANSION: usize = 4;
 
 /// Bytes a block may expand to whatever its size.
 const FREE_BLOCK_BYTES: usize = 4 * 1024 * 1024;

@@ -394,6 +394,24 @@ fn multi_member_gzip_is_read() {
     );
 }
 
+/// Level 22 asks for a window of 128 MiB whatever it packs.
+#[test]
+fn zstd_of_every_level_is_read() {
+    use std::io::Write as _;
+    let plain = build(Codec::None, &some_records(500));
+    for level in [-5, 1, 3, 19, 22] {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level).unwrap();
+        encoder.write_all(&plain[BatchHeader::BYTES..]).unwrap();
+        let packed = encoder.finish().unwrap();
+        let batch = forge(Codec::Zstd, 500, &packed);
+        assert_eq!(
+            read_all(&batch).unwrap(),
+            some_records(500),
+            "level {level}"
+        );
+    }
+}
+
 #[test]
 fn a_batch_that_expands_beyond_the_limit_is_stopped_there() {
     let zeros = vec![0u8; 3_000_000];

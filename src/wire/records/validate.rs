@@ -23,8 +23,9 @@ pub struct ProducedRules {
 /// Records without a key that a refusal names.
 const MAX_NAMED_RECORDS: usize = 100;
 
-/// Bytes a compressed batch may expand to while its keys are looked for.
-const MAX_EXPANDED_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes a compressed batch may expand to while its keys are looked for: what can be unpacked without
+/// other clients noticing.
+const MAX_EXPANDED_BYTES: usize = 32 * 1024 * 1024;
 
 /// Why a produced batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
