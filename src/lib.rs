@@ -43,3 +43,6 @@ pub mod source;
 /// The window: the only module that knows egui.
 #[cfg(feature = "window")]
 pub mod app;
+
+/// The command line: starts everything and prints.
+pub mod cli;

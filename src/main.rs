@@ -1,2 +1,7 @@
 //! Arguments → window or headless; nothing else.
-pub fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    klar::cli::main()
+}

@@ -1,1 +1,70 @@
-//! (being built)
+//! Threads, sockets and the clock that drive a broker.
+//!
+//! One OS thread per broker with its own event loop; connection tasks share the broker on that thread,
+//! so nothing here holds a lock. What a byte means is decided in `broker`; here it is only moved, and
+//! moved within limits (`limits`).
+
+mod broker_thread;
+mod budget;
+mod clock;
+mod connection;
+mod driver;
+mod flush;
+mod frame_reader;
+mod limits;
+mod listener;
+mod open_files;
+mod opening;
+mod pictures;
+mod response;
+mod slot;
+
+use std::any::Any;
+
+pub use broker_thread::{BrokerStart, BrokerThread, Medium, Order};
+pub use clock::Clock;
+pub use limits::PICTURE_INTERVAL;
+pub use listener::{BindError, bind};
+pub use open_files::{connections_allowed, raise_limit};
+pub use response::Response;
+
+use crate::broker::BrokerPicture;
+use crate::ids::Time;
+use crate::inspect::EventKind;
+
+/// What a broker's thread says.
+#[derive(Debug)]
+pub enum Report {
+    /// Clients are served from now on.
+    Ready,
+    Note {
+        time: Time,
+        kind: EventKind,
+    },
+    Picture(Box<BrokerPicture>),
+    /// The thread's last word.
+    Ended(Ended),
+}
+
+/// How a broker's thread ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    Clean,
+    /// It never served: its directory or port could not be opened.
+    Failed {
+        message: String,
+    },
+    /// It panicked.
+    Crashed {
+        message: String,
+    },
+}
+
+/// A panic's message.
+fn crash_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -3,6 +3,8 @@
 //! The window knows only [`Source`]: it reads the latest picture once a frame, says what it looks at,
 //! and sends commands. A source never blocks its caller.
 
+pub mod live;
+
 use std::sync::Arc;
 
 use crate::inspect::{ClusterSnapshot, Command, CommandId, Focus};

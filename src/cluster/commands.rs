@@ -1,0 +1,332 @@
+//! Runs commands with klar's own clients: hands each to who does it, keeps the clients going.
+//!
+//! Every command ends in at least one conclusion. Clients are machines; this gives them time and the
+//! bytes of their connections, and carries out what they want.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::sync::mpsc;
+
+use super::browse::Browser;
+use super::fuse::Panels;
+use super::producing::Producing;
+use super::topics::Topics;
+use super::wires::{Client, Happened, WireEvent, Wires};
+use crate::client::{LinkId, LinksConfig, Machine};
+use crate::ids::Time;
+use crate::inspect::{Command, CommandId, Done, Failure};
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Concluded {
+    pub id: CommandId,
+    pub result: Result<Done, Failure>,
+}
+
+impl Concluded {
+    pub fn done(id: CommandId, sentence: impl Into<String>) -> Concluded {
+        let done = Done {
+            sentence: sentence.into(),
+            produced: None,
+            producer: None,
+        };
+        Concluded {
+            id,
+            result: Ok(done),
+        }
+    }
+
+    pub fn failed(id: CommandId, failure: Failure) -> Concluded {
+        Concluded {
+            id,
+            result: Err(failure),
+        }
+    }
+}
+
+/// Everything that runs commands.
+pub struct Commands {
+    wires: Wires,
+    bootstrap: SocketAddr,
+    /// Made by the first topic command.
+    topics: Option<Topics>,
+    producing: Producing,
+    browser: Option<Browser>,
+    browses: u64,
+    concluded: Vec<Concluded>,
+    news: bool,
+}
+
+impl Commands {
+    pub fn new(
+        listen: SocketAddr,
+        events: mpsc::Sender<Happened>,
+        own: mpsc::Sender<SocketAddr>,
+    ) -> Commands {
+        let bootstrap = reachable(listen);
+        Commands {
+            wires: Wires::new(events, own),
+            bootstrap,
+            topics: None,
+            producing: Producing::new(bootstrap),
+            browser: None,
+            browses: 0,
+            concluded: Vec::new(),
+            news: false,
+        }
+    }
+
+    /// Starts a command.
+    pub fn run(&mut self, now: Time, id: CommandId, command: Command) {
+        self.news = true;
+        match command {
+            Command::CreateTopic { .. }
+            | Command::DeleteTopic { .. }
+            | Command::UndoDelete { .. }
+            | Command::EmptyTopic { .. }
+            | Command::AddPartitions { .. }
+            | Command::AlterTopic { .. } => {
+                let links = links(self.bootstrap, "klar-admin");
+                let topics = self.topics.get_or_insert_with(|| Topics::new(links));
+                self.concluded.extend(topics.run(now, id, command));
+                self.pump(now, Client::Admin);
+            }
+            Command::Produce(record) => {
+                let started = self.producing.produce(now, id, record);
+                self.pump_started(now, started);
+            }
+            Command::StartProducer(plan) => {
+                let started = self.producing.start(now, id, plan);
+                self.pump_started(now, started);
+            }
+            Command::StopProducer { id: producer } => {
+                let started = self.producing.stop(id, producer);
+                self.pump_started(now, started);
+            }
+            Command::Browse(query) => {
+                self.drop_browser();
+                self.browses += 1;
+                let sentence = format!("Reading topic {}.", query.topic);
+                let links = links(self.bootstrap, "klar-browse");
+                self.browser = Some(Browser::new(now, query, links));
+                self.concluded.push(Concluded::done(id, sentence));
+                self.pump(now, Client::Browse(self.browses));
+            }
+            Command::BrowseMore => self.steer_browser(now, id, "Reading on.", Browser::more),
+            Command::PauseBrowse => self.steer_browser(now, id, "Paused.", |browser, _| {
+                browser.pause();
+            }),
+            Command::StopBrowse => {
+                self.drop_browser();
+                self.browser = None;
+                self.concluded.push(Concluded::done(id, "Stopped reading."));
+            }
+            Command::Stop => unreachable!("the loop stops by itself"),
+        }
+    }
+
+    /// Takes what happened on a connection.
+    pub fn on_event(&mut self, now: Time, happened: Happened) {
+        if !self.wires.is_open(&happened) {
+            return;
+        }
+        let (client, link, event) = happened;
+        if let Some(machine) = self.machine(client) {
+            tell(machine, now, link, event);
+        }
+        self.pump(now, client);
+    }
+
+    /// Does what is due.
+    pub fn on_time(&mut self, now: Time) {
+        if let Some(topics) = &mut self.topics {
+            self.news |= topics.on_time(now);
+        }
+        for client in self.clients() {
+            self.pump(now, client);
+        }
+    }
+
+    /// When to call [`Commands::on_time`] next.
+    pub fn next_wakeup(&self) -> Option<Time> {
+        let topics = self.topics.as_ref().map(|topics| {
+            let machine = topics.admin.next_wakeup();
+            machine.into_iter().chain(topics.next_due()).min()
+        });
+        let browser = self.browser.as_ref().map(Browser::next_wakeup);
+        [topics, browser, Some(self.producing.next_wakeup())]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .min()
+    }
+
+    /// Sends off the deletions that wait, because the program ends.
+    pub fn finish(&mut self, now: Time) {
+        if let Some(topics) = &mut self.topics {
+            topics.delete_all_now(now);
+            self.pump(now, Client::Admin);
+        }
+    }
+
+    /// True while the admin still works.
+    pub fn is_finishing(&self) -> bool {
+        self.topics.as_ref().is_some_and(Topics::is_busy)
+    }
+
+    /// True once after something changed that pictures show.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Commands that ended since the last call.
+    pub fn take_concluded(&mut self) -> Vec<Concluded> {
+        std::mem::take(&mut self.concluded)
+    }
+
+    /// What pictures show of the clients.
+    pub fn panels(&self) -> Panels {
+        Panels {
+            browse: self.browser.as_ref().map(Browser::picture),
+            producers: self.producing.pictures(),
+            deleting: self.topics.as_ref().map_or_else(Vec::new, Topics::deleting),
+        }
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        let mut clients = self.producing.clients();
+        if self.topics.is_some() {
+            clients.push(Client::Admin);
+        }
+        if self.browser.is_some() {
+            clients.push(Client::Browse(self.browses));
+        }
+        clients
+    }
+
+    fn machine(&mut self, client: Client) -> Option<&mut dyn Machine> {
+        match client {
+            Client::Admin => self
+                .topics
+                .as_mut()
+                .map(|t| &mut t.admin as &mut dyn Machine),
+            Client::Browse(number) if number == self.browses => self
+                .browser
+                .as_mut()
+                .map(|b| &mut b.consumer as &mut dyn Machine),
+            Client::Browse(_) => None,
+            Client::Single(_) | Client::Producer(_) => self.producing.machine(client),
+        }
+    }
+
+    /// Lets a client do everything it can do now.
+    fn pump(&mut self, now: Time, client: Client) {
+        self.step(now, client);
+        loop {
+            let Some(machine) = self.machine(client) else {
+                self.wires.forget(client);
+                return;
+            };
+            let Some(action) = machine.poll_action(now) else {
+                break;
+            };
+            self.wires.carry_out(client, action);
+        }
+        self.step(now, client);
+        for gone in self.producing.take_gone() {
+            self.wires.forget(gone);
+        }
+    }
+
+    /// What a client's machine has come to, taken to whoever asked for it.
+    fn step(&mut self, now: Time, client: Client) {
+        match client {
+            Client::Admin => {
+                while let Some(concluded) = self.topics.as_mut().and_then(Topics::poll_concluded) {
+                    self.concluded.push(concluded);
+                    self.news = true;
+                }
+            }
+            Client::Browse(_) => {
+                if let Some(browser) = &mut self.browser {
+                    self.news |= browser.step(now);
+                }
+            }
+            Client::Single(_) | Client::Producer(_) => {
+                self.news |= self.producing.step(now, client);
+                self.concluded.append(&mut self.producing.concluded);
+            }
+        }
+    }
+
+    fn pump_started(&mut self, now: Time, started: Option<Client>) {
+        self.concluded.append(&mut self.producing.concluded);
+        if let Some(client) = started {
+            self.pump(now, client);
+        }
+    }
+
+    fn steer_browser(
+        &mut self,
+        now: Time,
+        id: CommandId,
+        sentence: &str,
+        steer: impl FnOnce(&mut Browser, Time),
+    ) {
+        match &mut self.browser {
+            Some(browser) => {
+                steer(browser, now);
+                self.concluded.push(Concluded::done(id, sentence));
+                self.pump(now, Client::Browse(self.browses));
+            }
+            None => {
+                let failure = Failure {
+                    name: "NOT_READING".into(),
+                    what: "no topic is being read".into(),
+                    what_to_do: "Open a topic's records first.".into(),
+                };
+                self.concluded.push(Concluded::failed(id, failure));
+            }
+        }
+    }
+
+    fn drop_browser(&mut self) {
+        self.wires.forget(Client::Browse(self.browses));
+    }
+}
+
+fn tell(machine: &mut dyn Machine, now: Time, link: LinkId, event: WireEvent) {
+    match event {
+        WireEvent::Connected => machine.on_connected(now, link),
+        WireEvent::Frame(frame) => machine.on_frame(now, link, frame),
+        WireEvent::Disconnected { why } => machine.on_disconnected(now, link, &why),
+    }
+}
+
+/// Where klar's own clients reach a broker that listens here.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let host = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(host, listen.port())
+}
+
+/// A client of the broker listening there.
+pub fn links(bootstrap: SocketAddr, client_id: &str) -> LinksConfig {
+    LinksConfig::new(&bootstrap.ip().to_string(), bootstrap.port(), client_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_on_all_addresses_is_reached_on_loopback() {
+        let reach = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:9092"), "127.0.0.1:9092");
+        assert_eq!(reach("[::]:9092"), "[::1]:9092");
+        assert_eq!(reach("192.168.1.7:1"), "192.168.1.7:1");
+    }
+}

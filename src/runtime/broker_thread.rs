@@ -1,0 +1,240 @@
+//! One broker on one OS thread: opens it, accepts clients, stops it cleanly, survives its panic.
+//!
+//! Guarantees that the thread ends with exactly one [`Report::Ended`], whatever happened. It shares no
+//! memory with other threads: orders come in and reports go out over bounded queues.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver};
+use tokio::task::spawn_local;
+
+use super::clock::Clock;
+use super::driver::Driver;
+use super::flush::{FlushThread, Flushed};
+use super::frame_reader::Shared;
+use super::limits::STOP_WAIT;
+use super::{Ended, Report, crash_message, listener, pictures};
+use crate::broker::{Broker, BrokerConfig};
+use crate::inspect::Focus;
+use crate::storage::{Disk, MemoryDisk, RealDisk};
+
+/// Orders a broker's thread has not yet taken.
+const ORDERS_QUEUED: usize = 256;
+/// The broker's stack, bytes: what its decoders and the panic machinery need, with room.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Addresses of klar's own clients announced and not yet seen.
+const OWN_ANNOUNCED: usize = 1_024;
+
+/// The receiving ends of what a broker's thread is told.
+struct Queues {
+    orders: Receiver<Order>,
+    own: Receiver<SocketAddr>,
+}
+
+/// Everything a broker's thread is started with.
+#[derive(Debug)]
+pub struct BrokerStart {
+    pub config: BrokerConfig,
+    pub listener: std::net::TcpListener,
+    pub medium: Medium,
+    pub seed: u64,
+    /// Connections at a time.
+    pub connections_allowed: usize,
+}
+
+/// What the broker's files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    Files,
+    Memory,
+}
+
+/// What the cluster tells a broker's thread.
+#[derive(Debug)]
+pub enum Order {
+    /// A picture is wanted: of this focus from now on, or a fresh one in any case.
+    Look { focus: Option<Focus>, fresh: bool },
+    /// Stop cleanly.
+    Stop { cause: String },
+}
+
+/// A broker's running thread.
+#[derive(Debug)]
+pub struct BrokerThread {
+    pub orders: Sender<Order>,
+    /// Addresses klar's own clients are about to connect from.
+    pub own: Sender<SocketAddr>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl BrokerThread {
+    /// Starts the thread; what it has to say goes to `reports`.
+    ///
+    /// # Errors
+    /// The system refuses another thread.
+    pub fn start(start: BrokerStart, reports: Sender<Report>) -> std::io::Result<BrokerThread> {
+        let (orders, queued_orders) = mpsc::channel(ORDERS_QUEUED);
+        let (own, announced) = mpsc::channel(OWN_ANNOUNCED);
+        let queues = Queues {
+            orders: queued_orders,
+            own: announced,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("broker-{}", start.config.id))
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let told = reports.clone();
+                let ended = catch_unwind(AssertUnwindSafe(|| run(start, queues, reports)))
+                    .unwrap_or_else(|payload| Ended::Crashed {
+                        message: crash_message(payload.as_ref()),
+                    });
+                // Nobody listens when the whole program ends.
+                let _ = told.blocking_send(Report::Ended(ended));
+            })?;
+        Ok(BrokerThread {
+            orders,
+            own,
+            thread: Some(thread),
+        })
+    }
+
+    /// Waits for the thread's end.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Its panic went out as a report.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> Ended {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    match runtime {
+        Ok(runtime) => runtime.block_on(live(start, queues, reports)),
+        Err(error) => Ended::Failed {
+            message: format!("no event loop: {error}"),
+        },
+    }
+}
+
+/// A broker's whole life.
+async fn live(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> Ended {
+    let (driver, flushed) = match open(&start, reports) {
+        Ok(opened) => opened,
+        Err(message) => return Ended::Failed { message },
+    };
+    let listener = match tokio::net::TcpListener::from_std(start.listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            return Ended::Failed {
+                message: format!("cannot listen: {error}"),
+            };
+        }
+    };
+    let own = OwnClients {
+        announced: RefCell::new(queues.own),
+        expected: RefCell::default(),
+    };
+    let accepting = spawn_local(listener::accept(
+        listener,
+        Rc::clone(&driver),
+        start.connections_allowed,
+        move |peer| own.knows(peer),
+    ));
+    let mut orders = queues.orders;
+    driver.report(Report::Ready);
+    let cause = tokio::select! {
+        message = driver.crashed() => return Ended::Crashed { message },
+        cause = obey(&driver, &mut orders) => cause,
+        () = driver.run_timer() => String::new(),
+        () = pictures::publish(&driver) => String::new(),
+        () = pass_flushed(&driver, flushed) => String::new(),
+    };
+    accepting.abort();
+    stop(&driver, cause).await
+}
+
+type Opened = (Rc<Driver>, UnboundedReceiver<Flushed>);
+
+fn open(start: &BrokerStart, reports: Sender<Report>) -> Result<Opened, String> {
+    let (done, flushed) = mpsc::unbounded_channel();
+    let name = format!("flush-{}", start.config.id);
+    let flush = FlushThread::start(name, done).map_err(|error| error.to_string())?;
+    let disk: Box<dyn Disk> = match start.medium {
+        Medium::Files => Box::new(RealDisk::default()),
+        Medium::Memory => Box::new(MemoryDisk::default()),
+    };
+    let now = Clock::new().now();
+    let broker = Broker::open(start.config.clone(), disk, start.seed, now)
+        .map_err(|error| error.to_string())?;
+    let frames = Shared::new(broker.request_max_bytes());
+    let driver = Rc::new(Driver::new(broker, flush, reports, frames));
+    // Carries out what opening left to do and arms the timer.
+    let _ = driver.drive(|_, _| ());
+    Ok((driver, flushed))
+}
+
+/// Addresses klar's own clients announced before they connected.
+struct OwnClients {
+    announced: RefCell<Receiver<SocketAddr>>,
+    expected: RefCell<BTreeSet<SocketAddr>>,
+}
+
+impl OwnClients {
+    /// True once for each announced address.
+    fn knows(&self, peer: SocketAddr) -> bool {
+        let mut expected = self.expected.borrow_mut();
+        let mut announced = self.announced.borrow_mut();
+        while let Ok(address) = announced.try_recv() {
+            expected.insert(address);
+        }
+        expected.remove(&peer)
+    }
+}
+
+/// Follows orders until the one to stop; returns its cause.
+async fn obey(driver: &Driver, orders: &mut Receiver<Order>) -> String {
+    loop {
+        match orders.recv().await {
+            Some(Order::Look { focus, fresh }) => driver.pictures.look(focus, fresh),
+            Some(Order::Stop { cause }) => return cause,
+            None => return "the program ends".to_owned(),
+        }
+    }
+}
+
+/// Hands results of syncing back to the broker; returns when it crashed.
+async fn pass_flushed(driver: &Driver, mut flushed: UnboundedReceiver<Flushed>) {
+    while let Some(Flushed { token, result }) = flushed.recv().await {
+        let passed = driver.drive(|broker, now| broker.on_flushed(now, token, result));
+        if passed.is_err() {
+            return;
+        }
+    }
+}
+
+/// Stops a broker whose clients no longer come in.
+async fn stop(driver: &Driver, cause: String) -> Ended {
+    tracing::info!("stopping: {cause}");
+    if driver.finish(Broker::stop_clean).is_err() {
+        return Ended::Crashed {
+            message: driver.crashed().await,
+        };
+    }
+    let deadline = tokio::time::Instant::now() + STOP_WAIT;
+    // Answers given by stopping, and those under way, get their chance to leave.
+    tokio::task::yield_now().await;
+    while driver.writing.get() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    Ended::Clean
+}

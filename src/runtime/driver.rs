@@ -1,0 +1,282 @@
+//! One broker between its connections: every call into it goes through [`Driver::drive`].
+//!
+//! Guarantees that effects are carried out in the order the broker gave them, that its timer is armed
+//! after each call, and that a panic inside it ends the broker and nothing else. Lives on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+
+use super::clock::Clock;
+use super::flush::{FlushOrder, FlushThread};
+use super::frame_reader::Shared;
+use super::limits::REFUSALS_TOLD_PER_S;
+use super::pictures::Pictures;
+use super::slot::{Answer, Slot};
+use super::{Report, crash_message};
+use crate::broker::effect::Effect;
+use crate::broker::{Broker, ConnectionFacts};
+use crate::ids::{ConnectionId, Time};
+use crate::inspect::EventKind;
+
+/// A broker and what its thread gives it.
+pub struct Driver {
+    broker: RefCell<Broker>,
+    clock: Clock,
+    slots: RefCell<HashMap<ConnectionId, Rc<Slot>>>,
+    flush: FlushThread,
+    reports: Sender<Report>,
+    pub(super) pictures: Pictures,
+    pub(super) frames: Shared,
+    timer: Timer,
+    crash: Crash,
+    refusals: Refusals,
+    next_connection: Cell<u64>,
+    finished: Cell<bool>,
+    /// Responses being written.
+    pub(super) writing: Cell<u32>,
+}
+
+/// The broker panicked or was stopped: nothing may be asked of it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+#[derive(Default)]
+struct Timer {
+    armed: Cell<Option<Time>>,
+    moved: Notify,
+}
+
+#[derive(Default)]
+struct Crash {
+    message: RefCell<Option<String>>,
+    happened: Notify,
+}
+
+/// Counts refused connections, so that a flood of them is told as a number.
+#[derive(Default)]
+struct Refusals {
+    second: Cell<i64>,
+    told: Cell<u32>,
+    untold: Cell<u64>,
+}
+
+impl Driver {
+    pub fn new(
+        broker: Broker,
+        flush: FlushThread,
+        reports: Sender<Report>,
+        frames: Shared,
+    ) -> Driver {
+        Driver {
+            broker: RefCell::new(broker),
+            clock: Clock::new(),
+            slots: RefCell::default(),
+            flush,
+            reports,
+            pictures: Pictures::default(),
+            frames,
+            timer: Timer::default(),
+            crash: Crash::default(),
+            refusals: Refusals::default(),
+            next_connection: Cell::new(1),
+            finished: Cell::new(false),
+            writing: Cell::new(0),
+        }
+    }
+
+    /// Calls into the broker, then carries out what it wants done.
+    pub fn drive<R>(&self, call: impl FnOnce(&mut Broker, Time) -> R) -> Result<R, Gone> {
+        if self.finished.get() || self.crash.message.borrow().is_some() {
+            return Err(Gone);
+        }
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let mut broker = self.broker.borrow_mut();
+            let now = self.clock.now();
+            let result = call(&mut broker, now);
+            let effects = broker.effects();
+            self.pictures.broker_changed(broker.changed());
+            (result, effects, broker.next_wakeup(), now)
+        }));
+        match called {
+            Ok((result, effects, wakeup, now)) => {
+                self.timer.set(wakeup);
+                for effect in effects {
+                    self.carry_out(effect, now);
+                }
+                Ok(result)
+            }
+            Err(payload) => {
+                *self.crash.message.borrow_mut() = Some(crash_message(payload.as_ref()));
+                self.crash.happened.notify_one();
+                Err(Gone)
+            }
+        }
+    }
+
+    /// The broker's last call: nobody reaches it afterwards.
+    pub fn finish(&self, call: impl FnOnce(&mut Broker, Time)) -> Result<(), Gone> {
+        let result = self.drive(call);
+        self.finished.set(true);
+        result
+    }
+
+    /// Tells the broker of a new connection and makes the slot its task waits at.
+    pub fn connect(
+        &self,
+        peer: SocketAddr,
+        local: SocketAddr,
+        own: bool,
+    ) -> Result<(ConnectionId, Rc<Slot>), Gone> {
+        let id = ConnectionId(self.next_connection.get());
+        self.next_connection.set(id.0 + 1);
+        let slot = Rc::new(Slot::default());
+        self.slots.borrow_mut().insert(id, Rc::clone(&slot));
+        self.drive(|broker, now| {
+            broker.on_connected(now, id, ConnectionFacts { peer, local, own });
+        })?;
+        Ok((id, slot))
+    }
+
+    /// Tells the broker that a connection is gone.
+    pub fn disconnect(&self, id: ConnectionId) {
+        self.slots.borrow_mut().remove(&id);
+        // After a crash there is nobody left to tell.
+        let _ = self.drive(|broker, now| broker.on_disconnected(now, id));
+    }
+
+    pub fn connections(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    /// Notes that a client was turned away; beyond a few per second only their number is told.
+    pub fn note_refusal(&self, peer: SocketAddr, cause: String) {
+        self.tell_refusal(self.clock.now(), peer.to_string(), cause);
+    }
+
+    /// Calls `on_tick` whenever the broker wants to be woken; returns when it crashed.
+    pub async fn run_timer(&self) {
+        loop {
+            let moved = self.timer.moved.notified();
+            let Some(due) = self.timer.armed.get() else {
+                moved.await;
+                continue;
+            };
+            let sleep = tokio::time::sleep_until(self.clock.instant_of(due).into());
+            tokio::select! {
+                () = moved => {}
+                () = sleep => {
+                    if self.clock.now() >= due && self.drive(Broker::on_tick).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the broker to panic and returns its message.
+    pub async fn crashed(&self) -> String {
+        loop {
+            if let Some(message) = self.crash.message.borrow().clone() {
+                return message;
+            }
+            self.crash.happened.notified().await;
+        }
+    }
+
+    pub(super) fn report(&self, report: Report) -> bool {
+        self.reports.try_send(report).is_ok()
+    }
+
+    fn carry_out(&self, effect: Effect, now: Time) {
+        match effect {
+            Effect::Reply { to, parts } => {
+                self.with_slot(to, |slot| slot.put(Answer::Reply(parts)))
+            }
+            Effect::NoReply { to } => self.with_slot(to, |slot| slot.put(Answer::NoReply)),
+            Effect::Close { to, why } => self.with_slot(to, |slot| slot.close(&why)),
+            Effect::Flush { token, files } => self.flush.send(FlushOrder { token, files }),
+            Effect::Note(EventKind::ConnectionRefused { peer, cause }) => {
+                self.tell_refusal(now, peer, cause);
+            }
+            Effect::Note(kind) => self.note(now, kind),
+        }
+    }
+
+    fn tell_refusal(&self, now: Time, peer: String, cause: String) {
+        if let Some(untold) = self.refusals.admit(now) {
+            let cause = match untold {
+                0 => cause,
+                more => format!("{cause} (after {more} refusals that were not told one by one)"),
+            };
+            self.note(now, EventKind::ConnectionRefused { peer, cause });
+        }
+    }
+
+    /// A connection may be gone before its answer is there: then the answer is for nobody.
+    fn with_slot(&self, id: ConnectionId, act: impl FnOnce(&Slot)) {
+        if let Some(slot) = self.slots.borrow().get(&id) {
+            act(slot);
+        }
+    }
+
+    fn note(&self, time: Time, kind: EventKind) {
+        tracing::info!("{}", kind.sentence());
+        if !self.report(Report::Note { time, kind }) {
+            tracing::warn!("an event was not kept: more came than could be taken");
+        }
+    }
+}
+
+impl Timer {
+    fn set(&self, wakeup: Option<Time>) {
+        let armed = self.armed.get();
+        self.armed.set(wakeup);
+        // A later wakeup is found when the earlier one fires.
+        let earlier = match (armed, wakeup) {
+            (None, Some(_)) => true,
+            (Some(old), Some(new)) => new < old,
+            (_, None) => false,
+        };
+        if earlier {
+            self.moved.notify_one();
+        }
+    }
+}
+
+impl Refusals {
+    /// How many refusals went untold before this one, if this one may be told.
+    fn admit(&self, now: Time) -> Option<u64> {
+        let second = now.as_ms() / 1000;
+        if second != self.second.replace(second) {
+            self.told.set(0);
+        }
+        if self.told.get() >= REFUSALS_TOLD_PER_S {
+            self.untold.set(self.untold.get() + 1);
+            return None;
+        }
+        self.told.set(self.told.get() + 1);
+        Some(self.untold.take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_told_as_a_number() {
+        let refusals = Refusals::default();
+        let told = (0..100)
+            .filter(|_| refusals.admit(Time(0)).is_some())
+            .count();
+        assert_eq!(told as u32, REFUSALS_TOLD_PER_S);
+        assert_eq!(refusals.admit(Time(1_000_000)), Some(80));
+        assert_eq!(refusals.admit(Time(1_000_001)), Some(0));
+    }
+}

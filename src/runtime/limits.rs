@@ -1,0 +1,72 @@
+//! Every limit of the runtime, with its unit, in one place.
+//!
+//! Hitting one closes a connection or holds it back, and is noted; none is silent.
+
+use std::time::Duration;
+
+/// Connections the kernel may hold before the broker accepts them.
+pub const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Ports tried after the wished one before giving up.
+pub const PORTS_TRIED: u16 = 100;
+
+/// A frame that declares more than this must show its header before it is believed, bytes.
+pub const UNKNOWN_FRAME_BYTES: usize = 1024 * 1024;
+
+/// The longest frame of any API but Produce, bytes.
+pub const PLAIN_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// What one read takes from a socket when no long frame is under way, bytes. One such buffer serves
+/// all connections of a broker.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A frame under way may own this much memory without asking the budget, bytes.
+pub const FREE_FRAME_BYTES: usize = 8 * 1024;
+
+/// Memory all frames under way of one broker may own beyond that, bytes.
+pub const FRAMES_BUDGET_BYTES: usize = 256 * 1024 * 1024;
+
+/// A frame waits this long for the budget before its connection is closed.
+pub const BUDGET_WAIT: Duration = Duration::from_secs(10);
+
+/// A frame that has begun must go on within this time.
+pub const FRAME_STALL: Duration = Duration::from_secs(30);
+
+/// While others wait for the budget, a frame older than this ...
+pub const SLOW_FRAME_AGE: Duration = Duration::from_secs(1);
+/// ... must have come at this rate or faster, bytes per second.
+pub const SLOW_FRAME_RATE: u64 = 64 * 1024;
+
+/// A client that reads nothing of its response for this long is cut off.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// A client that closed its sending side still gets an answer that is ready within this time.
+pub const HALF_CLOSED_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a connection whose answer is parked looks whether its client is still there, when bytes
+/// of the next request already wait.
+pub const PARKED_LOOK: Duration = Duration::from_secs(5);
+
+/// Parts one vectored write takes at most.
+pub const WRITE_PARTS: usize = 64;
+
+/// Bytes one connection may move before others get their turn.
+pub const TURN_BYTES: usize = 256 * 1024;
+
+/// File descriptors kept for files when connections are counted against the process's limit.
+pub const RESERVED_FILES: u64 = 2_048;
+
+/// File descriptors asked for when the hard limit allows.
+pub const WANTED_FILES: u64 = 1_048_576;
+
+/// How long the listener rests when the process has no file descriptor left.
+pub const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Pictures are at least this far apart.
+pub const PICTURE_INTERVAL: Duration = Duration::from_millis(33);
+
+/// On a clean stop, responses under way get this long to leave.
+pub const STOP_WAIT: Duration = Duration::from_millis(500);
+
+/// Notes about refused connections per second; more are counted, not told.
+pub const REFUSALS_TOLD_PER_S: u32 = 20;
