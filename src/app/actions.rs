@@ -176,6 +176,16 @@ pub const GLOBAL: &[Action] = &[
         can: has_topic,
         run: delete_topic,
     },
+    span("Timeline: the last minute", |scene| show_seconds(scene, 60)),
+    span("Timeline: the last 5 minutes", |scene| {
+        show_seconds(scene, 300);
+    }),
+    span("Timeline: the last 15 minutes", |scene| {
+        show_seconds(scene, 900);
+    }),
+    span("Timeline: the last hour", |scene| {
+        show_seconds(scene, 3_600);
+    }),
     Action {
         name: "Connect a client",
         group: "Clients",
@@ -220,6 +230,21 @@ fn delete_topic(scene: &mut Scene<'_>) {
 
 fn always(_: &Scene<'_>) -> bool {
     true
+}
+
+const fn span(name: &'static str, run: fn(&mut Scene<'_>)) -> Action {
+    Action {
+        name,
+        group: "Window",
+        keys: None,
+        can: always,
+        run,
+    }
+}
+
+fn show_seconds(scene: &mut Scene<'_>, seconds: u32) {
+    scene.state.remembered.timeline_span_s = seconds;
+    scene.state.remembered.timeline_open = true;
 }
 
 fn switch_theme(scene: &mut Scene<'_>) {

@@ -1,7 +1,12 @@
 //! Numbers, sizes, times and bytes as the window writes them.
 //!
 //! Numbers keep thousands separators and full 64 bits, sizes are KiB/MiB, times are absolute with
-//! milliseconds. All times are UTC, as the timeline says.
+//! milliseconds in the machine's time zone, whose name the timeline shows.
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::ids::Time;
 
@@ -79,6 +84,42 @@ pub fn byte_rate(per_second: f64) -> String {
     }
 }
 
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// Writes times in UTC from now on, whatever the machine's zone: for pictures that are the same on every
+/// machine. Without effect once a time was written.
+pub fn use_utc() {
+    let _ = ZONE.set(TimeZone::UTC);
+}
+
+fn zone() -> &'static TimeZone {
+    ZONE.get_or_init(|| {
+        // Tests beside the code are read in UTC.
+        if cfg!(test) {
+            TimeZone::UTC
+        } else {
+            TimeZone::try_system().unwrap_or(TimeZone::UTC)
+        }
+    })
+}
+
+/// Milliseconds since the Unix epoch as a clock in this zone would count them.
+fn local_ms(ms: i64) -> i64 {
+    let Ok(moment) = Timestamp::from_millisecond(ms) else {
+        return ms;
+    };
+    let ahead_s = i64::from(zone().to_offset(moment).seconds());
+    ms.saturating_add(ahead_s * 1_000)
+}
+
+/// Name of the zone at a moment: `UTC`, `CET`.
+pub fn zone_name(ms: i64) -> String {
+    let Ok(moment) = Timestamp::from_millisecond(ms) else {
+        return "UTC".to_owned();
+    };
+    zone().to_offset_info(moment).abbreviation().to_owned()
+}
+
 /// Calendar date of a day number counted from 1970-01-01: year, month, day.
 fn civil(days: i64) -> (i64, i64, i64) {
     // Howard Hinnant's days-to-civil over 400-year eras that begin on 1 March.
@@ -99,12 +140,12 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// Time of day, UTC: `22:17:05.413`. `–` for a negative timestamp, which Kafka uses for "none".
+/// Time of day: `22:17:05.413`. `–` for a negative timestamp, which Kafka uses for "none".
 pub fn time_of_day(ms: i64) -> String {
     if ms < 0 {
         return "\u{2013}".to_owned();
     }
-    let of_day = ms.rem_euclid(86_400_000);
+    let of_day = local_ms(ms).rem_euclid(86_400_000);
     format!(
         "{:02}:{:02}:{:02}.{:03}",
         of_day / 3_600_000,
@@ -114,13 +155,13 @@ pub fn time_of_day(ms: i64) -> String {
     )
 }
 
-/// Date, UTC: `2026-11-21`.
+/// Date: `2026-11-21`.
 pub fn date(ms: i64) -> String {
-    let (year, month, day) = civil(ms.div_euclid(86_400_000));
+    let (year, month, day) = civil(local_ms(ms).div_euclid(86_400_000));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Date and time, UTC: `2026-11-21 22:17:05.413`.
+/// Date and time: `2026-11-21 22:17:05.413`.
 pub fn date_time(ms: i64) -> String {
     if ms < 0 {
         return "\u{2013}".to_owned();

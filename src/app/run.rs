@@ -63,12 +63,13 @@ pub fn run(source: Box<dyn Source>, options: WindowOptions) -> Result<(), RunErr
     }
 }
 
+/// Tells a missing system library by what winit and glutin say about it.
 fn classify(message: String) -> RunError {
     const SIGNS: [&str; 5] = [
-        "cannot open shared object",
         "could not be loaded",
-        "Library",
-        "library",
+        "shared librar",
+        "shared object",
+        "libEGL",
         "libGL",
     ];
     if SIGNS.iter().any(|sign| message.contains(sign)) {
@@ -160,5 +161,24 @@ impl eframe::App for Native {
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         self.app.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_names_the_packages() {
+        // What winit 0.30 and xkbcommon-dl 0.4 said when the files were moved away.
+        for said in [
+            "Library libxkbcommon-x11.so could not be loaded.",
+            "winit EventLoopError: os error: Failed to load one of xlib's shared libraries",
+        ] {
+            let sentence = classify(said.to_owned()).to_string();
+            assert!(sentence.contains("libxkbcommon-x11-0"), "{sentence}");
+        }
+        let other = classify("Failed to open connection to X server".to_owned());
+        assert!(matches!(other, RunError::Window(_)));
     }
 }

@@ -19,6 +19,7 @@ pub const SIZES: [Vec2; 2] = [Vec2::new(1440.0, 900.0), Vec2::new(1280.0, 720.0)
 
 /// Opens a window on `fixture`, changed by `setup` before its first frame.
 pub fn open(fixture: &Fixture, size: Vec2, dark: bool, setup: impl FnOnce(&mut UiState)) -> Window {
+    klar::app::format::use_utc();
     let mut app = App::new(Box::new(fixture.clone()), None).with_still_clock();
     // Five minutes of history, as if the window had been open.
     for half_second in (0..=600).rev() {

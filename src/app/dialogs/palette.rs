@@ -154,6 +154,7 @@ impl Palette {
         let mut clicked = None;
         ScrollArea::vertical()
             .max_height(HEIGHT)
+            .min_scrolled_height(HEIGHT)
             .auto_shrink([false, true])
             .show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 0.0;

@@ -14,18 +14,21 @@ pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
     ui.add_space(space::S);
     let groups = groups(ui.ctx(), views, scene);
     let room = ui.ctx().content_rect().height() - 160.0;
-    ScrollArea::vertical().max_height(room).show(ui, |ui| {
-        ui.spacing_mut().item_spacing.y = 2.0;
-        let half = groups.iter().map(|(_, rows)| rows.len() + 2).sum::<usize>() / 2;
-        ui.columns(2, |columns| {
-            let mut drawn = 0;
-            for (name, rows) in &groups {
-                let column = usize::from(drawn >= half);
-                group(&mut columns[column], name, rows);
-                drawn += rows.len() + 2;
-            }
+    ScrollArea::vertical()
+        .max_height(room)
+        .min_scrolled_height(room)
+        .show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
+            let half = groups.iter().map(|(_, rows)| rows.len() + 2).sum::<usize>() / 2;
+            ui.columns(2, |columns| {
+                let mut drawn = 0;
+                for (name, rows) in &groups {
+                    let column = usize::from(drawn >= half);
+                    group(&mut columns[column], name, rows);
+                    drawn += rows.len() + 2;
+                }
+            });
         });
-    });
 }
 
 /// Keys as printed, and what they do.

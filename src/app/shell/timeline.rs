@@ -171,7 +171,7 @@ impl Axis {
         painter.text(
             pos2(self.now_x + space::S, self.rect.top()),
             Align2::LEFT_TOP,
-            "now, UTC",
+            format!("now, {}", format::zone_name(self.now.as_ms())),
             theme::small(),
             theme.text,
         );

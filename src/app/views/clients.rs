@@ -13,11 +13,11 @@ use crate::inspect::{ConnectionSnapshot, ProducerSnapshot};
 const CONNECTIONS: &[Column] = &[
     Column::text("client id"),
     Column::text("software"),
-    Column::fixed("from", 150.0),
+    Column::fixed("from", 132.0),
     Column::text("last request"),
-    Column::number("requests", 84.0),
-    Column::number("errors", 56.0),
-    Column::number("connected", 96.0),
+    Column::number("requests", 68.0),
+    Column::number("errors", 44.0),
+    Column::number("connected", 76.0),
 ];
 
 const PRODUCERS: &[Column] = &[
