@@ -188,3 +188,30 @@ fn everything_klar_writes_can_be_dumped() {
     std::fs::write(temp.path().join("other"), "x").unwrap();
     assert!(dump(&temp.path().join("other"), &mut Vec::new()).is_err());
 }
+
+#[test]
+fn storage_md_names_every_file_and_magic() {
+    let text = include_str!("../../../STORAGE.md");
+    for part in [
+        "KLAREPOC",
+        "KLARLOGS",
+        "KLARPROD",
+        "KLARRECO",
+        "KLARSTOP",
+        "KLARMETA",
+        "KLARINDX",
+        "KLARTIME",
+        "leader-epoch-checkpoint",
+        "log-start-offset-checkpoint",
+        "recovery-point-offset-checkpoint",
+        "clean-stop",
+        "meta",
+        ".lock",
+        ".snapshot",
+        ".timeindex",
+        ".deleted/",
+        ".tmp",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}

@@ -5,5 +5,6 @@ mod crash;
 mod damage;
 mod failing;
 mod files;
+mod measure;
 mod model;
 mod support;
