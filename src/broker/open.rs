@@ -117,7 +117,7 @@ impl Broker {
         for (id, name, partitions) in topics {
             self.add_topic(id);
             for index in 0..partitions {
-                let opening = last_run.opening(&format!("{name}-{index}"));
+                let opening = last_run.opening(&super::ticks::log_key(&name, index, id));
                 let recovered = self.open_partition(now, id, PartitionIndex(index), opening);
                 if let Some(recovered) = recovered {
                     tally.add(&recovered);

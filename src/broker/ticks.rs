@@ -41,6 +41,12 @@ impl Timers {
     }
 }
 
+/// What checkpoints call a log. With the topic's id, so that a topic made again under an old name is not
+/// held against the old one's recovery points.
+pub(super) fn log_key(topic: &str, index: impl std::fmt::Display, id: TopicId) -> String {
+    format!("{topic}-{index}@{id}")
+}
+
 impl Broker {
     /// Does what is due. Call it when [`Broker::next_wakeup`] has come; earlier does no harm.
     pub fn on_tick(&mut self, now: Time) {
@@ -180,10 +186,10 @@ impl Broker {
         let mut points = BTreeMap::new();
         let metadata = self.metadata_log.log().recovery_point();
         points.insert(metadata_log::DIR.to_owned(), metadata);
-        for topic in self.topics.values() {
+        for (id, topic) in &self.topics {
             for (index, partition) in topic.partitions.iter().enumerate() {
                 if let Some(log) = &partition.log {
-                    points.insert(format!("{}-{index}", topic.name), log.recovery_point());
+                    points.insert(log_key(&topic.name, index, *id), log.recovery_point());
                 }
             }
         }
@@ -202,7 +208,7 @@ impl Broker {
             }
             Err(error) => failed = Some(error.to_string()),
         }
-        for topic in self.topics.values_mut() {
+        for (id, topic) in &mut self.topics {
             for (index, partition) in topic.partitions.iter_mut().enumerate() {
                 let closed = partition
                     .log
@@ -210,7 +216,7 @@ impl Broker {
                     .map(|log| log.close_clean(&mut *self.disk));
                 match closed {
                     Some(Ok(state)) => {
-                        states.insert(format!("{}-{index}", topic.name), state);
+                        states.insert(log_key(&topic.name, index, *id), state);
                     }
                     Some(Err(error)) => failed = Some(error.to_string()),
                     None => failed.clone_from(&partition.trouble),

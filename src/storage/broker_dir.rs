@@ -98,7 +98,8 @@ pub struct BrokerDir {
     dir: PathBuf,
 }
 
-/// How the last run left the logs. Logs are named by their directories.
+/// How the last run left the logs. The caller names them: a log made again after its deletion needs
+/// another name here, or it is held against the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LastRun {
     /// The broker was stopped, and every log with it.
@@ -109,7 +110,7 @@ pub struct LastRun {
 }
 
 impl LastRun {
-    /// How to open the log with this directory name.
+    /// How to open the log with this name.
     pub fn opening(&mut self, name: &str) -> Opening {
         if let Some(state) = self.states.remove(name) {
             return Opening::Clean(Box::new(state));
