@@ -14,3 +14,4 @@ mod pictures;
 mod polls;
 mod topics;
 mod traps;
+mod versions;
