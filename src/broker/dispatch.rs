@@ -14,6 +14,21 @@ use crate::ids::{ConnectionId, Time};
 use crate::wire::request::decode_header;
 use crate::wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, Writer, response};
 
+/// Topics, partitions, resources or keys one request may name. Answers are many times larger than what asks
+/// for them, so this bounds what a request can make us allocate.
+const MAX_ENTRIES: usize = 100_000;
+
+/// Refuses a request that names more than the limit.
+///
+/// # Errors
+/// It does: its connection is to be closed.
+pub(super) fn check_entries(entries: usize) -> Result<(), NoAnswer> {
+    match entries > MAX_ENTRIES {
+        true => Err(NoAnswer::TooMany(entries)),
+        false => Ok(()),
+    }
+}
+
 /// One request on its way to an answer.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
@@ -43,6 +58,8 @@ pub(super) enum NoAnswer {
     Decode(#[from] DecodeError),
     #[error("an answer that cannot be written: {0}")]
     Encode(#[from] EncodeError),
+    #[error("{0} entries in one request, more than {MAX_ENTRIES}")]
+    TooMany(usize),
 }
 
 pub(super) type Answered = Result<Answer, NoAnswer>;
@@ -73,7 +90,7 @@ impl Broker {
         let mut reader = Reader::new(frame);
         let header = match decode_header(&mut reader) {
             Ok(header) => header,
-            Err(error) => return self.close(id, format!("not a Kafka request: {error}")),
+            Err(error) => return self.close(now, id, format!("not a Kafka request: {error}")),
         };
         self.totals.requests += 1;
         if let Some(connection) = self.connections.get_mut(id) {
@@ -126,8 +143,11 @@ impl Broker {
                 self.effects.push(super::effect::Effect::NoReply { to });
             }
             Ok(Answer::Parked) => {}
-            Ok(Answer::Close(why)) => self.close(asked.connection, why),
-            Err(error) => self.close(asked.connection, format!("{}: {error}", asked.api.name())),
+            Ok(Answer::Close(why)) => self.close(asked.now, asked.connection, why),
+            Err(error) => {
+                let why = format!("{}: {error}", asked.api.name());
+                self.close(asked.now, asked.connection, why);
+            }
         }
     }
 }

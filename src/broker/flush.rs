@@ -132,7 +132,7 @@ impl Broker {
             self.flushes.due = Some(self.flushes.due.map_or(next, |due| due.min(next)));
         }
         for connection in done.waiting {
-            self.answer_synced(connection, result.is_ok());
+            self.answer_synced(now, connection, result.is_ok());
         }
     }
 
@@ -149,13 +149,13 @@ impl Broker {
         }
     }
 
-    fn answer_synced(&mut self, connection: ConnectionId, synced: bool) {
+    fn answer_synced(&mut self, now: Time, connection: ConnectionId, synced: bool) {
         match self.parked.take(connection) {
             Some(Waiting::Produce(wait)) => self.answer_produce(connection, *wait, synced),
             Some(Waiting::Committed(parts)) if synced => self.send(connection, parts),
             Some(Waiting::Committed(_)) => {
                 let why = "the metadata log could not be synced, so the outcome is unknown";
-                self.close(connection, why.to_owned());
+                self.close(now, connection, why.to_owned());
             }
             Some(other @ Waiting::Fetch(_)) => {
                 // The connection was closed and its id is never reused, so this cannot be.

@@ -86,10 +86,10 @@ impl Broker {
         let limit = self.settings.number(&self.image, "max.connections");
         if i64::try_from(self.connections.count()).unwrap_or(i64::MAX) >= limit {
             let cause = format!("max.connections = {limit} reached");
-            self.note(EventKind::ConnectionRefused {
-                peer: facts.peer.to_string(),
-                cause: cause.clone(),
-            });
+            if let Some(cause) = self.connections.tell_closing(now, &cause) {
+                let peer = facts.peer.to_string();
+                self.note(EventKind::ConnectionRefused { peer, cause });
+            }
             self.effects.push(Effect::Close { to: id, why: cause });
             return;
         }
@@ -103,7 +103,7 @@ impl Broker {
     pub fn on_frame(&mut self, now: Time, id: ConnectionId, frame: Bytes) {
         if self.parked.holds(id) {
             let why = "a second request came before the first was answered";
-            self.close(id, why.to_owned());
+            self.close(now, id, why.to_owned());
         } else if self.connections.get(id).is_some() {
             self.dispatch(now, id, frame);
         }
@@ -187,11 +187,12 @@ impl Broker {
     }
 
     /// Closes a connection and forgets it.
-    fn close(&mut self, id: ConnectionId, why: String) {
+    fn close(&mut self, now: Time, id: ConnectionId, why: String) {
         if let Some(connection) = self.connections.get(id) {
             let peer = connection.facts.peer.to_string();
-            let cause = why.clone();
-            self.note(EventKind::ConnectionRefused { peer, cause });
+            if let Some(cause) = self.connections.tell_closing(now, &why) {
+                self.note(EventKind::ConnectionRefused { peer, cause });
+            }
         }
         self.forget_connection(id);
         self.effects.push(Effect::Close { to: id, why });

@@ -15,7 +15,7 @@ use super::parked::Parked;
 use super::picture::Shown;
 use super::ticks::Timers;
 use super::{Broker, BrokerConfig, OpenError};
-use crate::ids::{PartitionIndex, Time, TopicId};
+use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{EventKind, Totals};
 use crate::metadata::{BrokerSettings, Image};
 use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir};
@@ -159,7 +159,7 @@ impl Broker {
                 continue;
             }
             let dir = self.dir.log_dir(&name);
-            if self.image.removed().any(|(_, removed)| removed == topic) {
+            if self.image.removed().any(|removed| removed == topic) {
                 delete_dir(&mut *self.disk, &dir)?;
                 continue;
             }
@@ -179,11 +179,19 @@ impl Broker {
     }
 
     fn tell_of_start(&mut self, clean: bool, tally: &Tally) {
-        let how = if clean { "Clean stop" } else { "No clean stop" };
-        self.recovery = format!(
-            "{how}: {} logs opened, {} bytes checked, {} bytes cut.",
-            tally.logs, tally.checked_bytes, tally.cut_bytes
-        );
+        let fresh = self.metadata_log.log().log_end() == Offset::ZERO && tally.cut_bytes == 0;
+        let clean = clean || fresh;
+        let how = match clean {
+            true => "Clean stop",
+            false => "No clean stop",
+        };
+        self.recovery = match fresh {
+            true => "A new directory: nothing to check.".to_owned(),
+            false => format!(
+                "{how}: {} logs opened, {} bytes checked, {} bytes cut.",
+                tally.logs, tally.checked_bytes, tally.cut_bytes
+            ),
+        };
         self.note(EventKind::BrokerStarted {
             port: self.config.listen.port(),
             clean,

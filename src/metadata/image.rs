@@ -4,10 +4,13 @@
 //! makes no sense for the image (a partition of an unknown topic) is a record of a newer klar or a damaged
 //! log and is counted, not guessed at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::record::{Record, Resource};
 use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
+
+/// Deleted topics that are remembered: more than a crash can leave half deleted.
+const MAX_REMOVED: usize = 10_000;
 
 /// Everything the metadata log says, up to the last record applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub struct Image {
     topics: BTreeMap<TopicId, TopicImage>,
     names: BTreeMap<String, TopicId>,
     /// Names of deleted topics whose directories may still lie around after a crash.
-    removed: BTreeMap<TopicId, String>,
+    removed: VecDeque<String>,
     broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
     features: BTreeMap<String, i16>,
     next_producer_id: ProducerId,
@@ -107,7 +110,10 @@ impl Image {
         };
         self.partitions -= topic.partitions.len();
         self.names.remove(&topic.name);
-        self.removed.insert(id, topic.name);
+        self.removed.push_back(topic.name);
+        if self.removed.len() > MAX_REMOVED {
+            self.removed.pop_front();
+        }
     }
 
     fn put_config(&mut self, resource: &Resource, name: &str, value: Option<&str>) {
@@ -160,9 +166,9 @@ impl Image {
         self.partitions
     }
 
-    /// Topics that were deleted since the first record of the log, and their names.
-    pub fn removed(&self) -> impl Iterator<Item = (TopicId, &str)> {
-        self.removed.iter().map(|(id, name)| (*id, name.as_str()))
+    /// Names of the topics deleted last.
+    pub fn removed(&self) -> impl Iterator<Item = &str> {
+        self.removed.iter().map(String::as_str)
     }
 
     /// Dynamic configurations of one broker, or with `None` the cluster-wide ones.

@@ -81,6 +81,13 @@ fn records_are_written_and_read_in_every_version() {
         }
         request
     });
+}
+
+#[test]
+fn offsets_are_listed_in_every_version() {
+    let mut rig = Rig::new();
+    rig.create("t", 2, &[]);
+    let rig = &mut rig;
     walk!(
         rig,
         ListOffsets,
@@ -119,6 +126,13 @@ fn records_are_written_and_read_in_every_version() {
             }
         }
     );
+}
+
+#[test]
+fn epochs_and_deletions_are_answered_in_every_version() {
+    let mut rig = Rig::new();
+    rig.create("t", 2, &[]);
+    let rig = &mut rig;
     walk!(
         rig,
         OffsetForLeaderEpoch,
@@ -192,6 +206,13 @@ fn the_cluster_is_told_in_every_version() {
             }
         }
     );
+}
+
+#[test]
+fn coordinators_and_producer_ids_are_answered_in_every_version() {
+    let mut rig = Rig::new();
+    rig.create("t", 2, &[]);
+    let rig = &mut rig;
     walk!(
         rig,
         FindCoordinator,
@@ -225,6 +246,13 @@ fn the_cluster_is_told_in_every_version() {
             }
         );
     }
+}
+
+#[test]
+fn descriptions_are_answered_in_every_version() {
+    let mut rig = Rig::new();
+    rig.create("t", 2, &[]);
+    let rig = &mut rig;
     walk!(
         rig,
         DescribeCluster,
@@ -300,6 +328,39 @@ fn topics_are_changed_in_every_version() {
             }
         );
     }
+    for _ in 0..2 {
+        walk!(
+            rig,
+            DeleteTopics,
+            m::delete_topics::DeleteTopicsResponse,
+            |_rig, version| {
+                let name = format!("t{version}");
+                m::delete_topics::DeleteTopicsRequest {
+                    topic_names: if version < 6 {
+                        vec![name.clone()]
+                    } else {
+                        vec![]
+                    },
+                    topics: if version < 6 {
+                        vec![]
+                    } else {
+                        vec![m::delete_topics::DeleteTopicState {
+                            name: Some(name),
+                            ..Default::default()
+                        }]
+                    },
+                    ..Default::default()
+                }
+            }
+        );
+    }
+}
+
+#[test]
+fn configurations_are_altered_in_every_version() {
+    let mut rig = Rig::new();
+    rig.create("t2", 1, &[]);
+    let rig = &mut rig;
     for value in ["5000", "soon"] {
         walk!(
             rig,
@@ -334,32 +395,6 @@ fn topics_are_changed_in_every_version() {
                     }],
                 }],
                 ..Default::default()
-            }
-        );
-    }
-    for _ in 0..2 {
-        walk!(
-            rig,
-            DeleteTopics,
-            m::delete_topics::DeleteTopicsResponse,
-            |_rig, version| {
-                let name = format!("t{version}");
-                m::delete_topics::DeleteTopicsRequest {
-                    topic_names: if version < 6 {
-                        vec![name.clone()]
-                    } else {
-                        vec![]
-                    },
-                    topics: if version < 6 {
-                        vec![]
-                    } else {
-                        vec![m::delete_topics::DeleteTopicState {
-                            name: Some(name),
-                            ..Default::default()
-                        }]
-                    },
-                    ..Default::default()
-                }
             }
         );
     }

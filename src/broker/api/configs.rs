@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::code_of;
 use super::describe_configs::{BROKER, TOPIC};
 use crate::ids::BrokerId;
@@ -30,6 +30,7 @@ enum Wish {
 pub(super) fn answer_alter(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     use alter_configs::{AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse};
     let request = AlterConfigsRequest::decode(reader, asked.version)?;
+    check_entries(request.resources.len())?;
     let named =
         |r: &alter_configs::AlterConfigsResource| (r.resource_type, r.resource_name.clone());
     let repeated = repeated(request.resources.iter().map(named));
@@ -61,6 +62,7 @@ pub(super) fn answer_incremental(
         IncrementalAlterConfigsResponse,
     };
     let request = IncrementalAlterConfigsRequest::decode(reader, asked.version)?;
+    check_entries(request.resources.len())?;
     let named = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.clone());
     let repeated = repeated(request.resources.iter().map(named));
     let mut response = IncrementalAlterConfigsResponse::default();

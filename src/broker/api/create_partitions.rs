@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::code_of;
 use crate::ids::BrokerId;
 use crate::metadata::decide::{MorePartitions, Refusal, add_partitions};
@@ -18,6 +18,7 @@ use crate::wire::{ErrorCode, Reader};
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = CreatePartitionsRequest::decode(reader, asked.version)?;
+    check_entries(request.topics.len())?;
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
     for topic in &request.topics {
         *times.entry(&topic.name).or_default() += 1;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::code_of;
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::decide::{NewTopic, Refusal, create_topic};
@@ -21,8 +21,12 @@ use crate::wire::messages::create_topics::{
 };
 use crate::wire::{ErrorCode, Reader};
 
+/// An answer about one topic lists its configurations, so it counts for this many entries.
+const WEIGHT: usize = 10;
+
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = CreateTopicsRequest::decode(reader, asked.version)?;
+    check_entries(request.topics.len().saturating_mul(WEIGHT))?;
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
     for topic in &request.topics {
         *times.entry(&topic.name).or_default() += 1;

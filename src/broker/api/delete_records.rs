@@ -5,7 +5,7 @@
 //! Differs from Apache Kafka: the timeout is ignored, there are no followers to wait for.
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use crate::ids::Offset;
 use crate::inspect::EventKind;
 use crate::wire::messages::delete_records::{
@@ -19,6 +19,13 @@ const ALL: i64 = -1;
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = DeleteRecordsRequest::decode(reader, asked.version)?;
+    check_entries(
+        request
+            .topics
+            .iter()
+            .map(|topic| topic.partitions.len() + 1)
+            .sum(),
+    )?;
     let mut response = DeleteRecordsResponse::default();
     for topic in request.topics {
         let partitions = topic.partitions.iter().map(|wanted| {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::code_of;
 use crate::ids::TopicId;
 use crate::metadata::decide::{Refusal, delete_topic};
@@ -24,6 +24,7 @@ const KNOWS_DISABLED: i16 = 3;
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = DeleteTopicsRequest::decode(reader, asked.version)?;
+    check_entries(request.topics.len() + request.topic_names.len())?;
     let topics = if asked.version >= STATES {
         request.topics
     } else {

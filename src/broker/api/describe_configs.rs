@@ -3,8 +3,10 @@
 //! Differs from Apache Kafka: the tables of `metadata::configs` are all there is; loggers, client metrics and
 //! groups have no configurations and are INVALID_REQUEST.
 
+use std::collections::BTreeSet;
+
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::refusal_code;
 use crate::metadata::configs::{BROKER_ROWS, Change, ConfigType, TOPIC_ROWS};
 use crate::metadata::decide::{Refusal, check_topic_name};
@@ -18,6 +20,9 @@ use crate::wire::{ErrorCode, Reader};
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
 
+/// An answer about one resource lists its configurations, so it counts for this many entries.
+const WEIGHT: usize = 10;
+
 /// What a request wants to know of each configuration.
 #[derive(Clone, Copy)]
 struct Detail {
@@ -27,11 +32,16 @@ struct Detail {
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = DescribeConfigsRequest::decode(reader, asked.version)?;
+    check_entries(request.resources.len().saturating_mul(WEIGHT))?;
     let detail = Detail {
         synonyms: request.include_synonyms,
         documentation: request.include_documentation,
     };
-    let results = request.resources.into_iter().map(|resource| {
+    let mut resources = request.resources;
+    let mut seen = BTreeSet::new();
+    resources
+        .retain(|resource| seen.insert((resource.resource_type, resource.resource_name.clone())));
+    let results = resources.into_iter().map(|resource| {
         let configs = broker.describe_resource(&resource, detail);
         let (error, why) = match &configs {
             Ok(_) => (ErrorCode::None, None),

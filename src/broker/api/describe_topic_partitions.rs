@@ -3,7 +3,7 @@
 //! Differs from Apache Kafka: eligible leader replicas are always empty, one broker has none.
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::{OPERATIONS_NOT_ASKED, refusal_code};
 use crate::metadata::TopicImage;
 use crate::metadata::decide::{check_topic_name, is_internal};
@@ -16,6 +16,7 @@ use wire::{
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = DescribeTopicPartitionsRequest::decode(reader, asked.version)?;
+    check_entries(request.topics.len())?;
     let most = broker
         .settings
         .number(&broker.image, "max.request.partition.size.limit");

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::fetch_sessions::{self, Context, SessionError, Told, TopicRef, Wanted};
 use super::super::parked::Waiting;
 use super::super::partition::PartitionKey;
 use super::{check_epoch, read_code};
-use crate::ids::{ConnectionId, LeaderEpoch, Offset, TopicId};
+use crate::ids::{ConnectionId, LeaderEpoch, Offset, Time, TopicId};
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
@@ -61,6 +61,13 @@ struct Part {
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = FetchRequest::decode(reader, asked.version)?;
+    check_entries(
+        request
+            .topics
+            .iter()
+            .map(|topic| topic.partitions.len() + 1)
+            .sum(),
+    )?;
     let by_id = asked.version >= BY_ID;
     let (wanted, forgotten) = broker.named_partitions(&request, by_id);
     let session = fetch_sessions::Asked {
@@ -85,7 +92,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
         max_bytes: usize::try_from(i64::from(request.max_bytes).min(most)).unwrap_or(0),
     };
-    let (parts, bytes) = broker.read_all(&wanted, limits.max_bytes);
+    let (parts, bytes) = broker.read_all(asked.now, &wanted, limits.max_bytes);
     let nothing_to_wait_for = wanted.is_empty() || request.max_wait_ms <= 0;
     if nothing_to_wait_for || bytes >= limits.min_bytes || must_answer(&parts) {
         return broker.fetched(asked, context, &wanted, parts);
@@ -180,7 +187,7 @@ impl Broker {
     }
 
     /// Reads every partition in order until `max_bytes` are together; what was read, and its bytes.
-    fn read_all(&mut self, wanted: &[Wanted], max_bytes: usize) -> (Vec<Part>, usize) {
+    fn read_all(&mut self, now: Time, wanted: &[Wanted], max_bytes: usize) -> (Vec<Part>, usize) {
         let mut bytes = 0;
         let mut parts = Vec::with_capacity(wanted.len());
         let mut last: Option<(&TopicRef, Result<TopicId, ErrorCode>)> = None;
@@ -195,6 +202,9 @@ impl Broker {
                 Ok(id) => self.read_part((id, one.partition), one, room, bytes == 0),
                 Err(error) => Part::failed(error),
             };
+            if let (Ok(id), Some(ErrorCode::CorruptMessage)) = (id, part.error) {
+                self.take_quiet_log_notes(now, (id, one.partition));
+            }
             bytes += part.records.len();
             parts.push(part);
         }
@@ -346,13 +356,13 @@ impl Broker {
     }
 
     /// Reads again for a long poll that was woken, and answers it.
-    pub(in crate::broker) fn retry_fetch(&mut self, now: crate::ids::Time, id: ConnectionId) {
+    pub(in crate::broker) fn retry_fetch(&mut self, now: Time, id: ConnectionId) {
         let Some(Waiting::Fetch(mut wait)) = self.parked.take(id) else {
             return;
         };
         self.stop_watching(id, &wait.watched);
         wait.asked.now = now;
-        let (parts, _) = self.read_all(&wait.wanted, wait.limits.max_bytes);
+        let (parts, _) = self.read_all(now, &wait.wanted, wait.limits.max_bytes);
         let answered = self.fetched(&wait.asked, wait.context, &wait.wanted, parts);
         self.conclude(&wait.asked, answered);
     }

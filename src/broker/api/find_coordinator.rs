@@ -4,7 +4,7 @@
 //! retry. Batched from version 4 on (KIP-699).
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use crate::wire::messages::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
 };
@@ -18,6 +18,7 @@ const WHY: &str = "This broker coordinates no groups and no transactions yet.";
 
 pub(super) fn answer(_: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = FindCoordinatorRequest::decode(reader, asked.version)?;
+    check_entries(request.coordinator_keys.len())?;
     let error = match KEY_TYPES.contains(&request.key_type) {
         true => ErrorCode::CoordinatorNotAvailable,
         false => ErrorCode::InvalidRequest,

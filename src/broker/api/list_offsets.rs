@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::partition::Partition;
 use super::{check_epoch, read_code};
 use crate::ids::{LeaderEpoch, Offset};
@@ -42,6 +42,13 @@ const NOTHING: Found = (-1, Offset::NONE, LeaderEpoch::NONE);
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = ListOffsetsRequest::decode(reader, asked.version)?;
+    check_entries(
+        request
+            .topics
+            .iter()
+            .map(|topic| topic.partitions.len() + 1)
+            .sum(),
+    )?;
     let mut response = ListOffsetsResponse::default();
     let mut seen = BTreeSet::new();
     let mut repeated = BTreeSet::new();

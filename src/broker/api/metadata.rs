@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::{CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS, code_of};
 use crate::ids::{ConnectionId, TopicId};
 use crate::metadata::TopicImage;
@@ -30,6 +30,7 @@ const SAYS_AUTO_CREATE: i16 = 4;
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = MetadataRequest::decode(reader, asked.version)?;
+    check_entries(request.topics.as_ref().map_or(0, Vec::len))?;
     let (host, port) = broker.advertised(asked.connection);
     let mut response = MetadataResponse {
         brokers: vec![MetadataResponseBroker {

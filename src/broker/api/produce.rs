@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked};
+use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::parked::Waiting;
 use super::super::partition::PartitionKey;
 use super::append_code;
@@ -62,6 +62,13 @@ impl From<ErrorCode> for Refused {
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = ProduceRequest::decode(reader, asked.version)?;
+    check_entries(
+        request
+            .topic_data
+            .iter()
+            .map(|topic| topic.partition_data.len() + 1)
+            .sum(),
+    )?;
     // Lets go of the frame, so that records nobody else holds are changed in place instead of copied.
     *reader = Reader::new(Bytes::new());
     let acks = request.acks;

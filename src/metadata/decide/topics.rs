@@ -111,8 +111,10 @@ fn check_collision(facts: Facts, name: &str) -> Result<(), Refusal> {
     if !name.contains(['.', '_']) {
         return Ok(());
     }
-    let canonical = name.replace('.', "_");
-    let same = |other: &&str| other.len() == name.len() && other.replace('.', "_") == canonical;
+    let plain = |c: u8| if c == b'.' { b'_' } else { c };
+    let same = |other: &&str| {
+        other.len() == name.len() && other.bytes().map(plain).eq(name.bytes().map(plain))
+    };
     let others = facts.image.topics_by_name().map(|t| t.name.as_str());
     match others.into_iter().find(same) {
         Some(other) => Err(Refusal::InvalidTopicName(format!(
