@@ -10,7 +10,7 @@ use crate::joined;
 
 fn encoded(header: &RequestHeader) -> Bytes {
     let mut writer = Writer::new();
-    header.encode(&mut writer).unwrap();
+    header.encode(&mut writer).expect("a short client id fits");
     writer.finish_value()
 }
 

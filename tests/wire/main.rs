@@ -13,6 +13,7 @@ mod hostile;
 mod records;
 mod round_trip;
 mod second_opinion;
+mod seeds;
 mod tree;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub struct Message {
 
 impl Message {
     pub fn api(&self) -> &'static Api {
-        apis::api(ApiKey::from_code(self.key).unwrap())
+        apis::api(ApiKey::from_code(self.key).expect("a key of the table"))
     }
 
     pub fn shape(&self) -> &'static Shape {
