@@ -1,0 +1,11 @@
+//! The program as a person meets it: real processes, real sockets, real files.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod crowds;
+mod ctl;
+mod live;
+mod openings;
+mod program;
+mod serve;
