@@ -50,7 +50,8 @@ pub trait Machine {
     /// Call when a connection failed or ended.
     fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str);
 
-    /// Call after any other verb (taking results included) and at [`next_wakeup`](Self::next_wakeup), until it returns `None`.
+    /// Call after any other verb (taking results included) and at [`next_wakeup`](Self::next_wakeup),
+    /// until it returns `None`; then take the results there are, and only then sleep.
     fn poll_action(&mut self, now: Time) -> Option<Action>;
 
     /// When to call [`poll_action`](Self::poll_action) next if nothing else happens before.

@@ -26,4 +26,6 @@ pub use producer::{Delivery, Producer, ProducerConfig, ProducerRecord, SendError
 pub use template::{Template, TemplateError};
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

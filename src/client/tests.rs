@@ -14,8 +14,11 @@ use crate::wire::{ApiKey, ErrorCode, Reader, Writer, apis, response};
 
 const FIRST_PORT: u16 = 9001;
 
+/// When every test begins, milliseconds since the Unix epoch.
+pub const START_MS: i64 = 1_700_000_000_000;
+
 /// A cluster of scripted brokers: partition p is led by broker p mod n.
-struct Scripted {
+pub struct Scripted {
     brokers: u16,
     topics: BTreeMap<String, Vec<Vec<Vec<u8>>>>,
     /// Errors given to the next Produce partitions, then none.
@@ -33,7 +36,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(brokers: u16, topic: &str, partitions: usize) -> Scripted {
+    pub fn new(brokers: u16, topic: &str, partitions: usize) -> Scripted {
         Scripted {
             brokers,
             topics: BTreeMap::from([(topic.to_owned(), vec![Vec::new(); partitions])]),
@@ -63,7 +66,15 @@ impl Scripted {
         partition % i32::from(self.brokers) + 1
     }
 
+    fn knows(&self, topic: &str, partition: i32) -> bool {
+        let known = self.topics.get(topic);
+        known.is_some_and(|known| (0..known.len() as i32).contains(&partition))
+    }
+
     fn log_end(&self, topic: &str, partition: i32) -> i64 {
+        if !self.knows(topic, partition) {
+            return -1;
+        }
         let batches = &self.topics[topic][partition as usize];
         batches.last().map_or(0, |batch| {
             BatchHeader::parse(batch).unwrap().next_offset().0
@@ -71,7 +82,7 @@ impl Scripted {
     }
 
     /// The answering frame without its length; `None` for no answer, `Err` for a broken link.
-    fn answer(&mut self, port: u16, frame: Bytes) -> Result<Option<Bytes>, ()> {
+    pub fn answer(&mut self, port: u16, frame: Bytes) -> Result<Option<Bytes>, ()> {
         let mut reader = Reader::new(frame.slice(4..));
         let header = decode_header(&mut reader).unwrap();
         let (key, version) = (header.api_key, header.api_version);
@@ -192,6 +203,9 @@ impl Scripted {
             max_batch_bytes: 100_000,
             keys_required: false,
         };
+        if !self.knows(topic, index) {
+            return (ErrorCode::UnknownTopicOrPartition, -1);
+        }
         if self.leader(index) != me {
             return (ErrorCode::NotLeaderOrFollower, -1);
         }
@@ -236,13 +250,23 @@ impl Scripted {
             for asked in topic.partitions {
                 let end = self.log_end(&name, asked.partition);
                 let in_range = (self.log_start..=end).contains(&asked.fetch_offset);
-                let next = self.topics[&name][asked.partition as usize]
-                    .iter()
-                    .find(|b| BatchHeader::parse(b).unwrap().last_offset().0 >= asked.fetch_offset)
-                    .filter(|_| in_range);
+                let known = self.knows(&name, asked.partition);
+                let log = if known {
+                    &self.topics[&name][asked.partition as usize][..]
+                } else {
+                    &[]
+                };
+                let wanted = |b: &&Vec<u8>| {
+                    BatchHeader::parse(b).unwrap().last_offset().0 >= asked.fetch_offset
+                };
+                let next = log.iter().find(wanted).filter(|_| in_range);
                 partitions.push(fetch::PartitionData {
                     partition_index: asked.partition,
-                    error_code: if in_range { 0 } else { 1 },
+                    error_code: match (known, in_range) {
+                        (false, _) => 3,
+                        (true, false) => 1,
+                        (true, true) => 0,
+                    },
                     high_watermark: end,
                     log_start_offset: self.log_start,
                     records: Some(Bytes::from(next.cloned().unwrap_or_default()).into()),
@@ -268,8 +292,10 @@ impl Scripted {
                     -1 => self.log_end(&topic.name, asked.partition_index),
                     _ => -1,
                 };
+                let known = self.knows(&topic.name, asked.partition_index);
                 list_offsets::ListOffsetsPartitionResponse {
                     partition_index: asked.partition_index,
+                    error_code: if known { 0 } else { 3 },
                     offset,
                     ..Default::default()
                 }
@@ -323,17 +349,17 @@ impl Scripted {
 }
 
 /// Carries a machine's actions out on virtual time.
-struct Rig {
-    cluster: Scripted,
-    now: Time,
-    links: BTreeMap<LinkId, u16>,
+pub struct Rig {
+    pub cluster: Scripted,
+    pub now: Time,
+    pub links: BTreeMap<LinkId, u16>,
 }
 
 impl Rig {
-    fn new(cluster: Scripted) -> Rig {
+    pub fn new(cluster: Scripted) -> Rig {
         Rig {
             cluster,
-            now: Time::from_ms(1_700_000_000_000),
+            now: Time::from_ms(START_MS),
             links: BTreeMap::new(),
         }
     }
@@ -370,7 +396,7 @@ impl Rig {
         any
     }
 
-    fn carry_out<M: Machine>(&mut self, machine: &mut M, action: Action) {
+    pub fn carry_out<M: Machine>(&mut self, machine: &mut M, action: Action) {
         match action {
             Action::Connect { link, to } => {
                 let unknown = !(FIRST_PORT..FIRST_PORT + self.cluster.brokers).contains(&to.port);
@@ -401,7 +427,7 @@ impl Rig {
     }
 }
 
-fn links() -> LinksConfig {
+pub fn links() -> LinksConfig {
     LinksConfig::new("fake", FIRST_PORT, "test")
 }
 
@@ -409,7 +435,7 @@ fn producer(settings: ProducerSettings) -> Producer {
     Producer::new(ProducerConfig::new(links(), &settings).unwrap())
 }
 
-fn record(topic: &str, n: u64) -> ProducerRecord {
+pub fn record(topic: &str, n: u64) -> ProducerRecord {
     ProducerRecord {
         topic: topic.to_owned(),
         key: Some(format!("key {n}").into_bytes()),
