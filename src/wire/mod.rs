@@ -11,7 +11,6 @@ pub mod apis;
 mod codec;
 pub mod errors;
 pub mod fields;
-pub mod frame;
 pub mod messages;
 mod reader;
 pub mod records;

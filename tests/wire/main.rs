@@ -85,6 +85,30 @@ macro_rules! rows {
 }
 klar::every_message!(rows);
 
+/// A value found inside records: decodes and encodes it, checking that nothing is left over.
+pub struct RecordValue {
+    pub name: &'static str,
+    pub recode: fn(Bytes, i16) -> Bytes,
+}
+
+macro_rules! values {
+    ($(($module:ident, $name:ident))*) => {
+        /// Every record value there is.
+        pub static VALUES: &[RecordValue] = &[$(RecordValue {
+            name: stringify!($name),
+            recode: |bytes, version| {
+                let mut reader = Reader::new(bytes);
+                let value = klar::wire::messages::$module::$name::decode(&mut reader, version);
+                assert_eq!(reader.remaining(), 0);
+                let mut writer = Writer::new();
+                value.unwrap().encode(&mut writer, version).unwrap();
+                writer.finish_value()
+            },
+        }),*];
+    };
+}
+klar::every_value!(values);
+
 /// A frame's parts as one piece.
 pub fn joined(parts: Vec<Bytes>) -> Bytes {
     RecordRanges::from(parts).joined()

@@ -1,14 +1,15 @@
 //! What is read is written back, byte for byte.
 
 use bytes::Bytes;
-use klar::wire::fields::Side;
+use klar::wire::apis::RECORD_VALUES;
+use klar::wire::fields::{Side, describe_value};
 use klar::wire::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 use klar::wire::messages::metadata::MetadataRequest;
 use klar::wire::messages::produce::ProduceRequest;
 use klar::wire::{EncodeError, Reader, RecordRanges, Writer};
 
 use crate::golden::{CONTENTS, Content, body};
-use crate::{EVERY, joined};
+use crate::{EVERY, VALUES, joined};
 
 #[test]
 fn every_message_in_every_version_is_written_back_byte_for_byte() {
@@ -20,6 +21,24 @@ fn every_message_in_every_version_is_written_back_byte_for_byte() {
                 let left = (message.decode)(golden.clone(), version);
                 assert_eq!(left, Ok(0), "{what}");
                 assert_eq!((message.recode)(golden.clone(), version), golden, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_record_value_in_every_version_is_written_back_byte_for_byte() {
+    assert_eq!(VALUES.len(), RECORD_VALUES.len());
+    for (value, shape) in VALUES.iter().zip(RECORD_VALUES) {
+        assert_eq!(value.name, shape.name);
+        for version in shape.min..=shape.max {
+            for content in CONTENTS {
+                let golden = Bytes::from(body(shape, version, content, None).bytes);
+                let what = format!("{} v{version} {content:?}", value.name);
+                assert_eq!((value.recode)(golden.clone(), version), golden, "{what}");
+                let tree = describe_value(shape, version, &golden);
+                assert_eq!(tree.problem, None, "{what}");
+                assert_eq!(tree.nodes[0].range, 0..golden.len(), "{what}");
             }
         }
     }

@@ -4,7 +4,9 @@
 //! definitions, not just that klar agrees with itself. Only versions both have are compared.
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
+use kafka_protocol::messages::{self, ApiKey, RequestKind, ResponseKind};
+use kafka_protocol::protocol::{Decodable, Encodable};
+use klar::wire::apis::RECORD_VALUES;
 use klar::wire::fields::Side;
 
 use crate::golden::{CONTENTS, body};
@@ -64,4 +66,52 @@ fn another_implementation_reads_and_writes_the_same_bytes() {
         wrong.join("\n")
     );
     assert!(compared > 1000, "only {compared} bodies were compared");
+}
+
+/// Decodes and encodes a record value with the other implementation.
+fn value<T: Decodable + Encodable>(golden: &Bytes, version: i16) -> Bytes {
+    let mut bytes = golden.clone();
+    let value = T::decode(&mut bytes, version).unwrap();
+    assert!(bytes.is_empty());
+    let mut out = BytesMut::new();
+    value.encode(&mut out, version).unwrap();
+    out.freeze()
+}
+
+/// Left out: values with structs in them after a field called `version`, which the other implementation
+/// takes for the version of the format.
+#[test]
+fn another_implementation_agrees_on_values_inside_records() {
+    type Recode = fn(&Bytes, i16) -> Bytes;
+    let theirs: [(&str, Recode); 5] = [
+        (
+            "ConsumerProtocolAssignment",
+            value::<messages::ConsumerProtocolAssignment>,
+        ),
+        (
+            "ConsumerProtocolSubscription",
+            value::<messages::ConsumerProtocolSubscription>,
+        ),
+        ("EndTxnMarker", value::<messages::EndTxnMarker>),
+        (
+            "SnapshotHeaderRecord",
+            value::<messages::SnapshotHeaderRecord>,
+        ),
+        (
+            "SnapshotFooterRecord",
+            value::<messages::SnapshotFooterRecord>,
+        ),
+    ];
+    for (name, recode) in theirs {
+        let shape = RECORD_VALUES
+            .iter()
+            .find(|shape| shape.name == name)
+            .unwrap();
+        for version in shape.min..=shape.max {
+            for content in CONTENTS {
+                let golden = Bytes::from(body(shape, version, content, None).bytes);
+                assert_eq!(recode(&golden, version), golden, "{name} v{version}");
+            }
+        }
+    }
 }

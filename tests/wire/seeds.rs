@@ -25,7 +25,7 @@ fn write_fuzz_seeds() {
         write("requests", api.name, &[&choice[..], &request].concat());
         write("responses", api.name, &[&choice[..], &answer].concat());
         let framed = frame(api, Side::Request, &request);
-        write("frames", api.name, &framed);
+        write("frames", api.name, &framed[4..]);
         write("tree", api.name, &[&choice[..], &framed[4..]].concat());
         let framed = frame(api, Side::Response, &answer);
         let name = format!("{}-response", api.name);

@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 
 use crate::model::{Definition, Field, Kind, Role, Struct, Versions, snake};
 
-/// All modules, one per definition, and the macro that lists every frame body.
+/// All modules, one per definition, and the macros that list every frame body and record value.
 pub fn messages(definitions: &[Definition]) -> String {
     let mut out = String::new();
     for definition in definitions {
         module(&mut out, definition);
     }
     every_message(&mut out, definitions);
+    every_value(&mut out, definitions);
     out
 }
 
@@ -87,6 +88,22 @@ fn every_message(out: &mut String, definitions: &[Definition]) {
                 body.root, api.key
             );
         }
+    }
+    out.push_str("    } };\n}\n");
+}
+
+fn every_value(out: &mut String, definitions: &[Definition]) {
+    out.push_str(
+        "/// Calls the macro `$row` once, with a row `(module, struct)` for every record value.\n",
+    );
+    out.push_str("#[macro_export]\nmacro_rules! every_value {\n    ($row:ident) => { $row! {\n");
+    for definition in definitions.iter().filter(|d| d.api.is_none()) {
+        let _ = writeln!(
+            out,
+            "        ({}, {})",
+            snake(&definition.name),
+            definition.name
+        );
     }
     out.push_str("    } };\n}\n");
 }

@@ -1,21 +1,14 @@
-//! Whole frames as a broker takes them: length, header, then the body the header names.
+//! Whole frames as a broker takes them: header, then the body the header names.
 #![no_main]
 
 use bytes::Bytes;
 use klar::wire::request::decode_header;
-use klar::wire::{ApiKey, Reader, apis, frame, response};
+use klar::wire::{ApiKey, Reader, apis, response};
 use klar_fuzz::{EVERY, within_budget};
 
-/// `socket.request.max.bytes` as Kafka has it by default.
-const MOST_BYTES: usize = 104_857_600;
-
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let Some((prefix, rest)) = input.split_first_chunk::<4>() else {
-        return;
-    };
-    let _ = frame::length(*prefix, MOST_BYTES);
-    let whole = Bytes::copy_from_slice(rest);
-    within_budget(rest.len(), || {
+    let whole = Bytes::copy_from_slice(input);
+    within_budget(input.len(), || {
         let mut reader = Reader::new(whole.clone());
         let Ok(header) = decode_header(&mut reader) else {
             return;
