@@ -4,12 +4,13 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 
-BUILD_PACKAGES := 'gcc|clang' 'libc6-dev'
+BUILD_PACKAGES := 'gcc=cc' libc6-dev
 # Loaded at run time by the window; only wanted where there is a display.
-WINDOW_PACKAGES := libx11-6 libxcursor1 libxi6 libx11-xcb1 libxkbcommon-x11-0 'libgl1|libegl1' libgl1-mesa-dri
+WINDOW_PACKAGES := libx11-6=libX11.so.6 libxcursor1=libXcursor.so.1 libxi6=libXi.so.6 libx11-xcb1=libX11-xcb.so.1 \
+  libxkbcommon-x11-0=libxkbcommon-x11.so.0 'libgl1=libGL.so.1|libegl1=libEGL.so.1' 'libgl1-mesa-dri=libGLX_mesa.so.0|libglx-nvidia0=libGLX_nvidia.so.0'
 HAS_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),yes,)
 
-.PHONY: help run test fmt clippy clients bench fuzz cargo build-packages
+.PHONY: help run test clients bench fuzz cargo build-packages
 
 help:
 	@echo 'make run      build klar and open the window (without a display: serve)'
