@@ -45,6 +45,12 @@ pub fn counted(number: u64, one: &str) -> String {
     }
 }
 
+/// A number with its noun where the plural is not made with an s: `1 match`, `3 matches`.
+pub fn counted_as(number: u64, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{} {noun}", count(number))
+}
+
 /// A size in bytes: `812 B`, `9.4 MiB`.
 pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -104,12 +110,20 @@ fn zone() -> &'static TimeZone {
 }
 
 /// Milliseconds since the Unix epoch as a clock in this zone would count them.
-fn local_ms(ms: i64) -> i64 {
+pub fn local_ms(ms: i64) -> i64 {
     let Ok(moment) = Timestamp::from_millisecond(ms) else {
         return ms;
     };
     let ahead_s = i64::from(zone().to_offset(moment).seconds());
     ms.saturating_add(ahead_s * 1_000)
+}
+
+/// Milliseconds since the Unix epoch when a clock in this zone shows `local_ms`: the way back. Where the
+/// clock is turned back and shows a time twice, one of the two.
+pub fn from_local_ms(local_ms: i64) -> i64 {
+    let ahead = |ms: i64| self::local_ms(ms).saturating_sub(ms);
+    let guess = local_ms.saturating_sub(ahead(local_ms));
+    local_ms.saturating_sub(ahead(guess))
 }
 
 /// Name of the zone at a moment: `UTC`, `CET`.

@@ -107,6 +107,7 @@ mod tests {
             "orders".into(),
             TopicChoices {
                 tab: TopicTab::Segments,
+                ..TopicChoices::default()
             },
         );
         file.keep(&choices);

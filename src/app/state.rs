@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::panels::produce_form::ProduceForm;
+use super::widgets::lane_view::Align;
 use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex};
 use crate::inspect::{CommandId, ProduceOne};
 
@@ -111,6 +112,7 @@ pub struct Remembered {
     pub timeline_span_s: u32,
     /// Client language of the Connect card.
     pub snippet: String,
+    pub body: BodyForm,
     pub topics: BTreeMap<String, TopicChoices>,
 }
 
@@ -132,6 +134,7 @@ impl Default for Remembered {
             timeline_open: true,
             timeline_span_s: 300,
             snippet: String::new(),
+            body: BodyForm::default(),
             topics: BTreeMap::new(),
         }
     }
@@ -153,6 +156,73 @@ pub enum ThemeChoice {
 #[serde(default)]
 pub struct TopicChoices {
     pub tab: TopicTab,
+    /// What the log lanes line up at; `None` until chosen.
+    pub align: Option<Align>,
+    pub records: RecordsChoices,
+}
+
+/// What the Records tab of one topic asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordsChoices {
+    pub start: BrowseStart,
+    /// As typed, for [`BrowseStart::Offset`].
+    pub offset: String,
+    /// As typed, for [`BrowseStart::Time`].
+    pub time: String,
+    /// `None` is all partitions.
+    pub partition: Option<i32>,
+    pub in_key: bool,
+    pub in_value: bool,
+    pub in_headers: bool,
+}
+
+impl Default for RecordsChoices {
+    fn default() -> Self {
+        RecordsChoices {
+            start: BrowseStart::Newest,
+            offset: "0".to_owned(),
+            time: "00:00".to_owned(),
+            partition: None,
+            in_key: true,
+            in_value: true,
+            in_headers: true,
+        }
+    }
+}
+
+/// Where reading records begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BrowseStart {
+    #[default]
+    Newest,
+    Earliest,
+    Offset,
+    Time,
+    LiveTail,
+}
+
+/// How a record's value is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyForm {
+    /// Indented, when it is JSON; else text.
+    #[default]
+    Json,
+    Text,
+    Hex,
+}
+
+/// A way to move the log lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneMove {
+    Follow,
+    Fit,
+    ZoomIn,
+    ZoomOut,
+    Earlier,
+    Later,
 }
 
 /// The tabs of a topic.
@@ -182,6 +252,10 @@ pub struct UiState {
     pub produce_sent: Option<CommandId>,
     /// Set by `/`: the view's filter field takes the keyboard, then clears this.
     pub focus_filter: bool,
+    /// Set by the keys that move the log lanes; the lanes take it.
+    pub lane_move: Option<LaneMove>,
+    /// Set by the arrow keys: the list in sight moves its selection by so many rows and clears this.
+    pub row_step: i32,
     pub remembered: Remembered,
 }
 
@@ -321,6 +395,7 @@ mod tests {
         for n in 0..REMEMBERED_TOPICS + 5 {
             let choices = TopicChoices {
                 tab: TopicTab::Records,
+                ..TopicChoices::default()
             };
             state.set_choices(&format!("t{n}"), choices);
         }

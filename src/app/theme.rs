@@ -168,10 +168,56 @@ pub mod size {
     /// Width of a configuration's name, and of the way back to the broker's value.
     pub const CONFIG_NAME: f32 = 260.0;
     pub const CONFIG_RESET: f32 = 104.0;
+    /// Height of a table's header.
+    pub const HEADER: f32 = 26.0;
+    /// The least a table's column shrinks to.
+    pub const COLUMN_LEAST: f32 = 96.0;
+    /// Side of the mark in a record's key colour.
+    pub const KEY_MARK: f32 = 9.0;
+    /// Width of a filter field.
+    pub const FILTER: f32 = 280.0;
+    pub const FIELD_NUMBER: f32 = 120.0;
+    pub const FIELD_TIME: f32 = 200.0;
+    /// Height a list of choices opens to.
+    pub const MENU: f32 = 320.0;
+    /// The most a record's value takes of the inspector before it scrolls.
+    pub const BODY_MOST: f32 = 320.0;
     pub const DOT: f32 = 4.0;
     pub const LINE: f32 = 1.0;
     /// A line that marks the current tab or curve.
     pub const LINE_STRONG: f32 = 2.0;
+}
+
+/// Measures of the log lanes, points.
+pub mod lane {
+    pub const LABEL_WIDTH: f32 = 80.0;
+    pub const AXIS_HEIGHT: f32 = 24.0;
+    pub const TICK_APART: f32 = 80.0;
+    /// Kept free right of the log end while following it.
+    pub const END_MARGIN: f32 = 96.0;
+    pub const ROW_LEAST: f32 = 44.0;
+    pub const ROW_MOST: f32 = 172.0;
+    pub const CELL: f32 = 9.0;
+    pub const CELL_MOST: f32 = 36.0;
+    pub const CELL_HEIGHT: f32 = 28.0;
+    /// Narrower cells are drawn as a band.
+    pub const CELL_LEAST: f32 = 2.0;
+    /// From here on cells have a gap and round corners.
+    pub const CELL_ROUND: f32 = 5.0;
+    /// From here on cells carry glyphs and batch brackets.
+    pub const CELL_GLYPH: f32 = 7.0;
+    pub const BRACKET: f32 = 5.0;
+    pub const TEXT_HEIGHT: f32 = 15.0;
+    /// One character of the small fixed-width font.
+    pub const MONO_CHAR: f32 = super::font::MONO_SMALL * super::font::MONO_ADVANCE;
+    pub const BAR_ROW: f32 = 18.0;
+    pub const BAR_HEIGHT: f32 = 10.0;
+    /// Side of a heatmap's square.
+    pub const HEAT: f32 = 16.0;
+    pub const HEAT_MOST: f32 = 40.0;
+    pub const MARK_HEIGHT: f32 = 14.0;
+    /// Room the legend leaves for the buttons beside it, its last entry included.
+    pub const LEGEND_LEAVES: f32 = 400.0;
 }
 
 /// Font sizes, points.
@@ -182,6 +228,8 @@ pub mod font {
     pub const TITLE: f32 = 18.0;
     pub const MONO: f32 = 12.0;
     pub const MONO_SMALL: f32 = 11.0;
+    /// Width of one character of the fixed-width font, in font sizes.
+    pub const MONO_ADVANCE: f32 = 0.6;
 }
 
 /// The family of headings: Inter SemiBold.

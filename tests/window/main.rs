@@ -11,3 +11,5 @@ mod panels;
 mod raster;
 mod rig;
 mod shell;
+mod speed;
+mod topics;

@@ -6,6 +6,8 @@ mod event;
 mod partition;
 mod producer;
 mod record;
+mod record_json;
+pub mod record_text;
 mod segment;
 mod topic;
 
@@ -22,6 +24,12 @@ const EVENTS_LISTED: usize = 5;
 
 /// Draws the inspector of the selection.
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
+    if let Selection::Record(name, index, offset) = scene.state.selection.clone() {
+        egui::Panel::bottom("record actions")
+            .show_separator_line(false)
+            .frame(egui::Frame::new().inner_margin(egui::Margin::symmetric(0, space::S as i8)))
+            .show(ui, |ui| record::actions(ui, scene, &name, index, offset));
+    }
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .show(ui, |ui| {

@@ -1,18 +1,30 @@
-//! The Topics view: the list of topics with their live rates, and one topic's page.
+//! Topics: the list of all, and one topic's page with its log lanes, records, segments and settings.
+//!
+//! Guarantees: what a frame costs depends on what is visible, not on how many topics or records there
+//! are. Asks pictures only for the records that are drawn.
 
-use egui::{ScrollArea, Ui};
+use egui::{Key, Ui};
 
-use crate::app::actions::Action;
+use super::View;
+use crate::app::actions::{Action, Keys};
 use crate::app::scene::Scene;
-use crate::app::state::{Dialog, Selection, ViewKey};
-use crate::app::theme::size;
-use crate::app::views::View;
-use crate::app::{format, widgets};
+use crate::app::state::{LaneMove, TopicTab, ViewKey};
 
-/// The list's filter.
+mod config;
+mod list;
+mod log;
+mod log_tooltip;
+mod page;
+mod records;
+mod records_query;
+mod segments;
+mod table;
+
+/// The Topics view.
 #[derive(Default)]
 pub struct Topics {
-    filter: String,
+    list: list::TopicList,
+    page: page::TopicPage,
 }
 
 impl View for Topics {
@@ -30,52 +42,139 @@ impl View for Topics {
             .picture
             .topics
             .iter()
-            .filter(|topic| internal || !topic.internal);
-        format::count(shown.count() as u64)
+            .filter(|topic| internal || !topic.internal)
+            .count();
+        crate::app::format::count(shown as u64)
     }
 
     fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
-        if scene.picture.topics.is_empty() {
-            let sentence = "No topics yet: one is made when a client writes.";
-            if widgets::empty(ui, sentence, Some("Connect a client")) {
-                scene.state.dialog = Some(Dialog::Connect);
+        let open = scene.state.open_topic.clone();
+        match open.as_deref().and_then(|name| scene.topic(name)) {
+            Some(topic) => self.page.draw(ui, scene, &topic),
+            None => {
+                // A topic deleted while its page was open leaves its list entry's place.
+                scene.state.open_topic = None;
+                self.page.close(scene);
+                self.list.draw(ui, scene);
             }
-            return;
         }
-        ui.horizontal(|ui| {
-            widgets::title(ui, "Topics");
-            let field = widgets::search_field(ui, &mut self.filter, "Filter by name", 280.0);
-            if std::mem::take(&mut scene.state.focus_filter) {
-                field.request_focus();
-            }
-        });
-        let picture = scene.picture.clone();
-        let wanted = self.filter.to_lowercase();
-        let shown: Vec<_> = picture
-            .topics
-            .iter()
-            .filter(|topic| topic.name.to_lowercase().contains(&wanted))
-            .collect();
-        ScrollArea::vertical()
-            .auto_shrink([false, false])
-            .show_rows(ui, size::ROW, shown.len(), |ui, rows| {
-                for topic in &shown[rows] {
-                    let number = format::rate(scene.topic_rate(topic).0);
-                    let row = widgets::Row {
-                        name: &topic.name,
-                        number: &number,
-                        selected: scene.state.selection == Selection::Topic(topic.name.clone()),
-                        height: size::ROW,
-                        dimmed: scene.is_deleting(&topic.name),
-                    };
-                    if widgets::row(ui, &row).clicked() {
-                        scene.state.select(Selection::Topic(topic.name.clone()));
-                    }
-                }
-            });
     }
 
     fn actions(&self) -> &'static [Action] {
-        &[]
+        ACTIONS
     }
+}
+
+const GROUP: &str = "Topics";
+
+/// What the keyboard and the palette do here.
+const ACTIONS: &[Action] = &[
+    Action {
+        name: "Follow the log end",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::F)),
+        can: shows_log,
+        run: |scene| scene.state.lane_move = Some(LaneMove::Follow),
+    },
+    Action {
+        name: "Show whole logs",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::A)),
+        can: shows_log,
+        run: |scene| scene.state.lane_move = Some(LaneMove::Fit),
+    },
+    Action {
+        name: "Zoom in",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::Plus)),
+        can: shows_log,
+        run: |scene| scene.state.lane_move = Some(LaneMove::ZoomIn),
+    },
+    Action {
+        name: "Zoom out",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::Minus)),
+        can: shows_log,
+        run: |scene| scene.state.lane_move = Some(LaneMove::ZoomOut),
+    },
+    Action {
+        name: "Earlier offsets",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::ArrowLeft)),
+        can: shows_log,
+        run: |scene| scene.state.lane_move = Some(LaneMove::Earlier),
+    },
+    Action {
+        name: "Later offsets",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::ArrowRight)),
+        can: shows_log,
+        run: |scene| scene.state.lane_move = Some(LaneMove::Later),
+    },
+    Action {
+        name: "Next row",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::ArrowDown)),
+        can: always,
+        run: |scene| scene.state.row_step = 1,
+    },
+    Action {
+        name: "Previous row",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::ArrowUp)),
+        can: always,
+        run: |scene| scene.state.row_step = -1,
+    },
+    Action {
+        name: "Open the selected topic",
+        group: GROUP,
+        keys: Some(Keys::plain(Key::Enter)),
+        can: |scene| scene.state.open_topic.is_none() && scene.state.selection.topic().is_some(),
+        run: |scene| {
+            if let Some(topic) = scene.state.selection.topic().map(str::to_owned) {
+                scene.state.open_topic(&topic);
+            }
+        },
+    },
+    Action {
+        name: "Log tab",
+        group: GROUP,
+        keys: None,
+        can: shows_topic,
+        run: |scene| page::show_tab(scene, TopicTab::Log),
+    },
+    Action {
+        name: "Records tab",
+        group: GROUP,
+        keys: None,
+        can: shows_topic,
+        run: |scene| page::show_tab(scene, TopicTab::Records),
+    },
+    Action {
+        name: "Segments tab",
+        group: GROUP,
+        keys: None,
+        can: shows_topic,
+        run: |scene| page::show_tab(scene, TopicTab::Segments),
+    },
+    Action {
+        name: "Config tab",
+        group: GROUP,
+        keys: None,
+        can: shows_topic,
+        run: |scene| page::show_tab(scene, TopicTab::Config),
+    },
+];
+
+fn always(_: &Scene<'_>) -> bool {
+    true
+}
+
+fn shows_topic(scene: &Scene<'_>) -> bool {
+    scene.state.open_topic.is_some()
+}
+
+fn shows_log(scene: &Scene<'_>) -> bool {
+    let open = scene.state.open_topic.as_deref();
+    open.is_some_and(|topic| scene.state.choices(topic).tab == TopicTab::Log)
 }

@@ -1,0 +1,335 @@
+//! The list of topics: name, partitions, records, live rates, size, newest record; sorted and filtered.
+//!
+//! Which topics are listed in which order is worked out again only when asked for something else, or a
+//! few times a second while pictures change, so rows do not dance; the numbers in the visible rows are
+//! always the newest picture's.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use egui::Ui;
+
+use super::table::{self, Column};
+use crate::app::format;
+use crate::app::history::find_topic;
+use crate::app::scene::Scene;
+use crate::app::state::{Dialog, Selection};
+use crate::app::theme::{self, Theme, space};
+use crate::app::widgets::{empty, muted, primary_button, search_field, title};
+use crate::ids::Time;
+use crate::inspect::{ClusterSnapshot, TopicSnapshot};
+
+/// Microseconds between two orderings while pictures change.
+const REORDER_EVERY_US: u64 = 500_000;
+
+const COLUMNS: [Column; 7] = [
+    Column::words("topic", 0.0),
+    Column::numbers("partitions", 72.0),
+    Column::numbers("records", 96.0),
+    Column::numbers("records in", 80.0),
+    Column::numbers("bytes in", 92.0),
+    Column::numbers("size", 80.0),
+    Column::numbers("newest record", 96.0),
+];
+
+/// What the rows are sorted by: a column's number.
+const BY_NAME: usize = 0;
+
+/// The list and how it is sorted and filtered.
+#[derive(Default)]
+pub struct TopicList {
+    filter: String,
+    sort: usize,
+    descending: bool,
+    ordered: Vec<Arc<TopicSnapshot>>,
+    ordered_for: Option<Asked>,
+}
+
+/// What an ordering was made for.
+#[derive(Clone, PartialEq)]
+struct Asked {
+    filter: String,
+    sort: usize,
+    descending: bool,
+    internal: bool,
+    picture: *const ClusterSnapshot,
+    at: Time,
+}
+
+/// A topic's numbers over all its partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sums {
+    records: u64,
+    bytes: u64,
+    newest_ms: i64,
+}
+
+fn sums(topic: &TopicSnapshot) -> Sums {
+    let mut sums = Sums {
+        newest_ms: -1,
+        ..Sums::default()
+    };
+    for p in &topic.partitions {
+        sums.records += u64::try_from(p.log_end - p.log_start).unwrap_or(0);
+        sums.bytes += p.bytes;
+        sums.newest_ms = sums.newest_ms.max(p.max_timestamp_ms);
+    }
+    sums
+}
+
+/// Topics whose names contain `filter`, any case, in the order they are in.
+fn filtered<'a>(
+    topics: &'a [Arc<TopicSnapshot>],
+    filter: &str,
+    internal: bool,
+) -> impl Iterator<Item = &'a Arc<TopicSnapshot>> {
+    let filter = filter.trim().to_lowercase();
+    topics.iter().filter(move |topic| {
+        (internal || !topic.internal)
+            && (filter.is_empty() || topic.name.to_lowercase().contains(&filter))
+    })
+}
+
+/// Orders topics by a column. `rate` gives records and bytes a second.
+fn ordered(
+    mut topics: Vec<Arc<TopicSnapshot>>,
+    sort: usize,
+    descending: bool,
+    rate: impl Fn(&Arc<TopicSnapshot>) -> (f64, f64),
+) -> Vec<Arc<TopicSnapshot>> {
+    if sort != BY_NAME {
+        let mut keyed: Vec<(f64, Arc<TopicSnapshot>)> = topics
+            .drain(..)
+            .map(|topic| {
+                let key = match sort {
+                    1 => topic.partitions.len() as f64,
+                    2 => sums(&topic).records as f64,
+                    3 => rate(&topic).0,
+                    4 => rate(&topic).1,
+                    5 => sums(&topic).bytes as f64,
+                    _ => sums(&topic).newest_ms as f64,
+                };
+                (key, topic)
+            })
+            .collect();
+        keyed.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
+        topics = keyed.into_iter().map(|(_, topic)| topic).collect();
+    }
+    if descending {
+        topics.reverse();
+    }
+    topics
+}
+
+impl TopicList {
+    /// Draws the list into the rest of the space.
+    pub fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        self.reorder(ui, scene);
+        self.head(ui, scene);
+        if scene.picture.topics.iter().all(|topic| topic.internal)
+            && !scene.state.remembered.internal_topics
+        {
+            let can = scene.abilities.change_topics.then_some("Create topic");
+            if empty(ui, "No topics yet: one is made when a client writes.", can) {
+                scene.state.dialog = Some(Dialog::CreateTopic);
+            }
+            return;
+        }
+        let sorted = Some((self.sort, self.descending));
+        if let Some(column) = table::header(ui, &COLUMNS, sorted) {
+            // Names read best from A, numbers from the largest.
+            self.descending = if self.sort == column {
+                !self.descending
+            } else {
+                column != BY_NAME
+            };
+            self.sort = column;
+        }
+        if self.ordered.is_empty() {
+            if empty(ui, "No topic's name contains this.", Some("Clear filter")) {
+                self.filter.clear();
+            }
+            return;
+        }
+        self.rows(ui, scene);
+    }
+
+    fn head(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        ui.horizontal(|ui| {
+            title(ui, "Topics");
+            ui.add_space(space::S);
+            let shown = self.ordered.len() as u64;
+            let all = scene.picture.topics.len() as u64;
+            let count = if shown == all {
+                format::counted(all, "topic")
+            } else {
+                format!(
+                    "{} of {}",
+                    format::count(shown),
+                    format::counted(all, "topic")
+                )
+            };
+            muted(ui, &count);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if scene.abilities.change_topics && primary_button(ui, "Create topic").clicked() {
+                    scene.state.dialog = Some(Dialog::CreateTopic);
+                }
+                let internal = &mut scene.state.remembered.internal_topics;
+                ui.checkbox(internal, "Internal topics");
+                let width = (ui.available_width() - space::L).clamp(0.0, theme::size::FILTER);
+                let field = search_field(ui, &mut self.filter, "Filter topics", width);
+                if std::mem::take(&mut scene.state.focus_filter) {
+                    field.request_focus();
+                }
+            });
+        });
+        ui.add_space(space::S);
+    }
+
+    fn rows(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        let theme = Theme::of(ui);
+        let mut selected = scene
+            .state
+            .selection
+            .topic()
+            .and_then(|name| self.ordered.iter().position(|topic| topic.name == name));
+        let step = std::mem::take(&mut scene.state.row_step);
+        if step != 0 {
+            let next = super::page::stepped(selected, step, self.ordered.len());
+            selected = Some(next);
+            let name = self.ordered[next].name.clone();
+            scene.state.select(Selection::Topic(name));
+        }
+        let rows = table::Rows {
+            columns: &COLUMNS,
+            count: self.ordered.len(),
+            selected,
+            reveal: step != 0,
+            pushed: 0,
+        };
+        let clicked = table::rows(ui, "topics", &rows, |index, cells| {
+            let listed = &self.ordered[index];
+            let topic = find_topic(&scene.picture.topics, &listed.name).unwrap_or(listed);
+            let sums = sums(topic);
+            let (records, bytes) = scene.topic_rate(topic);
+            let deleting = scene.is_deleting(&topic.name);
+            let ink = if deleting || topic.internal {
+                theme.muted
+            } else {
+                theme.text
+            };
+            let name = if deleting {
+                format!("{} (being deleted)", topic.name)
+            } else {
+                topic.name.clone()
+            };
+            cells.text(&name, theme::body(), ink);
+            cells.mono(&format::count(topic.partitions.len() as u64));
+            cells.mono(&format::count(sums.records));
+            number_or_nothing(cells, records > 0.0, &format::rate(records));
+            number_or_nothing(cells, bytes > 0.0, &format::byte_rate(bytes));
+            cells.mono(&format::bytes(sums.bytes));
+            cells.mono_muted(&format::time_of_day(sums.newest_ms));
+        });
+        if let Some((index, _)) = clicked {
+            let name = self.ordered[index].name.clone();
+            scene.state.open_topic(&name);
+        }
+    }
+
+    fn reorder(&mut self, ui: &Ui, scene: &Scene<'_>) {
+        let asked = Asked {
+            filter: self.filter.clone(),
+            sort: self.sort,
+            descending: self.descending,
+            internal: scene.state.remembered.internal_topics,
+            picture: Arc::as_ptr(scene.picture),
+            at: scene.now,
+        };
+        if let Some(before) = &self.ordered_for {
+            let same_wish = Asked {
+                picture: asked.picture,
+                at: asked.at,
+                ..before.clone()
+            } == asked;
+            if same_wish && before.picture == asked.picture {
+                return;
+            }
+            let age = asked.at.since_us(before.at);
+            if same_wish && age < REORDER_EVERY_US {
+                let rest = Duration::from_micros(REORDER_EVERY_US - age);
+                ui.ctx().request_repaint_after(rest);
+                return;
+            }
+        }
+        let listed = filtered(&scene.picture.topics, &asked.filter, asked.internal)
+            .cloned()
+            .collect();
+        self.ordered = ordered(listed, asked.sort, asked.descending, |topic| {
+            scene.topic_rate(topic)
+        });
+        self.ordered_for = Some(asked);
+    }
+}
+
+fn number_or_nothing(cells: &mut table::Cells<'_>, something: bool, text: &str) {
+    if something {
+        cells.mono(text);
+    } else {
+        cells.mono_muted(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TopicId;
+
+    fn topic(name: &str) -> Arc<TopicSnapshot> {
+        Arc::new(TopicSnapshot {
+            name: name.into(),
+            id: TopicId::ZERO,
+            internal: name.starts_with("__"),
+            replication_factor: 1,
+            configs: Vec::new(),
+            partitions: Vec::new(),
+        })
+    }
+
+    fn names(topics: &[Arc<TopicSnapshot>]) -> Vec<&str> {
+        topics.iter().map(|topic| topic.name.as_str()).collect()
+    }
+
+    #[test]
+    fn filters_any_case_and_hides_internal_topics() {
+        let all = [topic("Orders"), topic("__state"), topic("payments")];
+        for (filter, internal, expected) in [
+            ("", false, vec!["Orders", "payments"]),
+            ("", true, vec!["Orders", "__state", "payments"]),
+            ("ORD ", false, vec!["Orders"]),
+            ("state", false, vec![]),
+        ] {
+            let kept: Vec<_> = filtered(&all, filter, internal).cloned().collect();
+            assert_eq!(names(&kept), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn sorts_by_any_column_and_keeps_names_in_order_among_equals() {
+        let all = vec![topic("a"), topic("b"), topic("c")];
+        let rate = |topic: &Arc<TopicSnapshot>| match topic.name.as_str() {
+            "b" => (5.0, 1.0),
+            _ => (0.0, 9.0),
+        };
+        assert_eq!(
+            names(&ordered(all.clone(), BY_NAME, true, rate)),
+            ["c", "b", "a"]
+        );
+        assert_eq!(
+            names(&ordered(all.clone(), 3, false, rate)),
+            ["a", "c", "b"]
+        );
+        assert_eq!(names(&ordered(all, 4, false, rate)), ["b", "a", "c"]);
+    }
+}

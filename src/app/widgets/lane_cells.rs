@@ -1,0 +1,395 @@
+//! One partition as a row of cells, one record each, with its watermark, epochs, batches and segments.
+//!
+//! Guarantees: only what lies between the edges of the lanes is put in the plan. Draws a band instead of
+//! cells where they would be narrower than the metrics allow, or where the picture holds no records.
+
+use egui::{Align2, Rect, pos2};
+
+use super::lane::{Canvas, Face, Form, Ink, Metrics, Plan, Row, anchor, snap};
+use crate::app::format::signed;
+use crate::inspect::{Cell, CellKind, Lane, SegmentSnapshot};
+
+/// Segment brackets closer together than this many points are not drawn one by one.
+const SEGMENT_LEAST: f32 = 3.0;
+
+/// Where the parts of one row are, top to bottom.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    epochs: f32,
+    cells: f32,
+    cells_end: f32,
+    batches: f32,
+    segments: f32,
+    batches_fit: bool,
+    names_fit: bool,
+}
+
+impl Parts {
+    fn of(rect: Rect, m: &Metrics) -> Parts {
+        let full = m.text_height * 2.0 + m.cell_height + m.bracket * 2.0 + m.gap * 6.0;
+        let names_fit = rect.height() >= full;
+        let batches_fit = rect.height() >= full - m.text_height;
+        let above = if names_fit { m.text_height } else { m.gap };
+        let cells = snap(rect.top() + m.gap + above, m);
+        let cells_end = cells + m.cell_height;
+        let batches = cells_end + m.gap;
+        let below = if batches_fit { m.bracket + m.gap } else { 0.0 };
+        Parts {
+            epochs: cells - m.gap / 2.0,
+            cells,
+            cells_end,
+            batches,
+            segments: batches + below,
+            batches_fit,
+            names_fit,
+        }
+    }
+}
+
+/// One row being planned: maps offsets of its partition to points.
+struct Span<'a> {
+    canvas: &'a Canvas<'a>,
+    anchor: i64,
+    left: f32,
+    first: i64,
+    end: i64,
+}
+
+impl Span<'_> {
+    /// Where an offset begins, on the pixel grid, not far outside the lanes.
+    fn x(&self, offset: i64) -> f32 {
+        let at = self
+            .canvas
+            .view
+            .x_of(offset.clamp(self.first - 1, self.end + 1) - self.anchor);
+        snap(self.left + at, self.canvas.metrics)
+    }
+
+    fn rect(&self, from: i64, to: i64, top: f32, bottom: f32) -> Rect {
+        Rect::from_min_max(pos2(self.x(from), top), pos2(self.x(to), bottom))
+    }
+}
+
+/// Plans one row and says where its segments begin.
+pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f32 {
+    let anchor = anchor(canvas.view.align, row.partition);
+    let (first, end) = canvas.view.visible(plan.lanes.width());
+    let span = Span {
+        canvas,
+        anchor,
+        left: plan.lanes.left(),
+        first: first.saturating_add(anchor),
+        end: end.saturating_add(anchor),
+    };
+    let parts = Parts::of(rect, canvas.metrics);
+    labels(plan, canvas, row, rect, parts);
+    records(plan, &span, row, parts);
+    epochs(plan, &span, row, parts);
+    watermark(plan, &span, row, parts);
+    segments(plan, &span, row, parts);
+    selection(plan, &span, row, parts);
+    out_of_sight(plan, &span, row, parts);
+    parts.segments
+}
+
+fn labels(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect, parts: Parts) {
+    let p = row.partition;
+    let left = rect.left();
+    let middle = (parts.cells + parts.cells_end) / 2.0;
+    let m = canvas.metrics;
+    plan.text(
+        pos2(left, middle - m.text_height / 2.0),
+        Align2::LEFT_CENTER,
+        format!("P{}", p.index),
+        Face::Name,
+    );
+    let leader = match p.leader {
+        Some(broker) => format!("leader {broker}"),
+        None => "no leader".to_owned(),
+    };
+    plan.text(
+        pos2(left, middle + m.text_height / 2.0 + m.line),
+        Align2::LEFT_CENTER,
+        leader,
+        if p.leader.is_some() {
+            Face::Small
+        } else {
+            Face::Trouble
+        },
+    );
+    if p.trouble.is_some() && parts.batches_fit {
+        plan.text(
+            pos2(left, middle + m.text_height * 1.5 + m.line * 2.0),
+            Align2::LEFT_CENTER,
+            "damaged".to_owned(),
+            Face::Trouble,
+        );
+    }
+}
+
+fn records(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+    let p = row.partition;
+    let m = span.canvas.metrics;
+    let log = (p.log_start.0.max(span.first), p.log_end.0.min(span.end));
+    if log.0 >= log.1 {
+        return;
+    }
+    let cells_fit = span.canvas.view.cell() >= m.cell_least;
+    let known = row.lane.filter(|_| cells_fit);
+    let (from, to) = known.map_or((log.0, log.0), |lane| {
+        (
+            lane.from.0.clamp(log.0, log.1),
+            lane.to.0.clamp(log.0, log.1),
+        )
+    });
+    for (a, b) in [(log.0, from), (to, log.1)] {
+        if a < b {
+            band(plan, span, row, (a, b), parts);
+        }
+    }
+    if let Some(lane) = known {
+        cells(plan, span, row, lane, parts);
+        if parts.batches_fit && span.canvas.view.cell() >= m.cell_glyph {
+            for &(first, end) in &lane.batches {
+                let end = end.min(p.log_end);
+                if end.0 > span.first && first.0 < span.end {
+                    bracket(plan, span, (first.0, end.0), parts.batches);
+                }
+            }
+        }
+    }
+}
+
+/// A stretch of log whose records are not shown one by one: full to the watermark, hatched beyond.
+fn band(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, (from, to): (i64, i64), parts: Parts) {
+    let hw = row.partition.high_watermark.0.clamp(from, to);
+    let inset = span.canvas.metrics.gap;
+    let (top, bottom) = (parts.cells + inset, parts.cells_end - inset);
+    if from < hw {
+        plan.in_lanes(span.rect(from, hw, top, bottom), Ink::Band, Form::Filled);
+    }
+    if hw < to {
+        plan.in_lanes(span.rect(hw, to, top, bottom), Ink::Waiting, Form::Hatched);
+    }
+}
+
+fn cells(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, lane: &Lane, parts: Parts) {
+    let m = span.canvas.metrics;
+    let width = span.canvas.view.cell();
+    let round = width >= m.cell_round;
+    let gap = if round { m.line } else { 0.0 };
+    let start = lane
+        .cells
+        .partition_point(|cell| cell.offset.0 < span.first);
+    for cell in &lane.cells[start..] {
+        if cell.offset.0 >= span.end || cell.offset >= row.partition.log_end {
+            break;
+        }
+        let committed = cell.offset < row.partition.high_watermark;
+        let mut rect = span.rect(
+            cell.offset.0,
+            cell.offset.0 + 1,
+            parts.cells,
+            parts.cells_end,
+        );
+        rect.max.x -= gap;
+        let form = match cell.kind {
+            CellKind::Tombstone if width >= m.cell_glyph => Form::Struck,
+            CellKind::Tombstone => Form::Outline,
+            _ if round => Form::Round,
+            _ => Form::Filled,
+        };
+        plan.in_lanes(rect, cell_ink(cell, committed), form);
+        let in_sight = plan.lanes.x_range().contains(rect.center().x);
+        if let Some(letter) = letter(cell.kind)
+            && in_sight
+            && width >= m.cell_glyph
+        {
+            let at = rect.center();
+            plan.text(at, Align2::CENTER_CENTER, letter.into(), Face::Glyph);
+        }
+    }
+}
+
+fn cell_ink(cell: &Cell, committed: bool) -> Ink {
+    match cell.kind {
+        CellKind::Record | CellKind::Tombstone => Ink::Key {
+            hue: cell.key_hash,
+            committed,
+        },
+        CellKind::Commit | CellKind::Abort | CellKind::OtherControl => Ink::Control { committed },
+    }
+}
+
+/// What is written on a control record.
+fn letter(kind: CellKind) -> Option<&'static str> {
+    match kind {
+        CellKind::Record | CellKind::Tombstone => None,
+        CellKind::Commit => Some("C"),
+        CellKind::Abort => Some("A"),
+        CellKind::OtherControl => Some("·"),
+    }
+}
+
+/// A line under a range with both its ends turned up; ends outside the lanes are left open.
+fn bracket(plan: &mut Plan, span: &Span<'_>, (from, to): (i64, i64), top: f32) {
+    let m = span.canvas.metrics;
+    let left = span.x(from);
+    let right = span.x(to) - m.line * 2.0;
+    if right - left < m.line {
+        return;
+    }
+    let bottom = top + m.bracket;
+    let line = Rect::from_min_max(pos2(left, bottom - m.line), pos2(right, bottom));
+    plan.in_lanes(line, Ink::Bracket, Form::Filled);
+    for (x, drawn) in [(left, from >= span.first), (right - m.line, to <= span.end)] {
+        if drawn {
+            let end = Rect::from_min_max(pos2(x, top), pos2(x + m.line, bottom - m.line));
+            plan.in_lanes(end, Ink::Bracket, Form::Filled);
+        }
+    }
+}
+
+fn epochs(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+    let m = span.canvas.metrics;
+    for &(epoch, offset) in &row.partition.epochs {
+        // An epoch that began with the log changed nothing that could be seen.
+        let began_inside = offset > row.partition.log_start;
+        if !began_inside || offset.0 < span.first || offset.0 >= span.end {
+            continue;
+        }
+        let x = span.x(offset.0) - m.line;
+        let edge = Rect::from_min_max(
+            pos2(x, parts.cells - m.gap),
+            pos2(x + m.line, parts.cells_end + m.gap),
+        );
+        plan.in_lanes(edge, Ink::Epoch, Form::Filled);
+        if parts.names_fit {
+            plan.text(
+                pos2(x, parts.epochs),
+                Align2::LEFT_BOTTOM,
+                format!("epoch {epoch}"),
+                Face::Small,
+            );
+        }
+    }
+}
+
+fn watermark(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+    let p = row.partition;
+    let m = span.canvas.metrics;
+    let hw = p.high_watermark.0;
+    if p.log_end.0 > 0 && hw >= span.first && hw <= span.end {
+        let x = span.x(hw) - m.line;
+        let tick = Rect::from_min_max(
+            pos2(x, parts.cells - m.gap),
+            pos2(x + m.line * 2.0, parts.cells_end + m.gap),
+        );
+        plan.in_lanes(tick, Ink::Watermark, Form::Filled);
+    }
+    let waiting = p.log_end - p.high_watermark;
+    let x = span.x(p.log_end.0) + m.gap * 2.0;
+    if waiting > 0 && p.log_end.0 <= span.end && plan.lanes.x_range().contains(x) {
+        plan.text(
+            pos2(x, (parts.cells + parts.cells_end) / 2.0),
+            Align2::LEFT_CENTER,
+            format!("{} not committed yet", signed(waiting)),
+            Face::Small,
+        );
+    }
+}
+
+fn segments(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+    let all = &row.partition.segments;
+    let start = all.partition_point(|segment| segment.end_offset.0 <= span.first);
+    let mut drawn_to = f32::NEG_INFINITY;
+    for segment in &all[start..] {
+        if segment.base_offset.0 >= span.end {
+            break;
+        }
+        let (from, to) = (segment.base_offset.0, segment.end_offset.0);
+        let right = span.x(to);
+        // Thousands of segments may share a pixel: one bracket stands for them.
+        if right - drawn_to < SEGMENT_LEAST {
+            continue;
+        }
+        drawn_to = right;
+        bracket(plan, span, (from, to), parts.segments);
+        if parts.names_fit {
+            segment_name(plan, span, segment, parts);
+        }
+    }
+}
+
+/// The file's name under its bracket, shortened until it fits, or not at all.
+fn segment_name(plan: &mut Plan, span: &Span<'_>, segment: &SegmentSnapshot, parts: Parts) {
+    let m = span.canvas.metrics;
+    let left = span.x(segment.base_offset.0).max(plan.lanes.left()) + m.gap;
+    let right = if segment.active {
+        plan.lanes.right()
+    } else {
+        span.x(segment.end_offset.0).min(plan.lanes.right())
+    };
+    let state = if segment.active { " active" } else { "" };
+    let whole = format!("{:020}.log{state}", segment.base_offset.0);
+    let short = format!("{}.log{state}", segment.base_offset.0);
+    for name in [whole, short] {
+        if left + name.len() as f32 * m.mono_char <= right {
+            plan.text(
+                pos2(left, parts.segments + m.bracket + m.line),
+                Align2::LEFT_TOP,
+                name,
+                Face::Mono,
+            );
+            return;
+        }
+    }
+}
+
+fn selection(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+    let m = span.canvas.metrics;
+    let Some((partition, offset)) = span.canvas.selected else {
+        return;
+    };
+    let p = row.partition;
+    let in_log = (p.log_start..p.log_end).contains(&offset);
+    let in_sight = offset.0 >= span.first && offset.0 < span.end;
+    if partition != p.index || !in_log || !in_sight {
+        return;
+    }
+    let mut ring = span.rect(offset.0, offset.0 + 1, parts.cells, parts.cells_end);
+    ring.max.x = ring.max.x.max(ring.min.x + m.cell_least);
+    plan.in_lanes(
+        ring.expand2(egui::vec2(m.line, m.gap)),
+        Ink::Selected,
+        Form::Outline,
+    );
+}
+
+/// Says where the log is when none of it is in sight.
+fn out_of_sight(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+    let p = row.partition;
+    let middle = (parts.cells + parts.cells_end) / 2.0;
+    let gap = span.canvas.metrics.gap;
+    let (lanes, ended, begins) = (
+        plan.lanes,
+        p.log_end.0 <= span.first,
+        p.log_start.0 >= span.end,
+    );
+    if p.log_start == p.log_end {
+        let text = match p.log_end.0 {
+            0 => "no records yet".to_owned(),
+            end => format!("no records left below {}", signed(end)),
+        };
+        let at = pos2(lanes.left() + gap * 2.0, middle);
+        plan.text(at, Align2::LEFT_CENTER, text, Face::Small);
+    } else if ended {
+        let at = pos2(lanes.left() + gap * 2.0, middle);
+        let text = format!("← log ends at {}", signed(p.log_end.0));
+        plan.text(at, Align2::LEFT_CENTER, text, Face::Small);
+    } else if begins {
+        let at = pos2(lanes.right() - gap * 2.0, middle);
+        let text = format!("log starts at {} →", signed(p.log_start.0));
+        plan.text(at, Align2::RIGHT_CENTER, text, Face::Small);
+    }
+}
