@@ -97,7 +97,7 @@ pub static LIGHT: Theme = Theme {
     card: rgb(0xFFFFFF),
     line: rgb(0xD5DAE1),
     hover: rgb(0xEDF0F4),
-    selected: rgb(0xE3EBF8),
+    selected: rgb(0xE6EDF9),
     text: rgb(0x14181F),
     muted: rgb(0x5A6675),
     faint: rgb(0x8A94A3),
