@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::task::Poll;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -152,6 +153,7 @@ fn launch(
     let looking = Arc::new(AtomicBool::new(false));
     let next_command = Arc::new(AtomicU64::new(1));
     let exit = Arc::new(AtomicBool::new(false));
+    let (listening, listened) = std::sync::mpsc::channel();
     let link = ClusterLink::new(
         requests.clone(),
         pictures,
@@ -171,11 +173,14 @@ fn launch(
         queued_requests,
         stay_after_crash,
         exit: Arc::clone(&exit),
+        listening,
     };
     let thread = std::thread::Builder::new()
         .name("cluster".into())
         .stack_size(STACK_BYTES)
         .spawn(move || thread.run())?;
+    // Who is told that klar is ready may stop it at once. A thread that ended says so when joined.
+    let _ = listened.recv();
     Ok(Cluster {
         facts,
         link,
@@ -198,6 +203,8 @@ struct ClusterThread {
     queued_requests: mpsc::Receiver<Request>,
     stay_after_crash: bool,
     exit: Arc<AtomicBool>,
+    /// Told when signals are heard.
+    listening: std::sync::mpsc::Sender<()>,
 }
 
 impl ClusterThread {
@@ -233,7 +240,12 @@ impl ClusterThread {
         for report in self.early {
             core.on_report(report);
         }
-        spawn_local(pass_signals(self.requests.clone()));
+        match Signals::listen() {
+            Ok(signals) => drop(spawn_local(pass_signals(signals, self.requests.clone()))),
+            Err(error) => tracing::warn!("signals end klar without a clean stop: {error}"),
+        }
+        // Nobody waits when the start was given up.
+        let _ = self.listening.send(());
         let queues = Queues {
             reports: self.reports,
             requests: self.queued_requests,
@@ -294,42 +306,57 @@ fn new_cluster_id() -> String {
     TopicId(chance::bytes()).to_string()
 }
 
-/// Passes SIGTERM, SIGHUP and Ctrl-C on as a request to stop; the second one ends the program at once.
-async fn pass_signals(requests: mpsc::Sender<Request>) {
-    for stopping in [false, true] {
-        let cause = wait_for_signal().await;
-        if stopping {
-            std::process::exit(130);
-        }
-        let request = Request::Stop {
-            cause: cause.to_owned(),
-        };
-        if requests.send(request).await.is_err() {
-            return;
-        }
-    }
-}
+/// The signals that stop klar, heard from the moment this is made.
+#[cfg(unix)]
+struct Signals(Vec<(tokio::signal::unix::Signal, &'static str)>);
 
 #[cfg(unix)]
-async fn wait_for_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "Ctrl-C",
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals(vec![
+            (signal(SignalKind::terminate())?, "SIGTERM"),
+            (signal(SignalKind::interrupt())?, "Ctrl-C"),
+            (signal(SignalKind::hangup())?, "its terminal is gone"),
+        ]))
+    }
+
+    /// The next one's name.
+    async fn next(&mut self) -> &'static str {
+        std::future::poll_fn(|cx| {
+            let heard = self
+                .0
+                .iter_mut()
+                .find_map(|(signal, name)| signal.poll_recv(cx).is_ready().then_some(*name));
+            heard.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
 #[cfg(not(unix))]
-async fn wait_for_signal() -> &'static str {
-    // Without a way to hear it, Ctrl-C ends the program as the system does.
-    if tokio::signal::ctrl_c().await.is_err() {
-        return std::future::pending().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals)
     }
-    "Ctrl-C"
+
+    async fn next(&mut self) -> &'static str {
+        // Without a way to hear it, Ctrl-C ends the program as the system does.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
+}
+
+/// Passes the first signal on as a request to stop; the second one ends the program at once.
+async fn pass_signals(mut signals: Signals, requests: mpsc::Sender<Request>) {
+    let cause = signals.next().await.to_owned();
+    if requests.send(Request::Stop { cause }).await.is_ok() {
+        signals.next().await;
+        std::process::exit(130);
+    }
 }

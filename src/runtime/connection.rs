@@ -89,7 +89,8 @@ async fn exchange(
     driver.drive(|broker, now| broker.on_frame(now, id, frame))?;
     let answer = match slot.take() {
         Some(answer) => answer,
-        None => wait_for_answer(stream, slot).await?,
+        // Boxed, so that the task of an idle connection stays small.
+        None => Box::pin(wait_for_answer(stream, slot)).await?,
     };
     let written = match answer {
         Answer::NoReply => 0,
@@ -152,5 +153,21 @@ impl Writing<'_> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.writing.set(self.0.writing.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the future an async function returns.
+    fn future_bytes<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connections_task_is_small() {
+        let bytes = future_bytes(serve);
+        assert!(bytes <= 640, "{bytes} bytes");
     }
 }

@@ -108,7 +108,8 @@ impl FrameReader {
                 return Ok(frame);
             }
             if self.partial.is_some() {
-                return self.finish_partial(stream, slot, shared).await;
+                // Boxed, so that the task of an idle connection stays small.
+                return Box::pin(self.finish_partial(stream, slot, shared)).await;
             }
             match slot.readable_or_closed(stream).await? {
                 Ready::Closing => return Err(FrameError::Closed),

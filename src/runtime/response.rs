@@ -31,8 +31,20 @@ impl Response {
     /// # Errors
     /// The socket's, and `TimedOut` when the client takes nothing for too long.
     pub async fn write_to(mut self, stream: &TcpStream) -> io::Result<usize> {
-        let mut written = 0;
-        let mut turn = 0;
+        let written = match self.try_write(stream) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        if self.is_done() {
+            return Ok(written);
+        }
+        // What waits for a slow reader is boxed, so that the task of an idle connection stays small.
+        Box::pin(self.write_rest(stream, written)).await
+    }
+
+    async fn write_rest(mut self, stream: &TcpStream, mut written: usize) -> io::Result<usize> {
+        let mut turn = written;
         while !self.is_done() {
             match self.try_write(stream) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -59,6 +71,9 @@ impl Response {
     }
 
     fn try_write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        if self.is_done() {
+            return Ok(0);
+        }
         let mut slices = [IoSlice::new(&[]); WRITE_PARTS];
         let mut used = 0;
         for (slice, part) in slices.iter_mut().zip(&self.parts[self.next..]) {
