@@ -252,13 +252,33 @@ fn take_state(fields: &mut Fields<'_>) -> Result<LogState, FormatError> {
     for _ in 0..fields.u32()? {
         segments.push(SegmentFacts::take(fields)?);
     }
-    Ok(LogState {
+    let state = LogState {
         log_start,
         recovery_point,
         segments,
         epochs,
         has_producers,
-    })
+    };
+    if is_possible(&state) {
+        Ok(state)
+    } else {
+        Err(FormatError::Value)
+    }
+}
+
+/// Whether a log can have been closed like this. A checksum vouches for the bytes, not for who wrote them.
+fn is_possible(state: &LogState) -> bool {
+    let Some(last) = state.segments.last() else {
+        return false;
+    };
+    let within = |offset: Offset| Offset::ZERO <= offset && offset <= last.end;
+    within(state.log_start)
+        && within(state.recovery_point)
+        && state
+            .segments
+            .iter()
+            .all(|s| s.base <= s.end && within(s.base))
+        && state.segments.windows(2).all(|s| s[0].end <= s[1].base)
 }
 
 /// Reads the clean-stop file.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::support::*;
 use crate::ids::{BrokerId, Offset};
 use crate::storage::{
-    BrokerDir, DirLock, Disk, Identity, Log, MemoryDisk, Opening, StorageError, dump,
+    BrokerDir, DirLock, Disk, Identity, Log, LogState, MemoryDisk, Opening, StorageError, dump,
 };
 
 /// Endings of the small files of a log.
@@ -214,4 +214,28 @@ fn storage_md_names_every_file_and_magic() {
     ] {
         assert!(text.contains(part), "{part}");
     }
+}
+
+/// Found by fuzzing: a right checksum over a log end that cannot be.
+#[test]
+fn a_clean_stop_that_cannot_be_is_taken_for_none() {
+    let (mut disk, mut log, _) = filled(cold(), 12);
+    let state = log.close_clean(&mut disk).unwrap();
+    let possible = |change: fn(&mut LogState)| {
+        let mut state = state.clone();
+        change(&mut state);
+        let mut disk = MemoryDisk::new();
+        let open =
+            |disk: &mut MemoryDisk| BrokerDir::open(disk, "/k".as_ref(), BrokerId(1)).unwrap();
+        let (dir, _) = open(&mut disk);
+        dir.write_clean_stop(&mut disk, &[("t-0".to_owned(), state)].into())
+            .unwrap();
+        let mut opening = open(&mut disk).1;
+        matches!(opening.opening("t-0"), Opening::Clean(_))
+    };
+    assert!(possible(|_| {}));
+    assert!(!possible(|state| state.recovery_point = Offset(1 << 40)));
+    assert!(!possible(|state| state.log_start = Offset(-1)));
+    assert!(!possible(|state| state.segments.clear()));
+    assert!(!possible(|state| state.segments.reverse()));
 }
