@@ -3,6 +3,7 @@
 //! An input of `requests`, `responses` and `tree` is one byte that picks the API, one that picks the
 //! version, and a body. Each target must neither panic nor hold more than the decoder's budget.
 
+pub mod drive;
 #[path = "../../wire/heap.rs"]
 pub mod heap;
 
