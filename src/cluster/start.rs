@@ -21,10 +21,10 @@ use super::show::Show;
 use super::wires::EVENTS_QUEUED;
 use super::{Cluster, ClusterConfig, ClusterEnd, ClusterFacts, ClusterLink};
 use crate::broker::BrokerConfig;
-use crate::ids::{BrokerId, Time, TopicId};
+use crate::ids::{BrokerId, TopicId};
 use crate::inspect::{BrokerState, Durability};
 use crate::runtime::{
-    BindError, BrokerStart, BrokerThread, Ended, Medium, Report, bind, connections_allowed,
+    BindError, BrokerStart, BrokerThread, Clock, Ended, Medium, Report, bind, connections_allowed,
     raise_limit,
 };
 use crate::storage::{DirLock, Identity, RealDisk, StorageError};
@@ -143,7 +143,7 @@ fn launch(
     let (requests, queued_requests) = mpsc::channel(REQUESTS_QUEUED);
     let first = fuse(
         &facts,
-        Time(0),
+        Clock::new().now(),
         &BrokerState::Starting,
         None,
         &Chronicle::default(),

@@ -244,3 +244,13 @@ fn an_idle_window_does_not_repaint() {
     let asked = window.output().viewport_output.values().next().unwrap();
     assert!(asked.repaint_delay > std::time::Duration::from_secs(3_600));
 }
+
+/// The first picture of a cluster that is starting once had no time, and the timeline's axis cut a
+/// time of day that was only a dash.
+#[test]
+fn a_picture_from_before_every_clock_is_drawn() {
+    let fixture = Fixture::fresh();
+    fixture.set_now_ms(0);
+    let mut window = open(&fixture, SIZES[0], true, |_| {});
+    window.run();
+}

@@ -156,7 +156,7 @@ impl Axis {
                 painter.text(
                     pos2(x, self.rect.bottom()),
                     Align2::CENTER_BOTTOM,
-                    &text[..8],
+                    text.get(..SECONDS).unwrap_or(&text),
                     theme::mono_small(),
                     theme.muted,
                 );
@@ -177,6 +177,9 @@ impl Axis {
         );
     }
 }
+
+/// Characters of a time of day up to its seconds.
+const SECONDS: usize = "22:17:05".len();
 
 /// Records written a second, as a line whose top is the highest value on screen.
 fn curve(painter: &Painter, theme: &Theme, axis: &Axis, scene: &Scene<'_>) {
