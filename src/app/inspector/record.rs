@@ -327,13 +327,14 @@ fn sheet(
     columns: usize,
     whole: u64,
 ) -> Arc<Sheet> {
-    type Made = ((String, i32, i64, i64), BodyForm, usize, usize);
+    type Made = ((String, i32, i64, u32), BodyForm, usize, usize);
     let made: Made = (
         (
             record.topic.clone(),
             record.partition.0,
             record.offset.0,
-            record.timestamp_ms,
+            // A topic made anew has other bytes at the same offset.
+            record.batch.crc,
         ),
         form,
         columns,

@@ -66,8 +66,9 @@ pub struct SegmentsTab {
     part: Part,
     /// First offset listed of the opened segment, when it was paged.
     from: Option<(PartitionIndex, Offset, Offset)>,
-    /// The selection that was brought into sight last.
+    /// The selection that was brought into sight last, among the files and among the batches.
     revealed: Option<Selection>,
+    revealed_batch: Option<Selection>,
 }
 
 /// All segments of a topic, partition by partition.
@@ -173,7 +174,11 @@ impl SegmentsTab {
         let Some(detail) = detail else { return };
         self.part_choice(ui, &detail, segment, partition, from);
         match self.part {
-            Part::Batches => batches(ui, scene, topic, &detail),
+            Part::Batches => {
+                let reveal = self.revealed_batch.as_ref() != Some(&scene.state.selection);
+                self.revealed_batch = Some(scene.state.selection.clone());
+                batches(ui, scene, topic, &detail, reveal);
+            }
             Part::Index => index(ui, &detail),
             Part::TimeIndex => time_index(ui, &detail),
         }
@@ -311,7 +316,13 @@ fn range(first: Offset, end: Offset) -> String {
     )
 }
 
-fn batches(ui: &mut Ui, scene: &mut Scene<'_>, topic: &TopicSnapshot, detail: &SegmentDetail) {
+fn batches(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    topic: &TopicSnapshot,
+    detail: &SegmentDetail,
+    reveal: bool,
+) {
     if detail.batches.is_empty() {
         muted(ui, "No batches: the segment is empty.");
         return;
@@ -333,7 +344,7 @@ fn batches(ui: &mut Ui, scene: &mut Scene<'_>, topic: &TopicSnapshot, detail: &S
         columns: &BATCHES,
         count: detail.batches.len(),
         selected,
-        reveal: false,
+        reveal,
         pushed: 0,
     };
     let theme = Theme::of(ui);
