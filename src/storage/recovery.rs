@@ -39,7 +39,7 @@ impl Log {
         let mut log = Log::bare(dir, config, now);
         match opening {
             Opening::Clean(state) if state.fits(&entries) => {
-                log.open_clean(disk, now, *state)?;
+                log.open_clean(disk, now, &entries, *state)?;
                 let recovered = Recovered {
                     clean: true,
                     ..Recovered::default()
@@ -87,12 +87,14 @@ impl Log {
         &mut self,
         disk: &mut dyn Disk,
         now: Time,
+        entries: &[Entry],
         state: LogState,
     ) -> Result<(), StorageError> {
         self.log_start = state.log_start;
         self.epochs = state.epochs;
         self.sync.recovery_point = state.recovery_point;
-        self.segments = state.segments.into_iter().map(Segment::known).collect();
+        let known = |facts| known_segment(facts, entries);
+        self.segments = state.segments.into_iter().map(known).collect();
         if state.has_producers {
             self.rebuild_producers(disk, now)?;
         }
@@ -123,6 +125,7 @@ impl Log {
         }
         let mut opener = Opener {
             log: self,
+            entries,
             epochs: epochs.as_ref(),
             recovery_point,
             recovered: &mut recovered,
@@ -254,6 +257,7 @@ impl LogState {
 /// Opens the segments of a log that was not closed cleanly, oldest first.
 struct Opener<'a> {
     log: &'a mut Log,
+    entries: &'a [Entry],
     epochs: Option<&'a Epochs>,
     recovery_point: Offset,
     recovered: &'a mut Recovered,
@@ -277,7 +281,7 @@ impl Opener<'_> {
             }
             let next = files.get(n + 1).map(|(base, _)| *base);
             let segment = match self.trusted(disk, *base, *len, next)? {
-                Some(facts) => Segment::known(facts),
+                Some(facts) => known_segment(facts, self.entries),
                 None => self.scanned(disk, *base, *len, next)?,
             };
             end = segment.facts.end;
@@ -382,6 +386,15 @@ impl Opener<'_> {
         }
         Ok(segment)
     }
+}
+
+fn known_segment(facts: SegmentFacts, entries: &[Entry]) -> Segment {
+    Segment::known(facts, |ending| {
+        let name = format!("{:020}.{ending}", facts.base.0);
+        // The directory was listed in order.
+        let place = entries.binary_search_by(|entry| entry.name.cmp(&name));
+        place.map_or(0, |n| entries[n].len)
+    })
 }
 
 /// Refuses a directory in which any file of a segment is of a version this program does not know.

@@ -48,8 +48,8 @@ pub struct Segment {
 /// Where the index entries are.
 #[derive(Debug)]
 enum Indexes {
-    /// In files not looked at yet.
-    Unknown,
+    /// In files not looked at yet; bytes of entries as the file sizes say.
+    Unknown { offset: usize, time: usize },
     /// In files that checked out: bytes of entries in each.
     Files {
         offset: usize,
@@ -127,18 +127,23 @@ fn note_batch(facts: &mut SegmentFacts, header: &BatchHeader) {
 impl Segment {
     /// A segment without a record, ready to grow.
     pub fn new(base: Offset) -> Segment {
-        let mut segment = Segment::known(SegmentFacts::empty(base));
+        let mut segment = Segment::known(SegmentFacts::empty(base), |_| 0);
         segment.indexes = Indexes::Memory(Box::default());
         segment
     }
 
-    /// A segment whose facts are known and whose files were not looked at.
-    pub fn known(facts: SegmentFacts) -> Segment {
+    /// A segment whose facts are known and whose files were not looked at; `len_of` says how long the
+    /// file with an ending is.
+    pub fn known(facts: SegmentFacts, len_of: impl Fn(&str) -> u64) -> Segment {
+        let entries = |ending, footer| (len_of(ending) as usize).saturating_sub(footer);
         Segment {
             facts,
             damages: Vec::new(),
             closed: false,
-            indexes: Indexes::Unknown,
+            indexes: Indexes::Unknown {
+                offset: entries(OFFSET_INDEX, offset_index::FOOTER_BYTES),
+                time: entries(TIME_INDEX, time_index::FOOTER_BYTES),
+            },
             unsaved: false,
             checked: Vec::new(),
         }
@@ -253,7 +258,7 @@ impl Segment {
         disk: &mut dyn Disk,
         around: Surroundings<'_>,
     ) -> Result<(), StorageError> {
-        if !matches!(self.indexes, Indexes::Unknown) {
+        if !matches!(self.indexes, Indexes::Unknown { .. }) {
             return Ok(());
         }
         match checked_indexes(disk, around.dir, &self.facts)? {
@@ -297,7 +302,7 @@ impl Segment {
         let (offset, time) = match &self.indexes {
             Indexes::Memory(entries) => return Ok((**entries).clone()),
             Indexes::Files { offset, time } => (*offset, *time),
-            Indexes::Unknown => (0, 0),
+            Indexes::Unknown { .. } => (0, 0),
         };
         let mut read = |ending, len| {
             let path = file(around.dir, self.facts.base, ending);
@@ -328,7 +333,7 @@ impl Segment {
                 let entries = entries.map_err(StorageError::io("read", &path))?;
                 offset_index::at_or_before(&entries, relative)
             }
-            Indexes::Unknown => (0, 0),
+            Indexes::Unknown { .. } => (0, 0),
         };
         let first = self.facts.base + i64::from(relative);
         Ok((u64::from(position), first))
@@ -350,7 +355,7 @@ impl Segment {
                 let entries = entries.map_err(StorageError::io("read", &path))?;
                 time_index::all_earlier_up_to(&entries, timestamp_ms)
             }
-            Indexes::Unknown => 0,
+            Indexes::Unknown { .. } => 0,
         };
         Ok(self.facts.base + i64::from(relative))
     }
@@ -444,8 +449,9 @@ impl Segment {
     pub fn state(&self, active: bool) -> SegmentState {
         let (offset, time) = match &self.indexes {
             Indexes::Memory(entries) => (entries.offset.len(), entries.time.len()),
-            Indexes::Files { offset, time } => (*offset, *time),
-            Indexes::Unknown => (0, 0),
+            Indexes::Files { offset, time } | Indexes::Unknown { offset, time } => {
+                (*offset, *time)
+            }
         };
         SegmentState {
             base_offset: self.facts.base,

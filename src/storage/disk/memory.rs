@@ -146,14 +146,15 @@ impl Names {
     }
 
     fn rename(&mut self, from: &Path, to: &Path) {
+        if let Some(file) = self.files.remove(from) {
+            self.files.insert(to.to_owned(), file);
+            return;
+        }
         let moved = |path: &Path| match path.strip_prefix(from) {
             Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
             Ok(rest) => to.join(rest),
             Err(_) => path.to_owned(),
         };
-        if self.files.contains_key(from) {
-            self.files.remove(to);
-        }
         let files = std::mem::take(&mut self.files);
         self.files = files.into_iter().map(|(p, f)| (moved(&p), f)).collect();
         let dirs = std::mem::take(&mut self.dirs);
@@ -389,7 +390,9 @@ impl Disk for MemoryDisk {
             let name = (child.parent() == Some(path)).then(|| child.file_name())??;
             Some(name.to_str()?.to_owned())
         };
-        let dirs = state.names.dirs.iter().filter_map(|dir| {
+        let under = state.names.dirs.range(path.to_owned()..);
+        let under = under.take_while(|dir| dir.starts_with(path));
+        let dirs = under.filter_map(|dir| {
             let name = name_of(dir)?;
             Some(Entry {
                 name,

@@ -67,6 +67,7 @@ fn a_log_opens_again_after_a_clean_stop_and_after_a_crash() {
     for config in [small(), cold()] {
         let (mut disk, mut log, stored) = filled(config.clone(), 20);
         let state = log.close_clean(&mut disk).unwrap();
+        let shown: Vec<_> = log.segment_states().collect();
         drop(log);
         for opening in [
             Opening::Clean(Box::new(state.clone())),
@@ -81,6 +82,8 @@ fn a_log_opens_again_after_a_clean_stop_and_after_a_crash() {
             assert_eq!(recovered.clean, clean);
             assert_eq!((recovered.cut_bytes, recovered.damages.len()), (0, 0));
             assert_eq!(log.log_end(), Offset(60));
+            let same = log.segment_states().zip(&shown);
+            assert!(same.into_iter().all(|(now, before)| now == *before));
             assert_eq!(read_all(&mut disk, &mut log, Offset(0)), stored);
             assert_eq!(log.epochs().starts(), [(EPOCH, Offset(0))]);
             let more = batch(2, b"more", 99_000);
