@@ -49,7 +49,10 @@ pub struct Segment {
 #[derive(Debug)]
 enum Indexes {
     /// In files not looked at yet; bytes of entries as the file sizes say.
-    Unknown { offset: usize, time: usize },
+    Unknown {
+        offset: usize,
+        time: usize,
+    },
     /// In files that checked out: bytes of entries in each.
     Files {
         offset: usize,
@@ -449,9 +452,7 @@ impl Segment {
     pub fn state(&self, active: bool) -> SegmentState {
         let (offset, time) = match &self.indexes {
             Indexes::Memory(entries) => (entries.offset.len(), entries.time.len()),
-            Indexes::Files { offset, time } | Indexes::Unknown { offset, time } => {
-                (*offset, *time)
-            }
+            Indexes::Files { offset, time } | Indexes::Unknown { offset, time } => (*offset, *time),
         };
         SegmentState {
             base_offset: self.facts.base,

@@ -5,6 +5,7 @@
 //! system, so it survives a crash of the program; only [`Disk::sync`] makes it survive a power loss.
 //! No call retries, and none hides a short write: after an error the caller looks at what is there.
 
+mod buffers;
 mod failing;
 mod memory;
 mod real;

@@ -10,9 +10,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use memmap2::Mmap;
 
+use super::buffers::Buffers;
 use super::{Disk, Entry};
 
 /// Files kept open.
@@ -25,6 +26,7 @@ const MAPPED_FILES: usize = 512;
 pub struct RealDisk {
     files: Recent<File>,
     maps: Recent<Bytes>,
+    buffers: Buffers,
 }
 
 /// At most a fixed number of values by path; the least recently used one goes first.
@@ -114,19 +116,18 @@ impl Disk for RealDisk {
     }
 
     fn read_at(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
+        let mut buffer = self.buffers.take(len);
         let file = self.file(path, false)?;
-        let mut buffer = BytesMut::zeroed(len);
         let mut filled = 0;
         while filled < len {
-            match file.read_at(&mut buffer[filled..], at + filled as u64) {
+            match file.read_at(&mut buffer.room()[filled..len], at + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        buffer.truncate(filled);
-        Ok(buffer.freeze())
+        Ok(buffer.share(filled))
     }
 
     fn read_sealed(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
