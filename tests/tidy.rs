@@ -121,9 +121,6 @@ const NEVER: &[(&str, &[&str])] = &[
 const CRATE_ONLY_IN: &[(&str, &[&str])] = &[
     ("egui", &["app"]),
     ("eframe", &["app"]),
-    ("egui_plot", &["app"]),
-    ("egui_extras", &["app"]),
-    ("rfd", &["app"]),
     ("memmap2", &["storage"]),
     ("tokio", &["runtime", "cluster", "source", "cli", "main"]),
     ("socket2", &["runtime", "cluster"]),
