@@ -1,13 +1,13 @@
 //! What the window remembers of past pictures: rates and the throughput curve.
 //!
-//! Pictures carry counters that only grow; rates are differences between two of them. A few whole
-//! pictures of the last seconds are kept, so that any topic's rate is found without per-topic state.
-//! No clock of its own: the time is passed in.
+//! Pictures carry counters that only grow; rates are differences between two of them. The counters of a few
+//! pictures of the last seconds are kept, not the pictures: letting go of one with thousands of topics would
+//! be felt in the frame that does it. No clock of its own: the time is passed in.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::ids::Time;
+use crate::ids::{Time, TopicId};
 use crate::inspect::{ClusterSnapshot, TopicSnapshot, Totals};
 
 /// Microseconds between two kept pictures.
@@ -39,10 +39,34 @@ pub struct Rates {
     pub requests: f64,
 }
 
-/// Past pictures and the curve made from them.
+/// The counters of one past picture.
+#[derive(Debug)]
+struct Counters {
+    time: Time,
+    totals: Totals,
+    topics: HashMap<TopicId, Written>,
+}
+
+/// What was written to a topic, over all its partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    records: u64,
+    bytes: u64,
+}
+
+impl Written {
+    fn to(topic: &TopicSnapshot) -> Written {
+        Written {
+            records: topic.partitions.iter().map(|p| p.records_in).sum(),
+            bytes: topic.partitions.iter().map(|p| p.bytes_in).sum(),
+        }
+    }
+}
+
+/// Past counters and the curve made from them.
 #[derive(Debug, Default)]
 pub struct History {
-    pictures: VecDeque<(Time, Arc<ClusterSnapshot>)>,
+    pictures: VecDeque<Counters>,
     points: VecDeque<Point>,
     last_point: Option<(Time, Totals)>,
 }
@@ -53,10 +77,15 @@ impl History {
     pub fn see(&mut self, now: Time, picture: &Arc<ClusterSnapshot>) {
         let due = match self.pictures.back() {
             None => true,
-            Some((time, _)) => now.since_us(*time) >= PICTURE_EVERY_US,
+            Some(last) => now.since_us(last.time) >= PICTURE_EVERY_US,
         };
         if due {
-            self.pictures.push_back((now, picture.clone()));
+            let topics = picture.topics.iter();
+            self.pictures.push_back(Counters {
+                time: now,
+                totals: picture.totals,
+                topics: topics.map(|t| (t.id, Written::to(t))).collect(),
+            });
             if self.pictures.len() > PICTURES_KEPT {
                 self.pictures.pop_front();
             }
@@ -100,10 +129,10 @@ impl History {
 
     /// Rates of everything over about the last second.
     pub fn rates(&self, now: Time, newest: &ClusterSnapshot) -> Rates {
-        let Some((then, before)) = self.reference(now) else {
+        let Some(before) = self.reference(now) else {
             return Rates::default();
         };
-        let elapsed = now.since_us(then);
+        let elapsed = now.since_us(before.time);
         let (was, is) = (before.totals, newest.totals);
         Rates {
             records_in: per_second(was.records_in, is.records_in, elapsed),
@@ -115,23 +144,16 @@ impl History {
     }
 
     /// Records and bytes written to one topic over about the last second, a second.
-    pub fn topic_rate(&self, now: Time, topic: &Arc<TopicSnapshot>) -> (f64, f64) {
-        let Some((then, before)) = self.reference(now) else {
+    pub fn topic_rate(&self, now: Time, topic: &TopicSnapshot) -> (f64, f64) {
+        let before = self.reference(now);
+        let Some((then, was)) = before.and_then(|b| Some((b.time, b.topics.get(&topic.id)?)))
+        else {
             return (0.0, 0.0);
         };
-        let Some(was) = find_topic(&before.topics, &topic.name) else {
-            return (0.0, 0.0);
-        };
-        // Untouched topics are the same allocation from picture to picture.
-        if Arc::ptr_eq(was, topic) || was.id != topic.id {
-            return (0.0, 0.0);
-        }
-        let elapsed = now.since_us(then);
-        let records = |topic: &TopicSnapshot| topic.partitions.iter().map(|p| p.records_in).sum();
-        let bytes = |topic: &TopicSnapshot| topic.partitions.iter().map(|p| p.bytes_in).sum();
+        let (is, elapsed) = (Written::to(topic), now.since_us(then));
         (
-            per_second(records(was), records(topic), elapsed),
-            per_second(bytes(was), bytes(topic), elapsed),
+            per_second(was.records, is.records, elapsed),
+            per_second(was.bytes, is.bytes, elapsed),
         )
     }
 
@@ -140,14 +162,11 @@ impl History {
         self.rates(now, newest) != Rates::default()
     }
 
-    /// The kept picture rates are measured from: the youngest that is old enough, else the oldest.
-    fn reference(&self, now: Time) -> Option<(Time, &Arc<ClusterSnapshot>)> {
-        self.pictures
-            .iter()
-            .rev()
-            .find(|(time, _)| now.since_us(*time) >= RATE_OVER_US)
-            .or_else(|| self.pictures.front())
-            .map(|(time, picture)| (*time, picture))
+    /// The counters rates are measured from: the youngest that are old enough, else the oldest.
+    fn reference(&self, now: Time) -> Option<&Counters> {
+        let old_enough = |counters: &&Counters| now.since_us(counters.time) >= RATE_OVER_US;
+        let youngest = self.pictures.iter().rev().find(old_enough);
+        youngest.or_else(|| self.pictures.front())
     }
 }
 

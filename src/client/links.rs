@@ -58,6 +58,49 @@ pub trait Machine {
     fn next_wakeup(&self) -> Option<Time>;
 }
 
+/// A client that reaches its cluster over [`Links`]. Such clients are all driven alike, so being one is all it
+/// takes to be a [`Machine`].
+pub(super) trait OverLinks {
+    fn links(&mut self) -> &mut Links;
+
+    /// Takes the answer to a request in.
+    fn take_answer(&mut self, now: Time, answer: Answer);
+
+    /// Does what is due and sends what can be sent.
+    fn step(&mut self, now: Time);
+
+    /// When [`step`](Self::step) has something to do next if nothing else happens before.
+    fn next_step(&self) -> Option<Time>;
+}
+
+impl<T: OverLinks> Machine for T {
+    fn on_connected(&mut self, now: Time, link: LinkId) {
+        self.links().on_connected(now, link);
+    }
+
+    fn on_frame(&mut self, now: Time, link: LinkId, frame: Bytes) {
+        if let Some(answer) = self.links().on_frame(now, link, frame) {
+            self.take_answer(now, answer);
+        }
+    }
+
+    fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str) {
+        self.links().on_disconnected(now, link, why);
+    }
+
+    fn poll_action(&mut self, now: Time) -> Option<Action> {
+        if let Some(action) = self.links().next_action() {
+            return Some(action);
+        }
+        self.step(now);
+        self.links().next_action()
+    }
+
+    fn next_wakeup(&self) -> Option<Time> {
+        self.next_step()
+    }
+}
+
 /// How a client reaches its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinksConfig {

@@ -13,7 +13,7 @@ use super::segment::{Segment, Surroundings};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::wire::records::{BatchHeader, BatchView};
 
-/// Bytes read from a growing file to find a batch, beyond what the reader asked for.
+/// Bytes read at once to find a batch.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 
 /// Where one batch lies.
@@ -133,18 +133,15 @@ impl Log {
         n: usize,
         want: Want,
     ) -> Result<Piece, ReadError> {
-        let sealed = n + 1 < self.segments.len();
-        let piece = self.with_segment(n, |segment, around| {
-            piece_of(segment, disk, around, want, sealed)
-        })?;
+        let piece =
+            self.with_segment(n, |segment, around| piece_of(segment, disk, around, want))?;
         if !matches!(piece, Piece::Unsound) {
             return Ok(piece);
         }
         self.examine_segment(disk, n)?;
         self.check_damage(want.from)?;
-        let again = self.with_segment(n, |segment, around| {
-            piece_of(segment, disk, around, want, sealed)
-        })?;
+        let again =
+            self.with_segment(n, |segment, around| piece_of(segment, disk, around, want))?;
         match again {
             Piece::Unsound => Err(ReadError::Corrupt {
                 from: want.from,
@@ -195,9 +192,8 @@ impl Log {
             return Ok(None);
         };
         let base = self.segments[n].facts.base;
-        let position = self.with_segment(n, |segment, around| {
-            place_of(segment, disk, around, offset, false)
-        })?;
+        let position =
+            self.with_segment(n, |segment, around| place_of(segment, disk, around, offset))?;
         let (Some((position, _)), Ok(batch)) = (position, BatchView::first(&bytes)) else {
             return Ok(None);
         };
@@ -280,13 +276,12 @@ fn piece_of(
     disk: &mut dyn Disk,
     around: Surroundings<'_>,
     want: Want,
-    sealed: bool,
 ) -> Result<Piece, StorageError> {
-    let Some((start, first)) = place_of(segment, disk, around, want.from, sealed)? else {
+    let Some((start, first)) = place_of(segment, disk, around, want.from)? else {
         return Ok(Piece::Unsound);
     };
     let len = want.max_bytes.max(first.total_bytes());
-    let bytes = segment.bytes_at(disk, around.dir, start, len, sealed)?;
+    let bytes = segment.bytes_at(disk, around.dir, start, len)?;
     let mut taken = 0;
     let mut due = first.base_offset;
     while taken < bytes.len() {
@@ -329,7 +324,6 @@ fn place_of(
     disk: &mut dyn Disk,
     around: Surroundings<'_>,
     offset: Offset,
-    sealed: bool,
 ) -> Result<Option<(u64, BatchHeader)>, StorageError> {
     let (mut position, mut due) = segment.batch_before(disk, around, offset)?;
     let mut chunk = Bytes::new();
@@ -341,7 +335,7 @@ fn place_of(
         let skip = usize::try_from(position - chunk_at).unwrap_or(usize::MAX);
         if chunk.len() < skip.saturating_add(BatchHeader::BYTES) {
             let ahead = READ_AHEAD_BYTES;
-            chunk = segment.bytes_at(disk, around.dir, position, ahead, sealed)?;
+            chunk = segment.bytes_at(disk, around.dir, position, ahead)?;
             chunk_at = position;
         }
         let header = &chunk[usize::try_from(position - chunk_at).unwrap_or(0)..];

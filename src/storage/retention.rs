@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::disk::{Disk, Synced, UNFINISHED, replace};
+use super::disk::{Disk, UNFINISHED, replace_by_prefix};
 use super::error::{ReadError, StorageError};
 use super::log::{Log, Note, SNAPSHOT, write_log_start};
 use super::producers::Producers;
@@ -125,14 +125,12 @@ impl Log {
         self.tail.clear();
         self.sync.generation += 1;
         self.sync.recovery_point = self.sync.recovery_point.min(end);
-        let mut sealed = false;
         while self.segments.len() > 1 && self.active().facts.base >= end {
             remove_segment(disk, &self.dir, self.active().facts.base)?;
             self.segments.pop();
-            sealed = true;
         }
         if self.active().facts.end > end {
-            self.shorten_active(disk, end, sealed)?;
+            self.shorten_active(disk, end)?;
         }
         self.epochs.truncate(end);
         self.write_epochs(disk)?;
@@ -145,13 +143,9 @@ impl Log {
         Ok(before.saturating_sub(self.bytes()))
     }
 
-    /// Shortens the last segment. If it is sealed its file is replaced, so that maps of it stay whole.
-    fn shorten_active(
-        &mut self,
-        disk: &mut dyn Disk,
-        end: Offset,
-        sealed: bool,
-    ) -> Result<(), StorageError> {
+    /// Shortens the last segment. If readers may hold what goes, its file is replaced, so that maps of it
+    /// stay whole.
+    fn shorten_active(&mut self, disk: &mut dyn Disk, end: Offset) -> Result<(), StorageError> {
         let base = self.active().facts.base;
         let path = self.active().path(&self.dir);
         if end <= base {
@@ -163,10 +157,8 @@ impl Log {
         let keep = self.with_segment(last, |segment, around| {
             segment.byte_end_of(disk, around, end)
         })?;
-        let cut = if sealed {
-            let kept = usize::try_from(keep).map_err(std::io::Error::other);
-            let kept = kept.and_then(|keep| disk.read_at(&path, 0, keep));
-            kept.and_then(|kept| replace(disk, &path, &kept, Synced::Yes))
+        let cut = if self.active().lent_beyond(keep) {
+            replace_by_prefix(disk, &path, keep)
         } else {
             let cut = disk.truncate(&path, keep);
             cut.and_then(|()| disk.sync(&path))
@@ -180,7 +172,8 @@ impl Log {
             epoch_before: self.epoch_before(base),
         };
         let every = self.config.index_interval_bytes;
-        let (segment, _) = Segment::scanned(disk, &path, keep, &rules, every)?;
+        let (mut segment, _) = Segment::scanned(disk, &path, keep, &rules, every)?;
+        segment.keep_lent(self.active(), keep);
         *self.active_mut() = segment;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One segment of a log: a file of record batches and the two indexes over it.
 //!
-//! Only the last segment grows; its index entries live in memory until it is sealed. A sealed segment is
-//! read through a shared map and never shortened in place. Batches read back from the file are checked
+//! Only the last segment grows; its index entries live in memory until it is sealed. Batches are read through
+//! a shared map of the file, and what was given out that way is never cut off in place. Batches read back from the file are checked
 //! against their CRC-32C once per start of the program; what was appended since counts as checked.
 //! Indexes that do not check out are rebuilt from the batches.
 
@@ -43,6 +43,8 @@ pub struct Segment {
     /// The index entries are not in the files as they are in memory.
     unsaved: bool,
     checked: Vec<(u64, u64)>,
+    /// End of the bytes that readers were given; they may still hold them.
+    lent: u64,
 }
 
 /// Where the index entries are.
@@ -149,6 +151,7 @@ impl Segment {
             },
             unsaved: false,
             checked: Vec::new(),
+            lent: 0,
         }
     }
 
@@ -184,6 +187,7 @@ impl Segment {
             indexes: Indexes::Memory(Box::new(entries)),
             unsaved: true,
             checked: vec![(0, found.bytes)],
+            lent: 0,
         };
         Ok((segment, found))
     }
@@ -309,7 +313,7 @@ impl Segment {
         };
         let mut read = |ending, len| {
             let path = file(around.dir, self.facts.base, ending);
-            let bytes = disk.read_sealed(&path, 0, len);
+            let bytes = disk.read_shared(&path, 0, len);
             bytes.map_err(StorageError::io("read", &path))
         };
         Ok(Entries {
@@ -332,7 +336,7 @@ impl Segment {
             Indexes::Memory(entries) => offset_index::at_or_before(&entries.offset, relative),
             Indexes::Files { offset, .. } => {
                 let path = file(around.dir, self.facts.base, OFFSET_INDEX);
-                let entries = disk.read_sealed(&path, 0, *offset);
+                let entries = disk.read_shared(&path, 0, *offset);
                 let entries = entries.map_err(StorageError::io("read", &path))?;
                 offset_index::at_or_before(&entries, relative)
             }
@@ -354,7 +358,7 @@ impl Segment {
             Indexes::Memory(entries) => time_index::all_earlier_up_to(&entries.time, timestamp_ms),
             Indexes::Files { time, .. } => {
                 let path = file(around.dir, self.facts.base, TIME_INDEX);
-                let entries = disk.read_sealed(&path, 0, *time);
+                let entries = disk.read_shared(&path, 0, *time);
                 let entries = entries.map_err(StorageError::io("read", &path))?;
                 time_index::all_earlier_up_to(&entries, timestamp_ms)
             }
@@ -363,14 +367,13 @@ impl Segment {
         Ok(self.facts.base + i64::from(relative))
     }
 
-    /// Bytes from `position` on, without copying where the file is sealed.
+    /// Bytes from `position` on, shared with the file where the disk can.
     pub fn bytes_at(
-        &self,
+        &mut self,
         disk: &mut dyn Disk,
         dir: &Path,
         position: u64,
         len: usize,
-        sealed: bool,
     ) -> Result<Bytes, StorageError> {
         let left = self.facts.bytes.saturating_sub(position);
         let len = usize::try_from(left).map_or(len, |left| left.min(len));
@@ -378,11 +381,20 @@ impl Segment {
             return Ok(Bytes::new());
         }
         let path = self.path(dir);
-        let bytes = match sealed {
-            true => disk.read_sealed(&path, position, len),
-            false => disk.read_at(&path, position, len),
-        };
-        bytes.map_err(StorageError::io("read", &path))
+        let bytes = disk.read_shared(&path, position, len);
+        let bytes = bytes.map_err(StorageError::io("read", &path))?;
+        self.lent = self.lent.max(position + bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// Takes over what readers may hold of this segment's file as it was before it was cut to `bytes`.
+    pub fn keep_lent(&mut self, before: &Segment, bytes: u64) {
+        self.lent = before.lent.min(bytes);
+    }
+
+    /// Whether readers may hold bytes at or behind `position`, so that the file must not end there in place.
+    pub fn lent_beyond(&self, position: u64) -> bool {
+        self.lent > position
     }
 
     /// Byte position behind the last batch or damage in front of `end`, which must be a boundary.

@@ -8,10 +8,8 @@ mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
-use super::links::{Links, Ticket};
-use super::{Action, CallError, ClusterView, LinkId, LinksConfig, Machine};
+use super::links::{Answer, Links, OverLinks, Ticket};
+use super::{CallError, ClusterView, LinksConfig};
 use crate::ids::{Offset, PartitionIndex, Time};
 
 /// How long a request is tried, milliseconds.
@@ -177,27 +175,6 @@ impl Admin {
         self.links.refresh_soon(now);
     }
 
-    /// Does everything that can be done now.
-    fn step(&mut self, now: Time) {
-        self.last_step = now;
-        self.links.tick(now);
-        for (ticket, why) in self.links.take_lost() {
-            if let Some(id) = self.sent.remove(&ticket) {
-                self.settle(id);
-                self.try_again(now, id, &why);
-            }
-        }
-        self.give_up(now);
-        let ready = |(id, operation): (&OperationId, &Operation)| {
-            let pausing = operation.not_before.is_some_and(|at| at > now);
-            (operation.in_flight == 0 && !pausing).then_some(*id)
-        };
-        let ready: Vec<OperationId> = self.operations.iter().filter_map(ready).collect();
-        for id in ready {
-            self.send(now, id);
-        }
-    }
-
     /// One answer of an operation came or was lost.
     fn settle(&mut self, id: OperationId) {
         if let Some(operation) = self.operations.get_mut(&id) {
@@ -241,33 +218,39 @@ impl AdminRequest {
     }
 }
 
-impl Machine for Admin {
-    fn on_connected(&mut self, now: Time, link: LinkId) {
-        self.links.on_connected(now, link);
+impl OverLinks for Admin {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
     }
 
-    fn on_frame(&mut self, now: Time, link: LinkId, frame: Bytes) {
-        if let Some(answer) = self.links.on_frame(now, link, frame)
-            && let Some(id) = self.sent.remove(&answer.ticket)
-        {
+    fn take_answer(&mut self, now: Time, answer: Answer) {
+        if let Some(id) = self.sent.remove(&answer.ticket) {
             self.settle(id);
             self.on_answer(now, id, answer);
         }
     }
 
-    fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str) {
-        self.links.on_disconnected(now, link, why);
-    }
-
-    fn poll_action(&mut self, now: Time) -> Option<Action> {
-        if let Some(action) = self.links.next_action() {
-            return Some(action);
+    fn step(&mut self, now: Time) {
+        self.last_step = now;
+        self.links.tick(now);
+        for (ticket, why) in self.links.take_lost() {
+            if let Some(id) = self.sent.remove(&ticket) {
+                self.settle(id);
+                self.try_again(now, id, &why);
+            }
         }
-        self.step(now);
-        self.links.next_action()
+        self.give_up(now);
+        let ready = |(id, operation): (&OperationId, &Operation)| {
+            let pausing = operation.not_before.is_some_and(|at| at > now);
+            (operation.in_flight == 0 && !pausing).then_some(*id)
+        };
+        let ready: Vec<OperationId> = self.operations.iter().filter_map(ready).collect();
+        for id in ready {
+            self.send(now, id);
+        }
     }
 
-    fn next_wakeup(&self) -> Option<Time> {
+    fn next_step(&self) -> Option<Time> {
         let times = self.operations.values().flat_map(|operation| {
             [
                 operation.not_before,

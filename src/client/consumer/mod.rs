@@ -9,11 +9,9 @@ mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
 pub use self::fetched::{Fetched, Visited};
-use super::links::{Links, Ticket};
-use super::{Action, CallError, ClusterView, LinkId, LinksConfig, Machine};
+use super::links::{Answer, Links, OverLinks, Ticket};
+use super::{CallError, ClusterView, LinksConfig};
 use crate::ids::{BrokerId, Offset, PartitionIndex, Time};
 
 /// How a consumer reads.
@@ -307,18 +305,6 @@ impl Consumer {
         }
     }
 
-    /// Does everything that can be done now.
-    fn step(&mut self, now: Time) {
-        self.last_step = now;
-        self.links.tick(now);
-        for (ticket, why) in self.links.take_lost() {
-            self.on_lost(now, ticket, &why);
-        }
-        self.give_up(now);
-        self.send_questions(now);
-        self.send_fetches(now);
-    }
-
     /// Ends questions that waited too long, and everything about topics that cannot be read.
     fn give_up(&mut self, now: Time) {
         let mut failed = Vec::new();
@@ -344,30 +330,27 @@ impl Consumer {
     }
 }
 
-impl Machine for Consumer {
-    fn on_connected(&mut self, now: Time, link: LinkId) {
-        self.links.on_connected(now, link);
+impl OverLinks for Consumer {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
     }
 
-    fn on_frame(&mut self, now: Time, link: LinkId, frame: Bytes) {
-        if let Some(answer) = self.links.on_frame(now, link, frame) {
-            self.on_answer(now, answer);
+    fn take_answer(&mut self, now: Time, answer: Answer) {
+        self.on_answer(now, answer);
+    }
+
+    fn step(&mut self, now: Time) {
+        self.last_step = now;
+        self.links.tick(now);
+        for (ticket, why) in self.links.take_lost() {
+            self.on_lost(now, ticket, &why);
         }
+        self.give_up(now);
+        self.send_questions(now);
+        self.send_fetches(now);
     }
 
-    fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str) {
-        self.links.on_disconnected(now, link, why);
-    }
-
-    fn poll_action(&mut self, now: Time) -> Option<Action> {
-        if let Some(action) = self.links.next_action() {
-            return Some(action);
-        }
-        self.step(now);
-        self.links.next_action()
-    }
-
-    fn next_wakeup(&self) -> Option<Time> {
+    fn next_step(&self) -> Option<Time> {
         let pauses = self.assigned.values().filter_map(|a| a.not_before);
         let questions = self.questions.iter().flat_map(|question| {
             let limit = question.since.plus_ms(self.config.patience_ms);

@@ -11,13 +11,12 @@ mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use thiserror::Error;
 
 use self::batch::{Batch, header_slices};
 use self::queue::Queue;
-use super::links::{Links, Ticket};
-use super::{Action, CallError, LinkId, LinksConfig, Machine, Partitioner};
+use super::links::{Answer, Links, OverLinks, Ticket};
+use super::{CallError, LinksConfig, Partitioner};
 use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Time};
 use crate::inspect::{Acks, Compression, ProducerSettings};
 use crate::wire::ErrorCode;
@@ -315,19 +314,6 @@ impl Producer {
         });
     }
 
-    /// Does everything that can be done now.
-    fn step(&mut self, now: Time) {
-        self.last_step = now;
-        self.links.tick(now);
-        for (ticket, why) in self.links.take_lost() {
-            self.on_lost(now, ticket, &why);
-        }
-        self.house(now);
-        self.expire(now);
-        self.ask_identity(now);
-        self.send_batches(now);
-    }
-
     /// Places records whose partitions became known, and gives up on topics that do not exist.
     fn house(&mut self, now: Time) {
         for homeless in std::mem::take(&mut self.homeless) {
@@ -417,30 +403,28 @@ fn record_bytes(record: &ProducerRecord) -> usize {
     )
 }
 
-impl Machine for Producer {
-    fn on_connected(&mut self, now: Time, link: LinkId) {
-        self.links.on_connected(now, link);
+impl OverLinks for Producer {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
     }
 
-    fn on_frame(&mut self, now: Time, link: LinkId, frame: Bytes) {
-        if let Some(answer) = self.links.on_frame(now, link, frame) {
-            self.on_answer(now, answer);
+    fn take_answer(&mut self, now: Time, answer: Answer) {
+        self.on_answer(now, answer);
+    }
+
+    fn step(&mut self, now: Time) {
+        self.last_step = now;
+        self.links.tick(now);
+        for (ticket, why) in self.links.take_lost() {
+            self.on_lost(now, ticket, &why);
         }
+        self.house(now);
+        self.expire(now);
+        self.ask_identity(now);
+        self.send_batches(now);
     }
 
-    fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str) {
-        self.links.on_disconnected(now, link, why);
-    }
-
-    fn poll_action(&mut self, now: Time) -> Option<Action> {
-        if let Some(action) = self.links.next_action() {
-            return Some(action);
-        }
-        self.step(now);
-        self.links.next_action()
-    }
-
-    fn next_wakeup(&self) -> Option<Time> {
+    fn next_step(&self) -> Option<Time> {
         let queues = self.topics.values().flat_map(BTreeMap::values);
         let due = queues
             .clone()

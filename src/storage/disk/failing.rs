@@ -146,9 +146,9 @@ impl Disk for FailingDisk {
         self.inner.read_at(path, at, len)
     }
 
-    fn read_sealed(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
+    fn read_shared(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
         self.plan.check(Operation::Read, path)?;
-        self.inner.read_sealed(path, at, len)
+        self.inner.read_shared(path, at, len)
     }
 
     fn len(&mut self, path: &Path) -> io::Result<u64> {

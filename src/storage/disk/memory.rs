@@ -298,7 +298,7 @@ impl Disk for MemoryDisk {
         Ok(content.read(in_memory(at)?, len))
     }
 
-    fn read_sealed(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
+    fn read_shared(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
         self.read_at(path, at, len)
     }
 

@@ -37,9 +37,10 @@ pub trait Disk {
     /// Reads up to `len` bytes from `at`; fewer only where the file ends.
     fn read_at(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes>;
 
-    /// As [`Disk::read_at`], but shared instead of copied where that is possible. Only for files that are
-    /// never shortened while the bytes live: reading a map of a shortened file kills the process.
-    fn read_sealed(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes>;
+    /// As [`Disk::read_at`], but shared instead of copied where that is possible. Only for bytes that are
+    /// never cut off or rewritten while they are held: reading a map behind the end of its file kills the
+    /// process. The file may grow.
+    fn read_shared(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes>;
 
     /// Bytes in the file.
     fn len(&mut self, path: &Path) -> io::Result<u64>;
@@ -79,6 +80,9 @@ pub enum Synced {
 /// Name ending of a file being written; one left over is removed when its log is opened.
 pub const UNFINISHED: &str = ".tmp";
 
+/// Bytes copied at once.
+const COPY_BYTES: usize = 1024 * 1024;
+
 /// Replaces a whole small file: afterwards it is the old one or the new one, never a mixture.
 pub fn replace(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
@@ -94,6 +98,34 @@ pub fn replace(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -
         Some(parent) if synced == Synced::Yes => disk.sync(parent),
         _ => Ok(()),
     }
+}
+
+/// Shortens a file by putting a copy of its first `len` bytes in its place: maps of the old one stay whole.
+pub fn replace_by_prefix(disk: &mut dyn Disk, path: &Path, len: u64) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(UNFINISHED);
+    let unfinished = Path::new(&unfinished);
+    if let Err(error) = copy_prefix(disk, path, unfinished, len) {
+        let _ = disk.remove(unfinished);
+        return Err(error);
+    }
+    disk.rename(unfinished, path)?;
+    path.parent().map_or(Ok(()), |parent| disk.sync(parent))
+}
+
+fn copy_prefix(disk: &mut dyn Disk, path: &Path, to: &Path, len: u64) -> io::Result<()> {
+    write_new(disk, to, &[], Synced::No)?;
+    let mut at = 0;
+    while at < len {
+        let piece = usize::try_from(len - at).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
+        let bytes = disk.read_at(path, at, piece)?;
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        disk.write_at(to, at, &bytes)?;
+        at += bytes.len() as u64;
+    }
+    disk.sync(to)
 }
 
 fn write_new(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -> io::Result<()> {

@@ -94,16 +94,26 @@ impl RealDisk {
         self.maps.forget(path);
     }
 
-    fn map(&mut self, path: &Path) -> io::Result<Bytes> {
-        if let Some(map) = self.maps.get(path) {
+    /// A map of the file that reaches to `end`, or as far as the file does. A file that has grown is mapped
+    /// anew; the old map lives as long as its readers.
+    fn map(&mut self, path: &Path, end: usize) -> io::Result<Bytes> {
+        if let Some(map) = self.maps.get(path)
+            && map.len() >= end
+        {
             return Ok(map.clone());
         }
         let file = File::open(path)?;
-        if file.metadata()?.len() == 0 {
+        let len = file.metadata()?.len();
+        if let Some(map) = self.maps.get(path)
+            && map.len() as u64 == len
+        {
+            return Ok(map.clone());
+        }
+        if len == 0 {
             return Ok(Bytes::new());
         }
-        // SAFETY: callers map only files that this program never shortens or rewrites while the map
-        // lives, and the directory lock keeps a second program away; see `Disk::read_sealed`.
+        // SAFETY: nobody cuts off or rewrites bytes that were given out of a map while they are held, and the
+        // directory lock keeps a second program away; see `Disk::read_shared`.
         let map = Bytes::from_owner(unsafe { Mmap::map(&file)? });
         self.maps.insert(path, map.clone(), MAPPED_FILES);
         Ok(map)
@@ -130,10 +140,11 @@ impl Disk for RealDisk {
         Ok(buffer.share(filled))
     }
 
-    fn read_sealed(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
-        let map = self.map(path)?;
-        let start = usize::try_from(at).map_or(map.len(), |at| at.min(map.len()));
-        let end = map.len().min(start.saturating_add(len));
+    fn read_shared(&mut self, path: &Path, at: u64, len: usize) -> io::Result<Bytes> {
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let end = start.saturating_add(len);
+        let map = self.map(path, end)?;
+        let (start, end) = (start.min(map.len()), end.min(map.len()));
         Ok(map.slice(start..end))
     }
 

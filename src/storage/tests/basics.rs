@@ -8,7 +8,7 @@ use crate::storage::{
     AppendError, Disk, Log, LogConfig, MemoryDisk, Note, Opening, ReadError, RealDisk,
     TimestampType,
 };
-use crate::wire::records::{BatchHeader, BatchView};
+use crate::wire::records::{BatchHeader, BatchView, batches};
 
 #[test]
 fn what_was_appended_is_read_back_from_memory_and_from_files() {
@@ -131,6 +131,38 @@ fn real_files_hold_what_memory_holds() {
 
 fn log_cut(stored: &[bytes::Bytes]) -> u64 {
     stored[3..].iter().map(|batch| batch.len() as u64).sum()
+}
+
+#[test]
+fn bytes_a_reader_holds_outlive_a_truncation_and_what_comes_after_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("broker-1/t-0");
+    let mut disk = RealDisk::new();
+    let config = Arc::new(LogConfig {
+        segment_bytes: 1 << 20,
+        ..cold()
+    });
+    let (mut log, _) = Log::open(&mut disk, &dir, config, NOW, unclean(0)).unwrap();
+    // Whole pages go: reading a map behind the end of its file would end the process.
+    let value = vec![7; 20_000];
+    for n in 0..9 {
+        log.append(&mut disk, NOW, batch(1, &value, n), EPOCH)
+            .unwrap();
+    }
+    let held = log
+        .read(&mut disk, Offset(0), Offset(9), usize::MAX, true)
+        .unwrap();
+    let before: Vec<Vec<u8>> = held.iter().map(|piece| piece.to_vec()).collect();
+    log.truncate_to(&mut disk, NOW, Offset(1)).unwrap();
+    log.truncate_to(&mut disk, NOW, Offset(0)).unwrap();
+    let other = batch(1, &[9; 30_000], 5);
+    log.append(&mut disk, NOW, other, EPOCH).unwrap();
+    assert_eq!(held, before);
+    let now = log
+        .read(&mut disk, Offset(0), Offset(1), usize::MAX, true)
+        .unwrap();
+    assert!(batches(&now[0]).all(|batch| batch.unwrap().crc_ok()));
+    assert_eq!(log.log_end(), Offset(1));
 }
 
 #[test]

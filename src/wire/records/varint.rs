@@ -8,6 +8,33 @@ pub const MAX_VARLONG_BYTES: usize = 10;
 /// Reads a 64-bit varint from the front of `bytes` and moves past it.
 #[inline]
 pub fn take_varlong(bytes: &mut &[u8]) -> Result<i64, BatchError> {
+    match take_short(bytes) {
+        Some(value) => Ok(unzigzag(u64::from(value))),
+        None => take_long(bytes),
+    }
+}
+
+/// Takes a varint of one to three bytes, which nearly all lengths, offset deltas and times between records
+/// are: the walk over a batch's records is made of little else.
+#[inline]
+fn take_short(bytes: &mut &[u8]) -> Option<u32> {
+    let (value, rest) = match *bytes {
+        [a @ ..0x80, rest @ ..] => (u32::from(*a), rest),
+        [a, b @ ..0x80, rest @ ..] => (low(*a) | u32::from(*b) << 7, rest),
+        [a, b, c @ ..0x80, rest @ ..] => (low(*a) | low(*b) << 7 | u32::from(*c) << 14, rest),
+        _ => return None,
+    };
+    *bytes = rest;
+    Some(value)
+}
+
+#[inline]
+fn low(byte: u8) -> u32 {
+    u32::from(byte & 0x7f)
+}
+
+#[cold]
+fn take_long(bytes: &mut &[u8]) -> Result<i64, BatchError> {
     let mut value = 0u64;
     for (at, byte) in bytes.iter().take(MAX_VARLONG_BYTES).enumerate() {
         let part = u64::from(byte & 0x7f);
@@ -30,13 +57,10 @@ pub fn take_varlong(bytes: &mut &[u8]) -> Result<i64, BatchError> {
 /// Reads a 32-bit varint from the front of `bytes` and moves past it.
 #[inline]
 pub fn take_varint(bytes: &mut &[u8]) -> Result<i32, BatchError> {
-    if let Some((&first, rest)) = bytes.split_first()
-        && first < 0x80
-    {
-        *bytes = rest;
-        return Ok((i32::from(first) >> 1) ^ -(i32::from(first) & 1));
+    match take_short(bytes) {
+        Some(value) => Ok((value >> 1) as i32 ^ -((value & 1) as i32)),
+        None => i32::try_from(take_long(bytes)?).map_err(|_| BatchError::Varint),
     }
-    i32::try_from(take_varlong(bytes)?).map_err(|_| BatchError::Varint)
 }
 
 /// Appends a 64-bit varint.

@@ -1,8 +1,7 @@
 //! The list of topics: name, partitions, records, live rates, size, newest record; sorted and filtered.
 //!
-//! Which topics are listed in which order is worked out again only when asked for something else, or a
-//! few times a second while pictures change, so rows do not dance; the numbers in the visible rows are
-//! always the newest picture's.
+//! Rows sorted by a number are ordered anew a few times a second at most, so that they do not dance; the
+//! numbers in the visible rows are always the newest picture's.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::app::scene::Scene;
 use crate::app::state::{Dialog, Selection};
 use crate::app::theme::{self, Theme, space};
 use crate::app::widgets::{empty, muted, primary_button, search_field, title};
-use crate::ids::Time;
+use crate::ids::{Time, TopicId};
 use crate::inspect::{ClusterSnapshot, TopicSnapshot};
 
 /// Microseconds between two orderings while pictures change.
@@ -42,8 +41,27 @@ pub struct TopicList {
     filter: String,
     sort: usize,
     descending: bool,
-    ordered: Vec<Arc<TopicSnapshot>>,
+    ordered: Vec<Row>,
     ordered_for: Option<Asked>,
+}
+
+/// One topic of the list: its place in the picture the list was made from, and its id, which tells whether it
+/// is still there. A list of topics themselves would keep whole pictures alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    place: usize,
+    id: TopicId,
+}
+
+impl Row {
+    /// The topic in a picture that may be newer than the list; `None` if it was deleted since.
+    fn of<'a>(&self, topics: &'a [Arc<TopicSnapshot>]) -> Option<&'a Arc<TopicSnapshot>> {
+        let same = |topic: &&Arc<TopicSnapshot>| topic.id == self.id;
+        topics
+            .get(self.place)
+            .filter(same)
+            .or_else(|| topics.iter().find(same))
+    }
 }
 
 /// What an ordering was made for.
@@ -79,47 +97,70 @@ fn sums(topic: &TopicSnapshot) -> Sums {
 }
 
 /// Topics whose names contain `filter`, any case, in the order they are in.
-fn filtered<'a>(
-    topics: &'a [Arc<TopicSnapshot>],
-    filter: &str,
-    internal: bool,
-) -> impl Iterator<Item = &'a Arc<TopicSnapshot>> {
+fn filtered(topics: &[Arc<TopicSnapshot>], filter: &str, internal: bool) -> Vec<Row> {
     let filter = filter.trim().to_lowercase();
-    topics.iter().filter(move |topic| {
+    let wanted = |topic: &TopicSnapshot| {
         (internal || !topic.internal)
             && (filter.is_empty() || topic.name.to_lowercase().contains(&filter))
-    })
+    };
+    (0..)
+        .zip(topics)
+        .filter(|(_, topic)| wanted(topic))
+        .map(|(place, topic)| Row {
+            place,
+            id: topic.id,
+        })
+        .collect()
 }
 
-/// Orders topics by a column. `rate` gives records and bytes a second.
-fn ordered(
-    mut topics: Vec<Arc<TopicSnapshot>>,
+/// Orders rows by a column of their topics. `rate` gives records and bytes a second.
+fn order(
+    rows: &mut [Row],
+    topics: &[Arc<TopicSnapshot>],
     sort: usize,
     descending: bool,
     rate: impl Fn(&Arc<TopicSnapshot>) -> (f64, f64),
-) -> Vec<Arc<TopicSnapshot>> {
+) {
     if sort != BY_NAME {
-        let mut keyed: Vec<(f64, Arc<TopicSnapshot>)> = topics
-            .drain(..)
-            .map(|topic| {
-                let key = match sort {
-                    1 => topic.partitions.len() as f64,
-                    2 => sums(&topic).records as f64,
-                    3 => rate(&topic).0,
-                    4 => rate(&topic).1,
-                    5 => sums(&topic).bytes as f64,
-                    _ => sums(&topic).newest_ms as f64,
-                };
-                (key, topic)
-            })
-            .collect();
-        keyed.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
-        topics = keyed.into_iter().map(|(_, topic)| topic).collect();
+        rows.sort_by_cached_key(|row| {
+            let topic = &topics[row.place];
+            let key = match sort {
+                1 => topic.partitions.len() as f64,
+                2 => sums(topic).records as f64,
+                3 => rate(topic).0,
+                4 => rate(topic).1,
+                5 => sums(topic).bytes as f64,
+                _ => sums(topic).newest_ms as f64,
+            };
+            Key(key)
+        });
     }
     if descending {
-        topics.reverse();
+        rows.reverse();
     }
-    topics
+}
+
+/// A number to sort by.
+struct Key(f64);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
 }
 
 impl TopicList {
@@ -193,13 +234,15 @@ impl TopicList {
             .state
             .selection
             .topic()
-            .and_then(|name| self.ordered.iter().position(|topic| topic.name == name));
+            .and_then(|name| find_topic(&scene.picture.topics, name))
+            .and_then(|topic| self.ordered.iter().position(|row| row.id == topic.id));
         let step = std::mem::take(&mut scene.state.row_step);
         if step != 0 {
             let next = super::page::stepped(selected, step, self.ordered.len());
             selected = Some(next);
-            let name = self.ordered[next].name.clone();
-            scene.state.select(Selection::Topic(name));
+            if let Some(topic) = self.ordered[next].of(&scene.picture.topics) {
+                scene.state.select(Selection::Topic(topic.name.clone()));
+            }
         }
         let rows = table::Rows {
             columns: &COLUMNS,
@@ -209,8 +252,10 @@ impl TopicList {
             pushed: 0,
         };
         let clicked = table::rows(ui, "topics", &rows, |index, cells| {
-            let listed = &self.ordered[index];
-            let topic = find_topic(&scene.picture.topics, &listed.name).unwrap_or(listed);
+            let Some(topic) = self.ordered[index].of(&scene.picture.topics) else {
+                cells.text("(deleted)", theme::body(), theme.muted);
+                return;
+            };
             let sums = sums(topic);
             let (records, bytes) = scene.topic_rate(topic);
             let deleting = scene.is_deleting(&topic.name);
@@ -232,9 +277,10 @@ impl TopicList {
             cells.mono(&format::bytes(sums.bytes));
             cells.mono_muted(&format::time_of_day(sums.newest_ms));
         });
-        if let Some((index, _)) = clicked {
-            let name = self.ordered[index].name.clone();
-            scene.state.open_topic(&name);
+        if let Some((index, _)) = clicked
+            && let Some(topic) = self.ordered[index].of(&scene.picture.topics)
+        {
+            scene.state.open_topic(&topic.name);
         }
     }
 
@@ -257,18 +303,18 @@ impl TopicList {
                 return;
             }
             let age = asked.at.since_us(before.at);
-            if same_wish && age < REORDER_EVERY_US {
+            if same_wish && asked.sort != BY_NAME && age < REORDER_EVERY_US {
                 let rest = Duration::from_micros(REORDER_EVERY_US - age);
                 ui.ctx().request_repaint_after(rest);
                 return;
             }
         }
-        let listed = filtered(&scene.picture.topics, &asked.filter, asked.internal)
-            .cloned()
-            .collect();
-        self.ordered = ordered(listed, asked.sort, asked.descending, |topic| {
+        let topics = &scene.picture.topics;
+        let mut rows = filtered(topics, &asked.filter, asked.internal);
+        order(&mut rows, topics, asked.sort, asked.descending, |topic| {
             scene.topic_rate(topic)
         });
+        self.ordered = rows;
         self.ordered_for = Some(asked);
     }
 }
@@ -284,12 +330,10 @@ fn number_or_nothing(cells: &mut table::Cells<'_>, something: bool, text: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::TopicId;
-
     fn topic(name: &str) -> Arc<TopicSnapshot> {
         Arc::new(TopicSnapshot {
             name: name.into(),
-            id: TopicId::ZERO,
+            id: TopicId([name.as_bytes()[0]; 16]),
             internal: name.starts_with("__"),
             replication_factor: 1,
             configs: Vec::new(),
@@ -297,8 +341,9 @@ mod tests {
         })
     }
 
-    fn names(topics: &[Arc<TopicSnapshot>]) -> Vec<&str> {
-        topics.iter().map(|topic| topic.name.as_str()).collect()
+    fn names<'a>(rows: &[Row], topics: &'a [Arc<TopicSnapshot>]) -> Vec<&'a str> {
+        let named = |row: &Row| row.of(topics).map(|topic| topic.name.as_str());
+        rows.iter().filter_map(named).collect()
     }
 
     #[test]
@@ -310,8 +355,8 @@ mod tests {
             ("ORD ", false, vec!["Orders"]),
             ("state", false, vec![]),
         ] {
-            let kept: Vec<_> = filtered(&all, filter, internal).cloned().collect();
-            assert_eq!(names(&kept), expected, "{filter}");
+            let kept = filtered(&all, filter, internal);
+            assert_eq!(names(&kept, &all), expected, "{filter}");
         }
     }
 
@@ -322,14 +367,21 @@ mod tests {
             "b" => (5.0, 1.0),
             _ => (0.0, 9.0),
         };
-        assert_eq!(
-            names(&ordered(all.clone(), BY_NAME, true, rate)),
-            ["c", "b", "a"]
-        );
-        assert_eq!(
-            names(&ordered(all.clone(), 3, false, rate)),
-            ["a", "c", "b"]
-        );
-        assert_eq!(names(&ordered(all, 4, false, rate)), ["b", "a", "c"]);
+        for (sort, descending, expected) in [
+            (BY_NAME, true, ["c", "b", "a"]),
+            (3, false, ["a", "c", "b"]),
+            (4, false, ["b", "a", "c"]),
+        ] {
+            let mut rows = filtered(&all, "", false);
+            order(&mut rows, &all, sort, descending, rate);
+            assert_eq!(names(&rows, &all), expected, "{sort}");
+        }
+    }
+
+    #[test]
+    fn a_row_finds_its_topic_in_a_later_picture() {
+        let rows = filtered(&[topic("a"), topic("b"), topic("c")], "", false);
+        let later = [topic("b"), topic("c")];
+        assert_eq!(names(&rows, &later), ["b", "c"]);
     }
 }
