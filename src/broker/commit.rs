@@ -4,17 +4,19 @@
 //! partition whose directory cannot be made is there and says so, because the decision stands.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Broker;
 use super::metadata_log::MetadataLogError;
-use super::partition::{METADATA_LOG, Partition, Topic};
-use crate::ids::{PartitionIndex, Time, TopicId};
+use super::partition::{METADATA_LOG, Partition, PartitionKey, Topic};
+use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::EventKind;
 use crate::metadata::decide::Refusal;
 use crate::metadata::{Record, Resource, TopicSettings};
-use crate::storage::{Log, LogConfig, Opening, TimestampType, delete_dir};
+use crate::storage::{
+    Log, LogConfig, Opening, Recovered, StorageError, TimestampType, delete_dir, set_aside,
+};
 
 /// Why a request for a change was not carried out.
 #[derive(Debug)]
@@ -154,43 +156,94 @@ impl Broker {
     }
 
     fn add_partition(&mut self, now: Time, id: TopicId, index: PartitionIndex) {
-        let opening = Opening::Unclean {
-            recovery_point: crate::ids::Offset::ZERO,
-        };
-        self.open_partition(now, id, index, opening);
+        self.open_partition(now, id, index, None);
         self.take_log_notes(now, (id, index.0));
     }
 
-    /// Opens or makes a partition's log and puts the partition in its place.
+    /// Opens a partition's log, or makes it where there is no `opening`, and puts the partition in its place.
     pub(super) fn open_partition(
         &mut self,
         now: Time,
         id: TopicId,
         index: PartitionIndex,
-        opening: Opening,
-    ) -> Option<crate::storage::Recovered> {
+        opening: Option<Opening>,
+    ) -> Option<Recovered> {
         let image = self.image.topic(id)?.partition(index)?;
         let leader_epoch = image.leader_epoch;
         let dir = self.partition_dir(id, index)?;
-        let topic = self.topics.get_mut(&id)?;
-        let config = Arc::clone(&topic.log_config);
-        let (partition, recovered) = match Log::open(&mut *self.disk, &dir, config, now, opening) {
+        let config = Arc::clone(&self.topics.get(&id)?.log_config);
+        let again = opening.as_ref().map(Opening::again);
+        let (partition, recovered) = match self.open_log(now, &dir, config, opening) {
             Ok((log, recovered)) => (Partition::new(log, leader_epoch), Some(recovered)),
-            Err(error) => (Partition::broken(error.to_string(), leader_epoch), None),
-        };
-        if let Some(cause) = partition.trouble.clone() {
-            let path = dir.display().to_string();
-            self.effects
-                .push(super::effect::Effect::Note(EventKind::StorageFailed {
+            Err(error) => {
+                let (path, cause) = (dir.display().to_string(), error.to_string());
+                self.note(EventKind::StorageFailed {
                     path,
-                    cause,
-                }));
-        }
+                    cause: cause.clone(),
+                });
+                (Partition::broken(cause, again, leader_epoch), None)
+            }
+        };
+        let topic = self.topics.get_mut(&id)?;
         // Partition records come in order, so this one is the next.
         topic.partitions.push(partition);
         topic.shown = None;
         self.shown.topics = None;
         recovered
+    }
+
+    /// Tries again to open the log of a partition that has none.
+    pub(super) fn reopen_partition(&mut self, now: Time, key: PartitionKey) {
+        let index = PartitionIndex(key.1);
+        let (Some(dir), Some(topic)) = (self.partition_dir(key.0, index), self.topics.get(&key.0))
+        else {
+            return;
+        };
+        let (name, config) = (topic.name.to_string(), Arc::clone(&topic.log_config));
+        let opening = topic.partition(key.1).and_then(|p| p.reopening.clone());
+        let opened = self.open_log(now, &dir, config, opening);
+        let Some(partition) = self.partition_mut(key) else {
+            return;
+        };
+        match opened {
+            Ok((log, recovered)) => {
+                *partition = Partition {
+                    counters: partition.counters,
+                    watchers: std::mem::take(&mut partition.watchers),
+                    ..Partition::new(log, partition.leader_epoch)
+                };
+                let path = dir.display().to_string();
+                self.note(EventKind::StorageHealed { path });
+                self.note_recovery(&name, key, recovered);
+                self.take_log_notes(now, key);
+                self.note_dirty(now, key);
+            }
+            Err(error) => partition.trouble = Some(error.to_string()),
+        }
+    }
+
+    /// Opens a log; without an `opening` it is a new one, and what else is in its directory is not its own.
+    fn open_log(
+        &mut self,
+        now: Time,
+        dir: &Path,
+        config: Arc<LogConfig>,
+        opening: Option<Opening>,
+    ) -> Result<(Log, Recovered), StorageError> {
+        if opening.is_none()
+            && let Some(aside) = set_aside(&mut *self.disk, dir)?
+        {
+            let cause = format!(
+                "it held files although its partition is new; set aside as {}",
+                aside.display()
+            );
+            let path = dir.display().to_string();
+            self.note(EventKind::StorageFailed { path, cause });
+        }
+        let new = Opening::Unclean {
+            recovery_point: Offset::ZERO,
+        };
+        Log::open(&mut *self.disk, dir, config, now, opening.unwrap_or(new))
     }
 
     /// The directory of a partition: `orders-3`.
@@ -206,13 +259,9 @@ impl Broker {
         self.shown.topics = None;
         for (index, partition) in (0..).zip(topic.partitions) {
             self.woken.extend(&partition.watchers);
-            let removed = match partition.log {
-                Some(log) => log.delete(&mut *self.disk),
-                None => {
-                    let dir = self.dir.log_dir(&format!("{name}-{index}"));
-                    delete_dir(&mut *self.disk, &dir)
-                }
-            };
+            drop(partition.log);
+            let dir = self.dir.log_dir(&format!("{name}-{index}"));
+            let removed = delete_dir(&mut *self.disk, &dir, &format!("{id}-{index}"));
             // What cannot go now goes at the next start: the metadata log says that it is deleted.
             if let Err(error) = removed {
                 self.note(EventKind::StorageFailed {

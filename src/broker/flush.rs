@@ -5,13 +5,14 @@
 //! A failed sync is final for the logs it covered: they take no more writes until they are opened again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::Broker;
 use super::effect::Effect;
 use super::parked::Waiting;
 use super::partition::{METADATA_LOG, PartitionKey};
 use crate::ids::{ConnectionId, Time};
-use crate::inspect::Durability;
+use crate::inspect::{Durability, EventKind};
 use crate::storage::SyncTicket;
 
 /// Milliseconds between two syncs with durability `os`.
@@ -26,6 +27,8 @@ pub(super) struct Flushes {
     /// Connections whose answers wait for the next sync to begin.
     waiting: Vec<ConnectionId>,
     under_way: BTreeMap<u64, UnderWay>,
+    /// The sync of a checkpoint no log owns.
+    checkpoint: Option<u64>,
     last_token: u64,
 }
 
@@ -33,6 +36,8 @@ pub(super) struct Flushes {
 struct UnderWay {
     tickets: Vec<(PartitionKey, SyncTicket)>,
     waiting: Vec<ConnectionId>,
+    /// A log somebody waits for takes no more syncs: whether its bytes are safe will not be known.
+    refused: bool,
 }
 
 impl Broker {
@@ -76,7 +81,7 @@ impl Broker {
         let begin = match self.config.durability {
             Durability::Memory => false,
             Durability::Os => self.flushes.due.is_some_and(|due| due <= now),
-            Durability::Batch => !self.flushes.dirty.is_empty(),
+            Durability::Batch => !self.flushes.dirty.is_empty() || !self.flushes.waiting.is_empty(),
         };
         if !begin || !self.flushes.under_way.is_empty() {
             return;
@@ -84,8 +89,13 @@ impl Broker {
         self.flushes.due = None;
         let dirty = std::mem::take(&mut self.flushes.dirty);
         let mut tickets = Vec::with_capacity(dirty.len());
+        let mut refused = false;
         for key in dirty {
-            if let Some(ticket) = self.log_mut(key).and_then(|log| log.begin_sync()) {
+            let Some(log) = self.log_mut(key) else {
+                continue;
+            };
+            refused |= log.sync_failed();
+            if let Some(ticket) = log.begin_sync() {
                 tickets.push((key, ticket));
             }
         }
@@ -97,15 +107,26 @@ impl Broker {
             .flat_map(|(_, t)| t.files.iter().cloned())
             .collect();
         let files: Vec<_> = files.into_iter().collect();
-        self.flushes
-            .under_way
-            .insert(token, UnderWay { tickets, waiting });
+        let under_way = UnderWay {
+            tickets,
+            waiting,
+            refused,
+        };
+        self.flushes.under_way.insert(token, under_way);
         if files.is_empty() {
-            // Nothing to sync: whoever waits is served as if it had been.
+            // Nothing to sync: what somebody waits for is safe already, or never will be.
             self.finish_sync(now, token, &Ok(()));
         } else {
             self.effects.push(Effect::Flush { token, files });
         }
+    }
+
+    /// Has the files of a checkpoint synced, which nobody waits for.
+    pub(super) fn sync_checkpoint(&mut self, files: Vec<PathBuf>) {
+        self.flushes.last_token += 1;
+        let token = self.flushes.last_token;
+        self.flushes.checkpoint = Some(token);
+        self.effects.push(Effect::Flush { token, files });
     }
 
     /// A sync the driver was asked for is over. Call it once per [`Effect::Flush`].
@@ -115,6 +136,14 @@ impl Broker {
     }
 
     fn finish_sync(&mut self, now: Time, token: u64, result: &Result<(), String>) {
+        if self.flushes.checkpoint == Some(token) {
+            self.flushes.checkpoint = None;
+            if let Err(cause) = result {
+                let path = self.config.data_dir.display().to_string();
+                let cause = format!("a checkpoint could not be synced: {cause}");
+                self.note(EventKind::StorageFailed { path, cause });
+            }
+        }
         let Some(done) = self.flushes.under_way.remove(&token) else {
             return;
         };
@@ -132,7 +161,7 @@ impl Broker {
             self.flushes.due = Some(self.flushes.due.map_or(next, |due| due.min(next)));
         }
         for connection in done.waiting {
-            self.answer_synced(now, connection, result.is_ok());
+            self.answer_synced(now, connection, result.is_ok() && !done.refused);
         }
     }
 

@@ -18,10 +18,7 @@ use super::{Broker, BrokerConfig, OpenError};
 use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{EventKind, Totals};
 use crate::metadata::{BrokerSettings, Image};
-use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir};
-
-/// Name ending of a directory that was set aside.
-const STRAY: &str = ".stray";
+use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir, set_aside};
 
 /// What opening all logs took.
 #[derive(Debug, Default)]
@@ -86,6 +83,11 @@ impl Broker {
             changed: 1,
             shown: Shown::default(),
         };
+        for error in std::mem::take(&mut last_run.unfinished) {
+            let path = broker.config.data_dir.display().to_string();
+            let cause = format!("a deletion stays unfinished: {error}");
+            broker.note(EventKind::StorageFailed { path, cause });
+        }
         broker.replay()?;
         broker.set_strays_aside()?;
         broker.open_partitions(now, &mut last_run, &mut tally);
@@ -118,7 +120,7 @@ impl Broker {
             self.add_topic(id);
             for index in 0..partitions {
                 let opening = last_run.opening(&super::ticks::log_key(&name, index, id));
-                let recovered = self.open_partition(now, id, PartitionIndex(index), opening);
+                let recovered = self.open_partition(now, id, PartitionIndex(index), Some(opening));
                 if let Some(recovered) = recovered {
                     tally.add(&recovered);
                     self.note_recovery(&name, (id, index), recovered);
@@ -128,7 +130,7 @@ impl Broker {
         }
     }
 
-    fn note_recovery(&mut self, name: &str, key: (TopicId, i32), recovered: Recovered) {
+    pub(super) fn note_recovery(&mut self, name: &str, key: (TopicId, i32), recovered: Recovered) {
         let log_end = self
             .partition(key)
             .and_then(|p| p.log.as_ref())
@@ -146,7 +148,7 @@ impl Broker {
 
     /// Directories the metadata log does not know: those of deleted topics go, others are set aside.
     fn set_strays_aside(&mut self) -> Result<(), OpenError> {
-        for name in self.dir.log_names(&mut *self.disk)? {
+        for (n, name) in (0..).zip(self.dir.log_names(&mut *self.disk)?) {
             let Some((topic, index)) = name.rsplit_once('-') else {
                 continue;
             };
@@ -159,18 +161,24 @@ impl Broker {
                 continue;
             }
             let dir = self.dir.log_dir(&name);
-            if self.image.removed().any(|removed| removed == topic) {
-                delete_dir(&mut *self.disk, &dir)?;
+            let cause = if self.image.removed().any(|removed| removed == topic) {
+                let deleted = delete_dir(&mut *self.disk, &dir, &format!("stray-{n}"));
+                let error = deleted.err();
+                error.map(|error| format!("the topic was deleted, but it stays: {error}"))
+            } else {
+                match set_aside(&mut *self.disk, &dir) {
+                    Ok(aside) => aside.map(|aside| {
+                        let aside = aside.display();
+                        format!("no topic owns this directory; set aside as {aside}")
+                    }),
+                    Err(error) => Some(format!(
+                        "no topic owns this directory, and it stays: {error}"
+                    )),
+                }
+            };
+            // What cannot be moved stops no other partition.
+            let Some(cause) = cause else {
                 continue;
-            }
-            let aside = self.dir.log_dir(&format!("{name}{STRAY}"));
-            let moved = self.disk.rename(&dir, &aside);
-            let cause = match moved {
-                Ok(()) => format!(
-                    "no topic owns this directory; set aside as {}",
-                    aside.display()
-                ),
-                Err(error) => format!("no topic owns this directory, and it stays: {error}"),
             };
             let path = dir.display().to_string();
             self.note(EventKind::StorageFailed { path, cause });

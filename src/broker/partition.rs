@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, TopicId};
 use crate::inspect::TopicSnapshot;
 use crate::metadata::TopicSettings;
-use crate::storage::{Log, LogConfig};
+use crate::storage::{Log, LogConfig, Opening};
 
 /// A partition's name within a broker.
 pub(super) type PartitionKey = (TopicId, i32);
@@ -33,8 +33,10 @@ pub(super) struct Topic {
 /// One partition this broker leads.
 #[derive(Debug)]
 pub(super) struct Partition {
-    /// `None` when it could not be opened: `trouble` says why.
+    /// `None` when it could not be opened: `trouble` says why, `reopening` how to try again.
     pub log: Option<Log>,
+    /// Without a log: what is known of the one on disk; `None` if none of the topic's was made yet.
+    pub reopening: Option<Opening>,
     pub leader_epoch: LeaderEpoch,
     pub high_watermark: Offset,
     /// Bytes appended above the high watermark: they wait for a sync.
@@ -72,6 +74,7 @@ impl Partition {
         Partition {
             high_watermark: log.log_end(),
             log: Some(log),
+            reopening: None,
             leader_epoch,
             held_back_bytes: 0,
             counters: Counters::default(),
@@ -81,15 +84,28 @@ impl Partition {
     }
 
     /// A partition whose log cannot be opened.
-    pub fn broken(trouble: String, leader_epoch: LeaderEpoch) -> Partition {
+    pub fn broken(
+        trouble: String,
+        reopening: Option<Opening>,
+        leader_epoch: LeaderEpoch,
+    ) -> Partition {
         Partition {
             log: None,
+            reopening,
             leader_epoch,
             high_watermark: Offset::ZERO,
             held_back_bytes: 0,
             counters: Counters::default(),
             trouble: Some(trouble),
             watchers: BTreeSet::new(),
+        }
+    }
+
+    /// Everything below is synced, as far as that is known.
+    pub fn recovery_point(&self) -> Option<Offset> {
+        match &self.log {
+            Some(log) => Some(log.recovery_point()),
+            None => self.reopening.as_ref()?.recovery_point(),
         }
     }
 

@@ -133,7 +133,8 @@ impl Broker {
         };
         let high_watermark = partition.high_watermark;
         let Some(log) = partition.log.as_mut() else {
-            return;
+            // Whatever kept it from opening may be over: a disk that was full, a file that was put back.
+            return self.reopen_partition(now, key);
         };
         let result = log.apply_retention(&mut *self.disk, now, high_watermark);
         match result {
@@ -174,11 +175,12 @@ impl Broker {
         }
         self.timers.points_at_bytes = self.totals.bytes_in;
         let points = self.recovery_points();
-        if let Err(error) = self.dir.write_recovery_points(&mut *self.disk, &points) {
-            self.note(EventKind::StorageFailed {
+        match self.dir.put_recovery_points(&mut *self.disk, &points) {
+            Ok(files) => self.sync_checkpoint(files),
+            Err(error) => self.note(EventKind::StorageFailed {
                 path: self.config.data_dir.display().to_string(),
                 cause: error.to_string(),
-            });
+            }),
         }
     }
 
@@ -188,8 +190,9 @@ impl Broker {
         points.insert(metadata_log::DIR.to_owned(), metadata);
         for (id, topic) in &self.topics {
             for (index, partition) in topic.partitions.iter().enumerate() {
-                if let Some(log) = &partition.log {
-                    points.insert(log_key(&topic.name, index, *id), log.recovery_point());
+                // Also of one that could not be opened: without it the next start could cut what was synced.
+                if let Some(point) = partition.recovery_point() {
+                    points.insert(log_key(&topic.name, index, *id), point);
                 }
             }
         }
@@ -228,7 +231,11 @@ impl Broker {
                 .dir
                 .write_clean_stop(&mut *self.disk, &states)
                 .map_err(|error| error.to_string()),
-            Some(why) => Err(why),
+            Some(why) => {
+                let points = self.recovery_points();
+                let written = self.dir.write_recovery_points(&mut *self.disk, &points);
+                Err(written.err().map_or(why, |error| error.to_string()))
+            }
         };
         let cause = match marked {
             Ok(()) => format!("cleanly, {} logs closed", states.len()),

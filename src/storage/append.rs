@@ -44,6 +44,10 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         let header = self.inspect(&batch)?;
         if let Verdict::Duplicate(known) = self.producers.judge(&header)? {
+            if known.last_offset >= self.sync.recovery_point {
+                // Read back it would be there, but after a failed sync nothing says that it stays.
+                self.check_writable()?;
+            }
             return Ok(Appended {
                 base: known.base_offset,
                 last: known.last_offset,

@@ -100,13 +100,16 @@ pub struct BrokerDir {
 
 /// How the last run left the logs. The caller names them: a log made again after its deletion needs
 /// another name here, or it is held against the old one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub struct LastRun {
     /// The broker was stopped, and every log with it.
     pub clean: bool,
     states: BTreeMap<String, LogState>,
     recovery_points: BTreeMap<String, Offset>,
-    recovery_points_lost: bool,
+    /// There was a checkpoint of recovery points, readable or not.
+    checkpointed: bool,
+    /// Deletions that could not be finished, and why; they are tried again at the next start.
+    pub unfinished: Vec<StorageError>,
 }
 
 impl LastRun {
@@ -119,7 +122,8 @@ impl LastRun {
             Some(recovery_point) => Opening::Unclean {
                 recovery_point: *recovery_point,
             },
-            None if self.recovery_points_lost => Opening::Unknown,
+            // What was synced of it is not known, so nothing of it is cut that could have been.
+            None if self.checkpointed => Opening::Unknown,
             None => Opening::Unclean {
                 recovery_point: Offset::ZERO,
             },
@@ -139,8 +143,8 @@ impl BrokerDir {
         disk.create_dir_all(&dir)
             .map_err(StorageError::io("make", &dir))?;
         let broker_dir = BrokerDir { dir };
-        let last_run = broker_dir.take_last_run(disk)?;
-        broker_dir.sweep(disk)?;
+        let mut last_run = broker_dir.take_last_run(disk)?;
+        last_run.unfinished = broker_dir.sweep(disk)?;
         Ok((broker_dir, last_run))
     }
 
@@ -158,13 +162,33 @@ impl BrokerDir {
         Ok(dirs.map(|entry| entry.name).collect())
     }
 
-    /// Remembers what is synced of each log. Call now and then with every log: a log that is missing
-    /// here is checked from its beginning after a crash.
+    /// Remembers what is synced of each log, and syncs that itself.
     pub fn write_recovery_points(
         &self,
         disk: &mut dyn Disk,
         points: &BTreeMap<String, Offset>,
     ) -> Result<(), StorageError> {
+        self.put_points(disk, points, Synced::Yes).map(|_| ())
+    }
+
+    /// Remembers what is synced of each log; the files to sync for it. Call now and then with every log: one
+    /// that is missing here is checked from its beginning after a crash. If a power loss tears the file,
+    /// nothing is cut that could have been synced.
+    pub fn put_recovery_points(
+        &self,
+        disk: &mut dyn Disk,
+        points: &BTreeMap<String, Offset>,
+    ) -> Result<Vec<PathBuf>, StorageError> {
+        let path = self.put_points(disk, points, Synced::No)?;
+        Ok(vec![path, self.dir.clone()])
+    }
+
+    fn put_points(
+        &self,
+        disk: &mut dyn Disk,
+        points: &BTreeMap<String, Offset>,
+        synced: Synced,
+    ) -> Result<PathBuf, StorageError> {
         let mut body = Vec::new();
         for (name, point) in points {
             put_text(&mut body, name);
@@ -172,7 +196,8 @@ impl BrokerDir {
         }
         let file = format::seal(format::MAGIC_RECOVERY_POINTS, &body);
         let path = self.dir.join(RECOVERY_POINTS_FILE);
-        replace(disk, &path, &file, Synced::Yes).map_err(StorageError::io("write", &path))
+        replace(disk, &path, &file, synced).map_err(StorageError::io("write", &path))?;
+        Ok(path)
     }
 
     /// Marks the stop as clean. Call last, when every log was closed without an error.
@@ -197,12 +222,9 @@ impl BrokerDir {
         let mut last_run = LastRun::default();
         let path = self.dir.join(RECOVERY_POINTS_FILE);
         let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
-        let was_there = bytes.is_some();
+        last_run.checkpointed = bytes.is_some();
         let points = bytes.map(|bytes| read_recovery_points(&bytes));
-        match known_version(points, &path)? {
-            Some(points) => last_run.recovery_points = points,
-            None => last_run.recovery_points_lost = was_there,
-        }
+        last_run.recovery_points = known_version(points, &path)?.unwrap_or_default();
         let path = self.dir.join(CLEAN_STOP_FILE);
         let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
         let Some(bytes) = bytes else {
@@ -219,15 +241,17 @@ impl BrokerDir {
         Ok(last_run)
     }
 
-    fn sweep(&self, disk: &mut dyn Disk) -> Result<(), StorageError> {
+    /// Finishes deletions that were begun; those it could not finish.
+    fn sweep(&self, disk: &mut dyn Disk) -> Result<Vec<StorageError>, StorageError> {
+        let mut unfinished = Vec::new();
         for name in self.log_names(disk)? {
             if name.ends_with(DELETED) {
                 let path = self.dir.join(name);
-                disk.remove_dir_all(&path)
-                    .map_err(StorageError::io("remove", &path))?;
+                let removed = disk.remove_dir_all(&path);
+                unfinished.extend(removed.map_err(StorageError::io("remove", &path)).err());
             }
         }
-        Ok(())
+        Ok(unfinished)
     }
 }
 

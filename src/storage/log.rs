@@ -60,8 +60,29 @@ pub enum Opening {
     Clean(Box<LogState>),
     /// It was not: everything from the recovery point on is checked.
     Unclean { recovery_point: Offset },
-    /// It was not, and its recovery point is unreadable: nothing in front of the last segment is cut.
+    /// It was not, and its recovery point is not known: only what is behind its last whole batch is cut.
     Unknown,
+}
+
+impl Opening {
+    /// How to try again when the log could not be opened like this.
+    pub fn again(&self) -> Opening {
+        match self {
+            Opening::Clean(state) => Opening::Unclean {
+                recovery_point: state.recovery_point,
+            },
+            unclean => unclean.clone(),
+        }
+    }
+
+    /// Everything below was synced, if that is known.
+    pub fn recovery_point(&self) -> Option<Offset> {
+        match self {
+            Opening::Clean(state) => Some(state.recovery_point),
+            Opening::Unclean { recovery_point } => Some(*recovery_point),
+            Opening::Unknown => None,
+        }
+    }
 }
 
 /// What a log held when it was closed.

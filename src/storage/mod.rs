@@ -44,7 +44,7 @@ pub use error::{AppendError, ReadError, StorageError};
 pub use log::{Log, LogState, Note, Opening, Recovered};
 pub use producers::{ProducerEntry, Producers};
 pub use read::{BatchPlace, IndexEntries};
-pub use retention::delete_dir;
+pub use retention::{delete_dir, set_aside};
 pub use scan::Damage;
 pub use segment::SegmentState;
 pub use sync::SyncTicket;

@@ -18,11 +18,11 @@ use super::log::{EPOCHS_FILE, LOG_START_FILE, Log, LogState, Note, Opening, Reco
 use super::offset_index::SegmentFacts;
 use super::producers::Producers;
 use super::retention::{is_unfinished, offset_of, remove_segment};
-use super::scan::{Damage, ScanRules};
+use super::scan::{Damage, ScanRules, Window, scan};
 use super::segment::{self, LOG, OFFSET_INDEX, Segment, TIME_INDEX, file, known_version};
 use super::sync::SyncState;
 use super::tail::Tail;
-use crate::ids::{Offset, Time};
+use crate::ids::{LeaderEpoch, Offset, Time};
 
 impl Log {
     /// Opens the log in `dir`, or makes it. `opening` is what the data directory knows of the last run.
@@ -52,9 +52,10 @@ impl Log {
                 Ok((log, recovered))
             }
             Opening::Unknown => {
-                let bases = entries.iter().filter_map(|e| offset_of(&e.name, LOG));
-                let last = bases.max().unwrap_or(Offset::ZERO);
-                let recovered = log.open_unclean(disk, now, &entries, last)?;
+                let (last, whole) = log.whole_end(disk, &entries)?;
+                let recovered = log.open_unclean(disk, now, &entries, whole)?;
+                // What was found whole in the last segment need not have been synced.
+                log.sync.recovery_point = log.sync.recovery_point.min(last);
                 Ok((log, recovered))
             }
             Opening::Unclean { recovery_point } => {
@@ -144,6 +145,38 @@ impl Log {
             });
         }
         Ok(recovered)
+    }
+
+    /// Base of the last segment, and the end of the last whole batch in it: in front of that may be damage,
+    /// behind it is nothing but a torn tail.
+    fn whole_end(
+        &self,
+        disk: &mut dyn Disk,
+        entries: &[Entry],
+    ) -> Result<(Offset, Offset), StorageError> {
+        let files = entries
+            .iter()
+            .filter_map(|entry| Some((offset_of(&entry.name, LOG)?, entry.len)));
+        let Some((base, len)) = files.max() else {
+            return Ok((Offset::ZERO, Offset::ZERO));
+        };
+        let epochs = self.read_epochs(disk)?;
+        let rules = ScanRules {
+            base,
+            // No segment goes further, so nothing in it is taken for a tail to cut.
+            recovery_point: base + i64::from(i32::MAX),
+            next_base: None,
+            epochs: epochs.as_ref(),
+            epoch_before: LeaderEpoch::NONE,
+        };
+        let path = file(&self.dir, base, LOG);
+        let mut whole = base;
+        let mut window = Window::new(disk, &path, len);
+        scan(&mut window, &rules, |_, header| {
+            whole = header.next_offset()
+        })
+        .map_err(StorageError::io("read", &path))?;
+        Ok((base, whole))
     }
 
     fn read_epochs(&self, disk: &mut dyn Disk) -> Result<Option<Epochs>, StorageError> {

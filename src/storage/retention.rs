@@ -4,7 +4,7 @@
 //! below the log start (deleted when the log is opened), never a hole. Nothing at or above the high
 //! watermark is deleted by retention.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, UNFINISHED, replace_by_prefix};
 use super::error::{ReadError, StorageError};
@@ -15,6 +15,13 @@ use crate::ids::{Offset, Time};
 
 /// Name ending of a directory that is being deleted.
 pub const DELETED: &str = ".deleted";
+
+/// Name ending of a directory that was set aside.
+const STRAY: &str = ".stray";
+/// Directories of one name that are set aside at most.
+const STRAYS_OF_A_NAME: usize = 100;
+/// Bytes file systems allow in a name.
+const MAX_NAME_BYTES: usize = 255;
 
 /// Milliseconds without an append after which a log's newest batches leave memory.
 const TAIL_IDLE_MS: i64 = 30_000;
@@ -257,18 +264,13 @@ impl Log {
         let offsets = entries.iter().filter_map(|e| offset_of(&e.name, SNAPSHOT));
         Ok(offsets.collect())
     }
-
-    /// Deletes the log's directory: renamed first, so that a crash in between leaves no half of a log.
-    pub fn delete(self, disk: &mut dyn Disk) -> Result<(), StorageError> {
-        delete_dir(disk, &self.dir)
-    }
 }
 
-/// Deletes a log directory that no [`Log`] has open.
-pub fn delete_dir(disk: &mut dyn Disk, dir: &Path) -> Result<(), StorageError> {
-    let mut gone = dir.as_os_str().to_owned();
-    gone.push(DELETED);
-    let gone = Path::new(&gone);
+/// Deletes a log directory that no [`Log`] has open. It is renamed first, to `name` and an ending, so that a
+/// crash in between leaves no half of a log. Give a short name nobody else has: the directory's own may
+/// leave no room for an ending.
+pub fn delete_dir(disk: &mut dyn Disk, dir: &Path, name: &str) -> Result<(), StorageError> {
+    let gone = &dir.with_file_name(format!("{name}{DELETED}"));
     match disk.remove_dir_all(gone) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(StorageError::io("remove", gone)(error));
@@ -281,6 +283,40 @@ pub fn delete_dir(disk: &mut dyn Disk, dir: &Path) -> Result<(), StorageError> {
     }
     disk.remove_dir_all(gone)
         .map_err(StorageError::io("remove", gone))
+}
+
+/// Moves a directory that holds what is not ours out of the way, and says where to. One that is empty or
+/// missing is in nobody's way.
+pub fn set_aside(disk: &mut dyn Disk, dir: &Path) -> Result<Option<PathBuf>, StorageError> {
+    if !holds_anything(disk, dir)? {
+        return Ok(None);
+    }
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    for n in 0..STRAYS_OF_A_NAME {
+        let ending = match n {
+            0 => STRAY.to_owned(),
+            n => format!(".{n}{STRAY}"),
+        };
+        let fits = |at: &usize| name.is_char_boundary(*at);
+        let longest = name.len().min(MAX_NAME_BYTES - ending.len());
+        let kept = (0..=longest).rev().find(fits).unwrap_or(0);
+        let aside = dir.with_file_name(format!("{}{ending}", &name[..kept]));
+        if !holds_anything(disk, &aside)? {
+            disk.rename(dir, &aside)
+                .map_err(StorageError::io("rename", dir))?;
+            return Ok(Some(aside));
+        }
+    }
+    let taken = std::io::ErrorKind::AlreadyExists.into();
+    Err(StorageError::io("set aside", dir)(taken))
+}
+
+fn holds_anything(disk: &mut dyn Disk, dir: &Path) -> Result<bool, StorageError> {
+    match disk.list(dir) {
+        Ok(entries) => Ok(!entries.is_empty()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StorageError::io("list", dir)(error)),
+    }
 }
 
 /// The offset a file is named after, if it has this ending.

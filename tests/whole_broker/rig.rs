@@ -64,11 +64,10 @@ impl Rig {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
         };
-        Rig::start(config, MemoryDisk::new(), START)
+        Rig::start(config, MemoryDisk::new(), START, FaultPlan::default())
     }
 
-    fn start(config: BrokerConfig, disk: MemoryDisk, now: Time) -> Rig {
-        let faults = FaultPlan::default();
+    fn start(config: BrokerConfig, disk: MemoryDisk, now: Time, faults: FaultPlan) -> Rig {
         let failing: Box<dyn Disk> =
             Box::new(FailingDisk::new(Box::new(disk.clone()), faults.clone()));
         let broker = Broker::open(config.clone(), failing, 7, now).unwrap();
@@ -90,12 +89,17 @@ impl Rig {
     }
 
     /// The same disk under a new broker: after a clean stop, or as if the process had been killed.
-    pub fn restart(mut self, clean: bool) -> Rig {
+    pub fn restart(self, clean: bool) -> Rig {
+        self.restart_on(FaultPlan::default(), clean)
+    }
+
+    /// As [`Rig::restart`], on a disk that fails as planned from the first moment.
+    pub fn restart_on(mut self, faults: FaultPlan, clean: bool) -> Rig {
         if clean {
             self.broker.stop_clean(self.now);
             self.settle();
         }
-        Rig::start(self.config, self.disk, self.now)
+        Rig::start(self.config, self.disk, self.now, faults)
     }
 
     pub fn connect(&mut self) -> ConnectionId {
@@ -246,6 +250,29 @@ impl Rig {
         );
         assert_eq!(response.topics[0].error_code, 0, "{response:?}");
         response.topics[0].topic_id
+    }
+
+    pub fn delete(&mut self, name: &str) {
+        use klar::wire::messages::delete_topics::{
+            DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+        };
+        let connection = self.connect();
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(name.to_owned()),
+                ..DeleteTopicState::default()
+            }],
+            ..DeleteTopicsRequest::default()
+        };
+        let response: DeleteTopicsResponse = ask!(
+            self,
+            connection,
+            DeleteTopics,
+            6,
+            request,
+            DeleteTopicsResponse
+        );
+        assert_eq!(response.responses[0].error_code, 0, "{response:?}");
     }
 
     /// Produces values without keys to one partition; error code and base offset.

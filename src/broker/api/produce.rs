@@ -43,6 +43,15 @@ pub(in crate::broker) struct ProduceWait {
     response: ProduceResponse,
 }
 
+/// One partition's batch as it is in the log.
+struct Stored {
+    base_offset: i64,
+    log_append_time_ms: i64,
+    log_start_offset: i64,
+    /// Its bytes are not synced yet.
+    unsynced: bool,
+}
+
 /// Why one partition's batch was refused.
 struct Refused {
     error: ErrorCode,
@@ -74,7 +83,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     let acks = request.acks;
     let known_acks = (-1..=1).contains(&acks);
     let mut response = ProduceResponse::default();
-    let mut appended = false;
+    let mut unsynced = false;
     for mut topic in request.topic_data {
         drop_repeats(&mut topic.partition_data);
         let id = broker.produced_topic(asked.version, &topic);
@@ -86,7 +95,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
                 (true, Err(error)) => Err(error.into()),
                 (true, Ok(id)) => broker.append_produced(asked, (id, index), partition.records),
             };
-            appended |= done.is_ok();
+            unsynced |= done.as_ref().is_ok_and(|stored| stored.unsynced);
             partition_responses.push(broker.partition_response(asked, index, done));
         }
         response.responses.push(TopicProduceResponse {
@@ -96,7 +105,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         });
     }
     broker.name_the_leader(asked, &mut response);
-    if appended && acks != 0 && broker.acks_wait_for_sync() {
+    if unsynced && acks != 0 && broker.acks_wait_for_sync() {
         let wait = ProduceWait {
             asked: asked.clone(),
             acks,
@@ -162,13 +171,13 @@ impl Broker {
             .ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 
-    /// Validates and appends one partition's batch; base offset, log append time, log start.
+    /// Validates and appends one partition's batch.
     fn append_produced(
         &mut self,
         asked: &Asked,
         key: PartitionKey,
         records: Option<Bytes>,
-    ) -> Result<(i64, i64, i64), Refused> {
+    ) -> Result<Stored, Refused> {
         let topic = self
             .topics
             .get_mut(&key.0)
@@ -196,7 +205,7 @@ impl Broker {
         };
         let bytes = records.len();
         let appended = log.append(&mut *self.disk, asked.now, records, partition.leader_epoch);
-        let (log_start, log_end) = (log.log_start().0, log.log_end());
+        let (log_start, log_end, synced) = (log.log_start().0, log.log_end(), log.recovery_point());
         let appended = match appended {
             Ok(appended) => appended,
             Err(error) => {
@@ -208,7 +217,11 @@ impl Broker {
                 });
             }
         };
-        if !appended.duplicate {
+        let unsynced = appended.last >= synced;
+        if appended.duplicate && unsynced {
+            // Its first answer may have been lost with a sync that is still under way.
+            self.note_dirty(asked.now, key);
+        } else if !appended.duplicate {
             partition.counters.records_in += u64::try_from(header.record_count).unwrap_or(0);
             partition.counters.bytes_in += bytes as u64;
             self.totals.records_in += u64::try_from(header.record_count).unwrap_or(0);
@@ -225,21 +238,26 @@ impl Broker {
                 self.note_readable(key, bytes);
             }
         }
-        Ok((appended.base.0, appended.log_append_time_ms, log_start))
+        Ok(Stored {
+            base_offset: appended.base.0,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start_offset: log_start,
+            unsynced,
+        })
     }
 
     fn partition_response(
         &self,
         asked: &Asked,
         index: i32,
-        done: Result<(i64, i64, i64), Refused>,
+        done: Result<Stored, Refused>,
     ) -> PartitionProduceResponse {
         match done {
-            Ok((base_offset, log_append_time_ms, log_start_offset)) => PartitionProduceResponse {
+            Ok(stored) => PartitionProduceResponse {
                 index,
-                base_offset,
-                log_append_time_ms,
-                log_start_offset,
+                base_offset: stored.base_offset,
+                log_append_time_ms: stored.log_append_time_ms,
+                log_start_offset: stored.log_start_offset,
                 ..PartitionProduceResponse::default()
             },
             Err(refused) => PartitionProduceResponse {

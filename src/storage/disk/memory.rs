@@ -19,6 +19,8 @@ use super::{Disk, Entry};
 
 /// Bytes a medium writes at once: a power loss keeps or loses each as a whole.
 const SECTOR: usize = 512;
+/// Bytes in the longest name, as most file systems have it.
+const NAME_BYTES: usize = 255;
 /// Bytes of a file kept in one piece, so that growing it never copies more than this.
 const PIECE: usize = 256 * 1024;
 
@@ -267,6 +269,18 @@ fn not_found(path: &Path) -> io::Error {
     )
 }
 
+/// Refuses a name that file systems have no room for.
+fn check_name(path: &Path) -> io::Result<()> {
+    let len = path.file_name().map_or(0, |name| name.len());
+    match len > NAME_BYTES {
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a name of {len} bytes"),
+        )),
+        false => Ok(()),
+    }
+}
+
 fn in_memory(position: u64) -> io::Result<usize> {
     usize::try_from(position).map_err(io::Error::other)
 }
@@ -277,6 +291,7 @@ impl Disk for MemoryDisk {
         let file = match state.names.files.get(path) {
             Some(file) => *file,
             None => {
+                check_name(path)?;
                 let parent = path.parent().unwrap_or(Path::new(""));
                 if !state.names.dirs.contains(parent) {
                     return Err(not_found(path));
@@ -341,6 +356,7 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        check_name(to)?;
         let mut state = self.state.borrow_mut();
         if !state.names.files.contains_key(from) && !state.names.dirs.contains(from) {
             return Err(not_found(from));
@@ -360,6 +376,7 @@ impl Disk for MemoryDisk {
     }
 
     fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
+        check_name(path)?;
         let mut state = self.state.borrow_mut();
         if !state.names.dirs.contains(path) {
             state.change(NameChange::MakeDir(path.to_owned()));

@@ -151,6 +151,38 @@ fn flipped_at_every_bit() {
 }
 
 #[test]
+fn without_a_recovery_point_only_the_torn_tail_is_cut() {
+    let victim = Victim::new();
+    let open_with = |file: &[u8]| {
+        let mut disk = victim.disk.fork();
+        put_file(&mut disk, &victim.path, file);
+        let (log, recovered) = open(&mut disk, one_segment(), Opening::Unknown);
+        log.check();
+        assert_eq!(log.recovery_point(), Offset(0), "nothing says it is synced");
+        (disk, log, recovered)
+    };
+    for hit in 0..BATCHES {
+        let mut file = victim.file.clone();
+        file[victim.bytes_of(hit) + 80] ^= 1;
+        let opened = open_with(&file);
+        let first = 3 * hit as i64;
+        let what = format!("batch {hit}");
+        if hit + 1 == BATCHES {
+            victim.expect(opened, &victim.stored[..hit], None, first, &what);
+        } else {
+            let mut kept = victim.stored.clone();
+            kept.remove(hit);
+            victim.expect(opened, &kept, Some(first..first + 3), END, &what);
+        }
+    }
+    for torn in [1, 50, 61, 70] {
+        let opened = open_with(&victim.file[..victim.bytes_of(3) + torn]);
+        assert_eq!(opened.2.cut_bytes, torn as u64);
+        victim.expect(opened, &victim.stored[..3], None, 9, "torn");
+    }
+}
+
+#[test]
 fn flipped_after_a_clean_stop_only_the_hit_batch_is_lost() {
     let (mut disk, mut log, stored) = filled(cold(), 20);
     let state = log.close_clean(&mut disk).unwrap();

@@ -239,3 +239,16 @@ fn a_clean_stop_that_cannot_be_is_taken_for_none() {
     assert!(!possible(|state| state.segments.clear()));
     assert!(!possible(|state| state.segments.reverse()));
 }
+
+#[test]
+fn a_log_the_checkpoint_does_not_name_has_no_recovery_point() {
+    let mut disk = MemoryDisk::new();
+    let open = |disk: &mut MemoryDisk| BrokerDir::open(disk, "/k".as_ref(), BrokerId(1)).unwrap();
+    let (dir, mut last) = open(&mut disk);
+    assert_eq!(last.opening("t-0"), unclean(0), "a new broker");
+    dir.write_recovery_points(&mut disk, &[("u-0".to_owned(), Offset(7))].into())
+        .unwrap();
+    let (_, mut last) = open(&mut disk);
+    assert_eq!(last.opening("u-0"), unclean(7));
+    assert_eq!(last.opening("t-0"), Opening::Unknown);
+}
