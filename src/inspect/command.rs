@@ -199,3 +199,51 @@ pub struct Failure {
     pub what: String,
     pub what_to_do: String,
 }
+
+impl Failure {
+    /// What happened and what to do as sentences. Either may end in a full stop or not: brokers and
+    /// clients write some of them.
+    pub fn sentence(&self) -> String {
+        let sentence = |text: &str| {
+            let text = text.trim().trim_end_matches('.');
+            let stop = if text.ends_with(['?', '!', '…']) {
+                ""
+            } else {
+                "."
+            };
+            (!text.is_empty()).then(|| format!("{text}{stop}"))
+        };
+        let both = [sentence(&self.what), sentence(&self.what_to_do)];
+        both.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_as_sentences_however_it_was_written() {
+        for (what, what_to_do, expected) in [
+            (
+                "at most 1048576",
+                "Correct the configuration",
+                "at most 1048576. Correct the configuration.",
+            ),
+            (
+                "This server does not host this partition.",
+                "Create the topic first.",
+                "This server does not host this partition. Create the topic first.",
+            ),
+            ("It broke.", "", "It broke."),
+            ("Which one?", "Ask.", "Which one? Ask."),
+        ] {
+            let failure = Failure {
+                name: String::new(),
+                what: what.into(),
+                what_to_do: what_to_do.into(),
+            };
+            assert_eq!(failure.sentence(), expected);
+        }
+    }
+}

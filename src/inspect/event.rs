@@ -107,21 +107,23 @@ impl EventKind {
     pub fn sentence(&self) -> String {
         use EventKind::*;
         match self {
+            // The metadata log is always opened: alone it holds no topic yet.
+            BrokerStarted {
+                port,
+                clean: true,
+                logs: 0..=1,
+                recovered_bytes: 0,
+            } => format!("Listening on port {port}: there are no topics yet."),
             BrokerStarted {
                 port,
                 clean,
                 logs,
                 recovered_bytes,
-            } if *clean => format!(
-                "Listening on port {port} after a clean stop: {logs} logs opened, {recovered_bytes} bytes checked."
-            ),
-            BrokerStarted {
-                port,
-                logs,
-                recovered_bytes,
-                ..
             } => format!(
-                "Listening on port {port} after an unclean stop: {logs} logs opened, {recovered_bytes} bytes checked."
+                "Listening on port {port} after {} stop: {} opened, {} checked.",
+                if *clean { "a clean" } else { "an unclean" },
+                counted(i64::from(*logs), "log"),
+                bytes(*recovered_bytes),
             ),
             BrokerStopped { cause } => format!("Stopped: {cause}."),
             BrokerCrashed { message } => format!("Crashed: {message}"),
@@ -130,7 +132,8 @@ impl EventKind {
                 partitions,
                 cause,
             } => {
-                format!("Topic {topic} created with {partitions} partitions: {cause}.")
+                let partitions = counted(i64::from(*partitions), "partition");
+                format!("Topic {topic} created with {partitions}: {cause}.")
             }
             TopicDeleted { topic, cause } => format!("Topic {topic} deleted: {cause}."),
             PartitionsAdded {
@@ -139,7 +142,8 @@ impl EventKind {
                 to,
                 cause,
             } => {
-                format!("Topic {topic} grew from {from} to {to} partitions: {cause}.")
+                let to = counted(i64::from(*to), "partition");
+                format!("Topic {topic} grew from {from} to {to}: {cause}.")
             }
             ConfigChanged {
                 topic,
@@ -162,10 +166,18 @@ impl EventKind {
                 topic,
                 partition,
                 log_start,
-                bytes,
+                bytes: 0,
+                cause,
+            } => format!("{topic}-{partition} now starts at offset {log_start}: {cause}."),
+            SegmentsDeleted {
+                topic,
+                partition,
+                log_start,
+                bytes: freed,
                 cause,
             } => format!(
-                "{topic}-{partition} now starts at offset {log_start}, {bytes} bytes deleted: {cause}."
+                "{topic}-{partition} now starts at offset {log_start}, {} deleted: {cause}.",
+                bytes(*freed)
             ),
             LogRecovered {
                 topic,
@@ -174,7 +186,8 @@ impl EventKind {
                 cut_bytes,
                 cause,
             } => format!(
-                "{topic}-{partition} recovered to log end {log_end}, {cut_bytes} bytes cut: {cause}."
+                "{topic}-{partition} recovered to log end {log_end}, {} cut: {cause}.",
+                bytes(*cut_bytes)
             ),
             LogDamaged {
                 topic,
@@ -226,5 +239,74 @@ impl EventKind {
             } => Some((topic, Some(*partition))),
             _ => None,
         }
+    }
+}
+
+/// A number with its noun: `1 log`, `3 logs`.
+fn counted(number: i64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    }
+}
+
+fn bytes(number: u64) -> String {
+    match number {
+        1 => "1 byte".to_owned(),
+        _ => format!("{number} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_say_what_was_found() {
+        let start = |clean, logs, recovered_bytes| {
+            EventKind::BrokerStarted {
+                port: 9092,
+                clean,
+                logs,
+                recovered_bytes,
+            }
+            .sentence()
+        };
+        assert_eq!(
+            start(true, 1, 0),
+            "Listening on port 9092: there are no topics yet."
+        );
+        assert_eq!(
+            start(true, 4, 0),
+            "Listening on port 9092 after a clean stop: 4 logs opened, 0 bytes checked."
+        );
+        assert_eq!(
+            start(false, 1, 1),
+            "Listening on port 9092 after an unclean stop: 1 log opened, 1 byte checked."
+        );
+    }
+
+    #[test]
+    fn one_is_not_a_plural_and_nothing_deleted_is_not_said() {
+        let created = EventKind::TopicCreated {
+            topic: "orders".into(),
+            partitions: 1,
+            cause: "asked for".into(),
+        };
+        assert_eq!(
+            created.sentence(),
+            "Topic orders created with 1 partition: asked for."
+        );
+        let emptied = EventKind::SegmentsDeleted {
+            topic: "orders".into(),
+            partition: PartitionIndex(1),
+            log_start: Offset(9),
+            bytes: 0,
+            cause: "DeleteRecords by the window".into(),
+        };
+        assert_eq!(
+            emptied.sentence(),
+            "orders-1 now starts at offset 9: DeleteRecords by the window."
+        );
     }
 }
