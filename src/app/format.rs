@@ -192,23 +192,49 @@ pub fn moment(now: Time, ms: i64) -> String {
     }
 }
 
-/// How long ago `then` was: `now`, `4.2 s ago`, `12 min ago`, `3 h ago`, `2 d ago`.
+/// A moment seen from `now` where a column has little room: the time on the same day, else the date and
+/// the minute.
+pub fn short_moment(now: Time, ms: i64) -> String {
+    let whole = moment(now, ms);
+    let minute = "2026-11-21 22:17".len();
+    match whole.len() > "22:17:05.413".len() {
+        true => whole.get(..minute).unwrap_or(&whole).to_owned(),
+        false => whole,
+    }
+}
+
+/// How long ago `then` was, in one unit: `now`, `4.2 s ago`, `12 min ago`, `3 h ago`, `2 d ago`.
 pub fn ago(now: Time, then: Time) -> String {
     let us = now.since_us(then);
     if us < 100_000 {
         return "now".to_owned();
     }
-    format!("{} ago", duration_ms(us / 1_000))
+    match us / 1_000 {
+        ms @ 0..MINUTE_MS => format!("{} ago", duration_ms(ms)),
+        ms @ MINUTE_MS..HOUR_MS => format!("{} min ago", ms / MINUTE_MS),
+        ms @ HOUR_MS..DAY_MS => format!("{} h ago", ms / HOUR_MS),
+        ms => format!("{} d ago", ms / DAY_MS),
+    }
 }
 
-/// A length of time: `412 ms`, `4.2 s`, `12 min`, `3 h`, `7 d`.
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A length of time in at most two units: `412 ms`, `4.2 s`, `12 min`, `1 d 12 h`; `≈ 1 d 12 h` when
+/// there is more to it.
 pub fn duration_ms(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
-        60_000..3_600_000 => format!("{} min", ms / 60_000),
-        3_600_000..86_400_000 => format!("{} h", ms / 3_600_000),
-        _ => format!("{} d", ms / 86_400_000),
+    let (unit, name, less, less_name) = match ms {
+        0..1_000 => return format!("{ms} ms"),
+        1_000..MINUTE_MS => return format!("{:.1} s", ms as f64 / 1_000.0),
+        MINUTE_MS..HOUR_MS => (MINUTE_MS, "min", 1_000, "s"),
+        HOUR_MS..DAY_MS => (HOUR_MS, "h", MINUTE_MS, "min"),
+        _ => (DAY_MS, "d", HOUR_MS, "h"),
+    };
+    let about = if ms % less == 0 { "" } else { "≈ " };
+    match ms % unit / less {
+        0 => format!("{about}{} {name}", ms / unit),
+        rest => format!("{about}{} {name} {rest} {less_name}", ms / unit),
     }
 }
 
@@ -288,7 +314,27 @@ mod tests {
         let now = Time::from_ms(1_795_307_825_413);
         assert_eq!(moment(now, 1_795_307_800_000), "00:36:40.000");
         assert_eq!(moment(now, 1_795_000_000_000), "2026-11-18 11:06:40.000");
+        assert_eq!(short_moment(now, 1_795_307_800_000), "00:36:40.000");
+        assert_eq!(short_moment(now, 1_795_000_000_000), "2026-11-18 11:06");
+        assert_eq!(short_moment(now, -1), "–");
         assert_eq!(ago(Time(5_000_000), Time(800_000)), "4.2 s ago");
+        assert_eq!(ago(now, now.plus_ms(-3_600_000 * 47)), "1 d ago");
+    }
+
+    #[test]
+    fn lengths_of_time_are_exact_or_say_that_they_are_not() {
+        for (ms, expected) in [
+            (412, "412 ms"),
+            (4_200, "4.2 s"),
+            (90_000, "1 min 30 s"),
+            (720_000, "12 min"),
+            (129_600_000, "1 d 12 h"),
+            (604_800_000, "7 d"),
+            (86_400_001, "≈ 1 d"),
+            (131_000_000, "≈ 1 d 12 h"),
+        ] {
+            assert_eq!(duration_ms(ms), expected);
+        }
     }
 
     #[test]

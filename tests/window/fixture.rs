@@ -656,7 +656,7 @@ fn batch(at: Offset, segment_base: Offset) -> BatchDetail {
         max_timestamp_ms: NOW_MS - 29_980,
         records,
         bytes: 61 + records as u32 * 31,
-        uncompressed_bytes: 61 + records as u64 * 68,
+        uncompressed_bytes: records as u64 * 68,
         segment: format!("{:020}.log", segment_base.0),
         position: (base - segment_base) as u64 * RECORD_BYTES,
     }

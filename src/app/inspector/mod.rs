@@ -105,7 +105,7 @@ pub fn what_just_happened(ui: &mut Ui, scene: &Scene<'_>, concerns: impl Fn(&Eve
                 ui,
                 &format!(
                     "{} · {}",
-                    format::time_of_day(event.time.as_ms()),
+                    format::moment(scene.now, event.time.as_ms()),
                     format::ago(scene.now, event.time)
                 ),
             );

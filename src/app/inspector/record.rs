@@ -47,7 +47,7 @@ pub fn draw(
             facts(ui, scene, record);
             body(ui, scene, record);
             widgets::divider(ui);
-            batch(ui, record);
+            batch(ui, scene, record);
         }
         None => {
             widgets::muted(ui, "Reading …");
@@ -76,9 +76,14 @@ pub fn actions(
     ui.horizontal_wrapped(|ui| {
         if let Some(record) = found {
             let ordinary = matches!(record.kind, CellKind::Record | CellKind::Tombstone);
-            if scene.abilities.produce && ordinary && widgets::button(ui, "Produce again").clicked()
-            {
-                scene.state.open_produce(again(record));
+            if scene.abilities.produce && ordinary {
+                // The picture brings only the beginning of a longer one.
+                let whole = record.value.as_ref().map_or(0, Vec::len) as u64 == record.value_len
+                    && record.key.as_ref().map_or(0, Vec::len) as u64 == record.key_len;
+                let why_not = "Too long: only its beginning is at hand.";
+                if widgets::button_if(ui, whole, "Produce again", why_not).clicked() {
+                    scene.state.open_produce(again(record));
+                }
             }
             copy_menu(ui, scene, record);
         }
@@ -400,7 +405,7 @@ fn line(ui: &mut Ui, job: egui::text::LayoutJob, height: f32) {
     });
 }
 
-fn batch(ui: &mut Ui, record: &RecordDetail) {
+fn batch(ui: &mut Ui, scene: &Scene<'_>, record: &RecordDetail) {
     let theme = Theme::of(ui);
     let batch = &record.batch;
     widgets::heading(ui, "Its batch");
@@ -424,7 +429,7 @@ fn batch(ui: &mut Ui, record: &RecordDetail) {
             ),
         }
         facts.mono("Compression", &compression(record));
-        facts.mono("Newest", &format::time_of_day(batch.max_timestamp_ms));
+        facts.mono("Newest", &format::moment(scene.now, batch.max_timestamp_ms));
         if batch.transactional || batch.control {
             let kind = match (batch.transactional, batch.control) {
                 (true, true) => "transactional, control",
@@ -444,16 +449,21 @@ fn batch(ui: &mut Ui, record: &RecordDetail) {
     });
 }
 
+/// Bytes of a batch's header, which is never compressed.
+const BATCH_HEADER_BYTES: u32 = 61;
+
+/// What compression does to the batch's records, its header left out on both sides.
 fn compression(record: &RecordDetail) -> String {
     let batch = &record.batch;
+    let stored = u64::from(batch.bytes.saturating_sub(BATCH_HEADER_BYTES));
     if batch.compression == "none" {
-        return format!("none · {}", format::bytes(u64::from(batch.bytes)));
+        return format!("none · {}", format::bytes(stored));
     }
     format!(
         "{} · {} → {}",
         batch.compression,
         format::bytes(batch.uncompressed_bytes),
-        format::bytes(u64::from(batch.bytes))
+        format::bytes(stored)
     )
 }
 
@@ -517,6 +527,14 @@ mod tests {
         assert_eq!(producer(&one), "pid 4 · epoch 0 · seq 2");
         one.batch.producer_id = ProducerId::NONE;
         assert_eq!(producer(&one), "not idempotent");
+    }
+
+    #[test]
+    fn compression_compares_records_with_records() {
+        let mut one = record();
+        assert_eq!(compression(&one), "lz4 · 412 B → 127 B");
+        one.batch.compression = "none".into();
+        assert_eq!(compression(&one), "none · 127 B");
     }
 
     #[test]

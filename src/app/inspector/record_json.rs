@@ -31,7 +31,7 @@ pub fn json_sheet(bytes: &[u8], columns: usize, cut: bool) -> Result<Sheet, NotJ
         open: Vec::new(),
     };
     match printer.document() {
-        Err(NotJson::Ends { .. }) if cut => {}
+        Err(NotJson::Ends { .. }) if cut => printer.unfinished(),
         other => other?,
     }
     Ok(printer.out.finish())
@@ -71,6 +71,19 @@ impl<'a> Printer<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Prints the token in whose middle the bytes end, and that more follows.
+    fn unfinished(&mut self) {
+        self.skip_space();
+        let rest = &self.bytes[self.at..];
+        // A character of several bytes may be cut in two as well.
+        let whole = match std::str::from_utf8(rest) {
+            Err(error) if error.error_len().is_none() => &rest[..error.valid_up_to()],
+            _ => rest,
+        };
+        self.print_string(whole, Tone::String);
+        self.out.word("…", Tone::Punctuation);
     }
 
     /// Prints a whole scalar or the opening of a container. True if a container was opened and its
@@ -235,7 +248,8 @@ impl<'a> Printer<'a> {
         match is_number(number) {
             true => Ok(number),
             false if unfinished && self.at == self.bytes.len() => {
-                Err(NotJson::Ends { at: self.at })
+                let at = std::mem::replace(&mut self.at, start);
+                Err(NotJson::Ends { at })
             }
             false => Err(NotJson::Unexpected { at: start }),
         }
@@ -318,8 +332,22 @@ mod tests {
 
     #[test]
     fn a_cut_document_is_shown_as_far_as_it_goes() {
-        let sheet = json_sheet(br#"{"a":1,"b":"lon"#, 60, true).unwrap();
-        assert_eq!(sheet.len(), 3);
+        for (text, last) in [
+            (&br#"{"a":1,"b":"lon"#[..], "  \"b\": \"lon…"),
+            (b"{\"b\":\"l\xc3", "  \"b\": \"l…"),
+            (br#"{"nam"#, "  \"nam…"),
+            (b"[12", "  12…"),
+            (b"[-", "  -…"),
+            (b"[tru", "  tru…"),
+            (b"[1,", "  …"),
+        ] {
+            let sheet = json_sheet(text, 60, true).unwrap();
+            let line: String = sheet.line(sheet.len() - 1).map(|(text, _)| text).collect();
+            assert_eq!(line, last);
+        }
+        // A value that is one long string is shown as well.
+        let long = format!("{{\"body\":\"{}", "x".repeat(10_000));
+        assert!(json_sheet(long.as_bytes(), 60, true).unwrap().len() > 160);
         assert!(json_sheet(b"{x", 60, true).is_err());
     }
 

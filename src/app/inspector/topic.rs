@@ -23,7 +23,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
     widgets::facts(ui, |facts| {
         facts.mono("Partitions", &format::count(topic.partitions.len() as u64));
         facts.mono("Replication", &topic.replication_factor.to_string());
-        facts.mono("Offsets", &format!("\u{2248} {}", format::signed(records)));
+        facts.mono("Records", &format!("\u{2248} {}", format::signed(records)));
         facts.mono("Size", &format::bytes(size));
         facts.mono("Segments", &format::count(segments as u64));
         facts.mono(

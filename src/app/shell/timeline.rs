@@ -105,10 +105,11 @@ fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
             let mut number = |text: String| {
                 ui.add(egui::Label::new(
                     RichText::new(text).font(theme::mono_small()).color(color),
-                ));
+                ))
             };
             number(format!("requests {}", format::rate(rates.requests)));
-            number(format!("consumed {}", format::rate(rates.records_out)));
+            number(format!("consumed {}", format::rate(rates.records_out)))
+                .on_hover_text("By clients, and by this window's own search through records");
             number(format!("produced {}", format::rate(rates.records_in)));
         });
     });
@@ -242,7 +243,7 @@ fn draw_ticks(ui: &Ui, painter: &Painter, theme: &Theme, axis: &Axis, ticks: &[(
     }
     // Newest first: where labels collide, the newer one is the one worth reading.
     let mut free_until = axis.now_x;
-    for (x, event) in ticks.iter().take(LABELS) {
+    for (nth, (x, event)) in ticks.iter().take(LABELS).enumerate() {
         let text = widgets::elided(
             ui,
             &label(event),
@@ -250,11 +251,16 @@ fn draw_ticks(ui: &Ui, painter: &Painter, theme: &Theme, axis: &Axis, ticks: &[(
             theme.muted,
             axis.rect.width() / 5.0,
         );
+        let mut left = *x;
         if x + text.size().x > free_until {
-            continue;
+            // The newest is always named: it has no room right of it until time has passed.
+            if nth > 0 {
+                continue;
+            }
+            left = x - text.size().x;
         }
-        free_until = x - space::M;
-        painter.galley(pos2(*x, axis.base + 6.0), text, theme.muted);
+        free_until = left - space::M;
+        painter.galley(pos2(left, axis.base + 6.0), text, theme.muted);
     }
 }
 
@@ -281,6 +287,12 @@ fn label(event: &Event) -> String {
         SegmentRolled {
             topic, partition, ..
         } => format!("{topic}-{partition} new segment"),
+        SegmentsDeleted {
+            topic,
+            partition,
+            cause,
+            ..
+        } if cause.starts_with("DeleteRecords") => format!("{topic}-{partition} emptied"),
         SegmentsDeleted {
             topic, partition, ..
         } => format!("{topic}-{partition} retention"),

@@ -14,7 +14,7 @@ use crate::app::{format, widgets};
 use crate::inspect::{ClusterSnapshot, Durability, PartitionSnapshot, TopicSnapshot};
 
 /// Columns right of the bar, points: size, records, segments.
-const COLUMNS: [(&str, f32); 3] = [("size", 88.0), ("offsets", 108.0), ("segments", 76.0)];
+const COLUMNS: [(&str, f32); 3] = [("size", 88.0), ("records", 108.0), ("segments", 76.0)];
 /// Width of the name column, points.
 const NAME: f32 = 220.0;
 

@@ -24,12 +24,12 @@ const REORDER_EVERY_US: u64 = 500_000;
 
 const COLUMNS: [Column; 7] = [
     Column::words("topic", 0.0),
-    Column::numbers("partitions", 72.0),
+    Column::numbers("partitions", 64.0),
     Column::numbers("records", 96.0),
-    Column::numbers("records in", 80.0),
-    Column::numbers("bytes in", 92.0),
+    Column::numbers("records in", 72.0),
+    Column::numbers("bytes in", 84.0),
     Column::numbers("size", 80.0),
-    Column::numbers("newest record", 96.0),
+    Column::numbers("newest record", 116.0),
 ];
 
 /// What the rows are sorted by: a column's number.
@@ -265,7 +265,7 @@ impl TopicList {
                 theme.text
             };
             let name = if deleting {
-                format!("{} (being deleted)", topic.name)
+                format!("{} (deleting)", topic.name)
             } else {
                 topic.name.clone()
             };
@@ -275,7 +275,7 @@ impl TopicList {
             number_or_nothing(cells, records > 0.0, &format::rate(records));
             number_or_nothing(cells, bytes > 0.0, &format::byte_rate(bytes));
             cells.mono(&format::bytes(sums.bytes));
-            cells.mono_muted(&format::time_of_day(sums.newest_ms));
+            cells.mono_muted(&format::short_moment(scene.now, sums.newest_ms));
         });
         if let Some((index, _)) = clicked
             && let Some(topic) = self.ordered[index].of(&scene.picture.topics)

@@ -12,7 +12,7 @@ use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::widgets::{choices, empty, heading, muted, small};
-use crate::ids::{Offset, PartitionIndex};
+use crate::ids::{Offset, PartitionIndex, Time};
 use crate::inspect::{
     BatchDetail, PartitionSnapshot, SEGMENT_BATCHES, SegmentDetail, SegmentFocus, SegmentSnapshot,
     TopicSnapshot,
@@ -22,10 +22,10 @@ const SEGMENTS: [Column; 7] = [
     Column::words("file", 0.0),
     Column::numbers("p", 24.0),
     Column::numbers("offsets", 152.0),
-    Column::numbers("size", 72.0),
-    Column::numbers("index", 52.0),
+    Column::numbers("size", 64.0),
+    Column::numbers("index", 48.0),
     Column::numbers("time index", 64.0),
-    Column::numbers("newest", 90.0),
+    Column::numbers("newest", 116.0),
 ];
 
 const BATCHES: [Column; 8] = [
@@ -273,7 +273,7 @@ fn files(
     let theme = Theme::of(ui);
     let clicked = table::rows(ui, ("segments", &topic.name), &rows, |index, cells| {
         let (partition, segment) = segments[index];
-        file_row(partition, segment, cells, theme);
+        file_row(partition, segment, scene.now, cells, theme);
     });
     let chosen = clicked.map(|(index, _)| index).or(at.filter(|_| step != 0));
     if let Some((partition, segment)) = chosen.and_then(|index| segments.get(index)) {
@@ -286,6 +286,7 @@ fn files(
 fn file_row(
     partition: &PartitionSnapshot,
     segment: &SegmentSnapshot,
+    now: Time,
     cells: &mut Cells<'_>,
     theme: &Theme,
 ) {
@@ -301,7 +302,7 @@ fn file_row(
     cells.mono(&format::bytes(segment.bytes));
     cells.mono_muted(&format::count(u64::from(segment.index_entries)));
     cells.mono_muted(&format::count(u64::from(segment.time_index_entries)));
-    cells.mono_muted(&format::time_of_day(segment.max_timestamp_ms));
+    cells.mono_muted(&format::short_moment(now, segment.max_timestamp_ms));
 }
 
 /// Offsets from the first to the last, or that there are none.
