@@ -29,6 +29,12 @@ enum Entry {
     Broker(BrokerId),
 }
 
+/// What matches, before it is known to be listed: of ten thousand topics only those are copied.
+enum Found {
+    Entry(Entry),
+    Topic(usize),
+}
+
 impl Entry {
     fn name(&self) -> String {
         match self {
@@ -132,20 +138,26 @@ impl Palette {
             .zip(VIEW_KEYS)
             .map(|(view, key)| Entry::View(view.key(), view.name(), key));
         let brokers = scene.picture.brokers.iter().map(|b| Entry::Broker(b.id));
-        let mut scored: Vec<(i32, Entry)> = shown_views
+        let mut scored: Vec<(i32, Found)> = shown_views
             .chain(actions)
             .chain(brokers)
-            .filter_map(|entry| Some((score(&entry.name(), &self.typed)?, entry)))
+            .filter_map(|entry| Some((score(&entry.name(), &self.typed)?, Found::Entry(entry))))
             .collect();
-        for topic in &scene.picture.topics {
+        let topics = &scene.picture.topics;
+        for (place, topic) in topics.iter().enumerate() {
             if let Some(score) = score(&topic.name, &self.typed) {
-                scored.push((score, Entry::Topic(topic.name.clone())));
+                scored.push((score, Found::Topic(place)));
             }
         }
         scored.sort_by_key(|(score, _)| -score);
         let more = scored.len().saturating_sub(LISTED);
         scored.truncate(LISTED);
-        (scored.into_iter().map(|(_, entry)| entry).collect(), more)
+        let entry = |found| match found {
+            Found::Entry(entry) => entry,
+            Found::Topic(place) => Entry::Topic(topics[place].name.clone()),
+        };
+        let entries = scored.into_iter().map(|(_, found)| entry(found));
+        (entries.collect(), more)
     }
 
     /// Draws the entries; the clicked one.
@@ -179,26 +191,42 @@ impl Palette {
     }
 }
 
-/// How well `typed` fits `name`: its letters in order, better when together and at the start of a word.
-/// `None` when they are not all there.
+/// How well `typed` fits `name`: each of its words in order, better when together and at the start of
+/// one. `None` when they are not all there.
 fn score(name: &str, typed: &str) -> Option<i32> {
     let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
     let mut score = 0;
     let mut at = 0;
-    let mut together = 0;
-    for wanted in typed.chars().flat_map(char::to_lowercase) {
-        if wanted.is_whitespace() {
-            together = 0;
-            continue;
-        }
-        let found = at + name[at..].iter().position(|c| *c == wanted)?;
-        let begins_word = found == 0 || !name[found - 1].is_alphanumeric();
-        together = if found == at { together + 1 } else { 0 };
-        score += 1 + 2 * together + if begins_word { 4 } else { 0 };
-        score -= i32::try_from((found - at).min(3)).unwrap_or(3);
-        at = found + 1;
+    for word in typed.split_whitespace() {
+        let word: Vec<char> = word.chars().flat_map(char::to_lowercase).collect();
+        let starts = (at..name.len()).filter(|start| name[*start] == word[0]);
+        let (best, end) = starts
+            .filter_map(|start| word_score(&name, start, &word))
+            .max_by_key(|(score, end)| (*score, std::cmp::Reverse(*end)))?;
+        score += best - i32::try_from((end - word.len() - at).min(3)).unwrap_or(3);
+        at = end;
     }
     Some(score)
+}
+
+/// How well a typed word fits from `start` on, and where it ends. Its letters lie in one word, or begin
+/// the next ones: letters out of the middle of several words mean nothing to who typed them.
+fn word_score(name: &[char], start: usize, word: &[char]) -> Option<(i32, usize)> {
+    let begins = |at: usize| at == 0 || !name[at - 1].is_alphanumeric();
+    let mut score = 0;
+    let mut together = 0;
+    let mut at = start;
+    for wanted in word {
+        let mut same_word = true;
+        let found = (at..name.len()).find(|place| {
+            same_word &= *place == start || name[*place].is_alphanumeric();
+            name[*place] == *wanted && (same_word || begins(*place))
+        })?;
+        together = if found == at { together + 1 } else { 0 };
+        score += 1 + 2 * together + if begins(found) { 4 } else { 0 };
+        at = found + 1;
+    }
+    Some((score, at))
 }
 
 #[cfg(test)]
@@ -211,6 +239,15 @@ mod tests {
         assert!(score("orders", "sdro").is_none());
         assert!(score("orders", "").is_some());
         assert!(score("Show all shortcuts", "show short").is_some());
+        assert!(score("Show orders", "ord").is_some());
+        assert!(score("payments", "pmts").is_some());
+        assert!(score("", "").is_some() && score("", "a").is_none());
+    }
+
+    #[test]
+    fn letters_are_not_gathered_from_the_middle_of_several_words() {
+        assert!(score("Show or hide the timeline", "order").is_none());
+        assert!(score("Add partitions to this topic", "apt").is_some());
     }
 
     #[test]

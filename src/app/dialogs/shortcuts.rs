@@ -48,7 +48,8 @@ fn groups(
         Some((_, rows)) => rows.push((keys, name)),
         None => groups.push((group, vec![(keys, name)])),
     };
-    for action in actions::available(views, scene) {
+    let available = actions::available(views, scene);
+    for action in &available {
         if let Some(keys) = action.keys {
             add(action.group, keys.label(mac), action.name.to_owned());
         }
@@ -60,8 +61,17 @@ fn groups(
             view.name().to_owned(),
         );
     }
-    add("Lists", "↑ ↓".to_owned(), "Move".to_owned());
-    add("Lists", "Enter".to_owned(), "Open".to_owned());
+    // Where the view's own actions move through its list, they are named above.
+    let own = |key: egui::Key| {
+        let with = |action: &actions::Action| action.keys.is_some_and(|keys| keys.key == key);
+        available.iter().any(with)
+    };
+    if !own(egui::Key::ArrowDown) {
+        add("Lists", "↑ ↓".to_owned(), "Move".to_owned());
+    }
+    if !own(egui::Key::Enter) {
+        add("Lists", "Enter".to_owned(), "Open".to_owned());
+    }
     add("Lists", "Tab".to_owned(), "Next control".to_owned());
     groups
 }
