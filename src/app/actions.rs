@@ -6,7 +6,7 @@
 use egui::{Key, Modifiers};
 
 use super::scene::Scene;
-use super::state::{Dialog, ThemeChoice, ViewKey};
+use super::state::{Dialog, ThemeChoice, TopicTab, ViewKey};
 use super::views::View;
 use crate::inspect::Command;
 
@@ -55,6 +55,31 @@ impl Keys {
         }
     }
 
+    /// Whether these modifiers make the press mean this. Signs and digits need Shift on some keyboards
+    /// and not on others; with letters and arrows Shift means something else.
+    fn are_held(self, modifiers: Modifiers) -> bool {
+        use Key::*;
+        let typed_as_it_comes = matches!(
+            self.key,
+            Questionmark
+                | Slash
+                | Plus
+                | Minus
+                | Num1
+                | Num2
+                | Num3
+                | Num4
+                | Num5
+                | Num6
+                | Num7
+                | Num8
+        );
+        match typed_as_it_comes {
+            true => modifiers.matches_logically(self.modifiers),
+            false => modifiers.matches_exact(self.modifiers),
+        }
+    }
+
     /// As printed on a key: `Ctrl K`, `Shift T`, `?`.
     pub fn label(self, mac: bool) -> String {
         let mut parts = Vec::new();
@@ -96,7 +121,7 @@ pub const GLOBAL: &[Action] = &[
         name: "Filter this list",
         group: "Window",
         keys: Some(Keys::plain(Key::Slash)),
-        can: always,
+        can: shows_filter,
         run: |scene| scene.state.focus_filter = true,
     },
     Action {
@@ -232,6 +257,15 @@ fn always(_: &Scene<'_>) -> bool {
     true
 }
 
+/// What is in sight has a filter field.
+fn shows_filter(scene: &Scene<'_>) -> bool {
+    scene.state.view != ViewKey::Topics
+        || matches!(
+            scene.state.tab(),
+            None | Some(TopicTab::Records | TopicTab::Config)
+        )
+}
+
 const fn span(name: &'static str, run: fn(&mut Scene<'_>)) -> Action {
     Action {
         name,
@@ -272,7 +306,7 @@ pub fn available(views: &[Box<dyn View>], scene: &Scene<'_>) -> Vec<Action> {
 pub fn run_pressed(ctx: &egui::Context, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
     let palette = Keys::command(Key::K);
     // The palette opens even out of a text field; nothing else does.
-    if ctx.input_mut(|input| input.consume_key(palette.modifiers, palette.key)) {
+    if take_press(ctx, palette) {
         scene.state.dialog = match scene.state.dialog {
             Some(Dialog::Palette) => None,
             _ => Some(Dialog::Palette),
@@ -285,15 +319,24 @@ pub fn run_pressed(ctx: &egui::Context, views: &[Box<dyn View>], scene: &mut Sce
     if let Some(view) = pressed_view(ctx, views) {
         scene.state.go_to(view);
     }
-    let mut actions = available(views, scene);
-    // Shift T before T: a key alone also matches with Shift held.
-    actions.sort_by_key(|action| action.keys.is_none_or(|keys| keys.modifiers.is_none()));
-    for action in actions {
-        let Some(keys) = action.keys else { continue };
-        if ctx.input_mut(|input| input.consume_key(keys.modifiers, keys.key)) {
+    for action in available(views, scene) {
+        if action.keys.is_some_and(|keys| take_press(ctx, keys)) {
             (action.run)(scene);
         }
     }
+}
+
+/// Takes a press of these keys out of the input; false when there was none.
+fn take_press(ctx: &egui::Context, keys: Keys) -> bool {
+    let pressed = |event: &egui::Event| {
+        matches!(event, egui::Event::Key { key, modifiers, pressed: true, .. }
+            if *key == keys.key && keys.are_held(*modifiers))
+    };
+    ctx.input_mut(|input| {
+        let before = input.events.len();
+        input.events.retain(|event| !pressed(event));
+        input.events.len() < before
+    })
 }
 
 /// The keys of the views, in the order of the navigation.
@@ -312,6 +355,6 @@ fn pressed_view(ctx: &egui::Context, views: &[Box<dyn View>]) -> Option<ViewKey>
     views
         .iter()
         .zip(VIEW_KEYS)
-        .find(|(_, key)| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, *key)))
+        .find(|(_, key)| take_press(ctx, Keys::plain(*key)))
         .map(|(view, _)| view.key())
 }

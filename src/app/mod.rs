@@ -13,6 +13,7 @@ pub mod notices;
 pub mod panels;
 pub mod run;
 pub mod scene;
+pub mod sent;
 pub mod settings;
 pub mod shell;
 pub mod state;
@@ -125,6 +126,7 @@ impl App {
         let now = self.now(picture.time);
         self.history.see(now, &picture);
         self.notices.see(now, &picture);
+        self.state.see(&picture);
         let mut focus = Focus::default();
         let ctx = ui.ctx().clone();
         let mut scene = Scene {

@@ -1,12 +1,12 @@
 //! Outcomes of commands as notices in the corner, and the undo chips of deletions.
 //!
-//! Every command sent through the scene ends in one notice. Successes go by themselves, failures stay
-//! until closed.
+//! Every command sent through the scene ends in one notice; so does the first failure of each of klar's
+//! own producers. Successes go by themselves, failures stay until closed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::Time;
-use crate::inspect::{ClusterSnapshot, CommandId, Failure, Severity};
+use crate::inspect::{ClusterSnapshot, CommandId, Failure, OUTCOMES_KEPT, Severity};
 
 /// Milliseconds a good notice stays.
 const GOOD_STAYS_MS: i64 = 5_000;
@@ -28,14 +28,25 @@ pub struct Notice {
 #[derive(Debug, Default)]
 pub struct Notices {
     shown: Vec<Notice>,
-    awaited: BTreeSet<CommandId>,
+    /// Commands whose outcome is awaited, and what of it is said.
+    awaited: BTreeMap<CommandId, Say>,
+    /// Producers whose failure was said.
+    failing: BTreeSet<u64>,
     queue_full: bool,
+}
+
+/// Which outcomes of a command become a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Say {
+    Everything,
+    /// A success shows by itself.
+    Failures,
 }
 
 impl Notices {
     /// Shows this command's outcome once a picture has it.
-    pub fn expect(&mut self, id: CommandId) {
-        self.awaited.insert(id);
+    pub fn expect(&mut self, id: CommandId, say: Say) {
+        self.awaited.insert(id, say);
     }
 
     /// The source refused a command because its queue is full.
@@ -66,7 +77,7 @@ impl Notices {
         self.show(Notice {
             severity: Severity::Bad,
             title: failure.name.clone(),
-            text: format!("{} {}", failure.what, failure.what_to_do),
+            text: failure.sentence(),
             since: now,
         });
     }
@@ -74,14 +85,17 @@ impl Notices {
     /// Takes outcomes from the picture and drops notices whose time is over. Once a frame.
     pub fn see(&mut self, now: Time, picture: &ClusterSnapshot) {
         for outcome in &picture.outcomes {
-            if !self.awaited.remove(&outcome.id) {
+            let Some(say) = self.awaited.remove(&outcome.id) else {
                 continue;
-            }
+            };
             match &outcome.result {
+                Ok(_) if say == Say::Failures => {}
                 Ok(done) => self.confirm(now, done.sentence.clone()),
                 Err(failure) => self.fail(now, failure),
             }
         }
+        self.see_missed(now, picture);
+        self.see_producers(now, picture);
         if std::mem::take(&mut self.queue_full) {
             self.fail(
                 now,
@@ -96,6 +110,47 @@ impl Notices {
             notice.severity == Severity::Bad
                 || now.since_us(notice.since) < GOOD_STAYS_MS as u64 * 1_000
         });
+    }
+
+    /// A window that was not drawn for a while may find only outcomes newer than one it awaits.
+    fn see_missed(&mut self, now: Time, picture: &ClusterSnapshot) {
+        if picture.outcomes.len() < OUTCOMES_KEPT {
+            return;
+        }
+        let Some(oldest) = picture.outcomes.iter().map(|outcome| outcome.id).min() else {
+            return;
+        };
+        let before = self.awaited.len();
+        self.awaited.retain(|id, _| *id >= oldest);
+        if self.awaited.len() < before {
+            self.show(Notice {
+                severity: Severity::Warning,
+                title: "An outcome was missed".into(),
+                text: format!(
+                    "More than {OUTCOMES_KEPT} commands ended at once. The timeline shows what happened."
+                ),
+                since: now,
+            });
+        }
+    }
+
+    /// Says once that a producer's records fail; nobody may be looking at it.
+    fn see_producers(&mut self, now: Time, picture: &ClusterSnapshot) {
+        for producer in &picture.producers {
+            let (true, Some(error)) = (producer.failed > 0, &producer.last_error) else {
+                continue;
+            };
+            if self.failing.insert(producer.id) {
+                self.show(Notice {
+                    severity: Severity::Bad,
+                    title: format!("{}: {}", producer.plan.name, error.name),
+                    text: error.sentence(),
+                    since: now,
+                });
+            }
+        }
+        let there = |id: &u64| picture.producers.iter().any(|p| p.id == *id);
+        self.failing.retain(there);
     }
 
     /// The notices on screen, oldest first.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::history::{History, Rates, find_topic};
-use super::notices::Notices;
+use super::notices::{Notices, Say};
+use super::sent::Sent;
 use super::state::UiState;
 use crate::ids::Time;
 use crate::inspect::{ClusterSnapshot, Command, CommandId, Focus, TopicSnapshot};
@@ -29,9 +30,14 @@ pub struct Scene<'a> {
 impl Scene<'_> {
     /// Queues a command. Its outcome is shown as a notice; `None` (with a notice) when the queue is full.
     pub fn send(&mut self, command: Command) -> Option<CommandId> {
+        // A deletion that can be undone says so by its undo chip.
+        let say = match command {
+            Command::DeleteTopic { now: false, .. } if self.abilities.undo_delete => Say::Failures,
+            _ => Say::Everything,
+        };
         let id = self.source.send(command);
         match id {
-            Some(id) => self.notices.expect(id),
+            Some(id) => self.notices.expect(id, say),
             None => self.notices.queue_is_full(),
         }
         id
@@ -40,6 +46,14 @@ impl Scene<'_> {
     /// Queues a command whose outcome the caller shows itself.
     pub fn send_quietly(&mut self, command: Command) -> Option<CommandId> {
         self.source.send(command)
+    }
+
+    /// Queues a command for the open dialog, which closes when it succeeds and shows why it did not.
+    pub fn send_from_dialog(&mut self, command: Command) {
+        self.state.dialog_sent = self.send_quietly(command).map(Sent::new);
+        if self.state.dialog_sent.is_none() {
+            self.notices.queue_is_full();
+        }
     }
 
     /// Copies text and says so.

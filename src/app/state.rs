@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::find_topic;
 use super::panels::produce_form::ProduceForm;
+use super::sent::Sent;
 use super::widgets::lane_view::Align;
 use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex};
-use crate::inspect::{CommandId, ProduceOne};
+use crate::inspect::{ClusterSnapshot, ProduceOne};
 
 /// The one thing that is selected, in every view at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -249,12 +251,16 @@ pub struct UiState {
     /// What is typed in the produce panel; kept while it is closed.
     pub produce: ProduceForm,
     /// The newest command sent from the produce panel, whose outcome it shows.
-    pub produce_sent: Option<CommandId>,
-    /// Set by `/`: the view's filter field takes the keyboard, then clears this.
+    pub produce_sent: Option<Sent>,
+    /// The command the open dialog sent: it closes when that succeeds, and shows why it did not.
+    pub dialog_sent: Option<Sent>,
+    /// A topic that was created here: its page opens in the first picture that has it.
+    pub opening: Option<String>,
+    /// Set by `/`: the view's filter field takes the keyboard in this frame.
     pub focus_filter: bool,
-    /// Set by the keys that move the log lanes; the lanes take it.
+    /// Set by the keys that move the log lanes, for this frame.
     pub lane_move: Option<LaneMove>,
-    /// Set by the arrow keys: the list in sight moves its selection by so many rows and clears this.
+    /// Set by the arrow keys: the list in sight moves its selection by so many rows in this frame.
     pub row_step: i32,
     pub remembered: Remembered,
 }
@@ -275,26 +281,61 @@ impl UiState {
         self.remembered.view = view;
     }
 
-    /// Selects something without leaving the view.
+    /// Selects something without leaving the view. The inspector shows it: the produce panel gives way
+    /// and keeps what is typed.
     pub fn select(&mut self, selection: Selection) {
         self.selection = selection;
+        self.producing = false;
+    }
+
+    /// Takes what is awaited from the picture. Once a frame, before it is drawn.
+    pub fn see(&mut self, picture: &ClusterSnapshot) {
+        for sent in [&mut self.produce_sent, &mut self.dialog_sent] {
+            if let Some(sent) = sent {
+                sent.see(picture);
+            }
+        }
+        if let Some(topic) = &self.opening
+            && find_topic(&picture.topics, topic).is_some()
+        {
+            let topic = topic.clone();
+            self.open_topic(&topic);
+        }
+    }
+
+    /// Keys that nothing in sight took are over with their frame: later they would act elsewhere.
+    pub fn forget_keys(&mut self) {
+        self.focus_filter = false;
+        self.lane_move = None;
+        self.row_step = 0;
     }
 
     /// Opens a topic's page and selects the topic, or keeps what is selected inside it.
     pub fn open_topic(&mut self, topic: &str) {
         self.go_to(ViewKey::Topics);
+        self.opening = None;
         self.open_topic = Some(topic.to_owned());
         if self.selection.topic() != Some(topic) {
             self.selection = Selection::Topic(topic.to_owned());
         }
     }
 
-    /// Opens the produce panel on the topic that is open or selected.
+    /// Opens the produce panel on the topic that is open or selected, with what is typed in it.
     pub fn open_produce_panel(&mut self) {
         let topic = self.open_topic.as_deref().or(self.selection.topic());
-        if let Some(topic) = topic {
-            self.produce.topic = topic.to_owned();
+        match topic.map(str::to_owned) {
+            Some(topic) => self.produce_into(&topic),
+            None => self.show_produce_panel(),
         }
+    }
+
+    /// Opens the produce panel on this topic, with what is typed in it.
+    pub fn produce_into(&mut self, topic: &str) {
+        topic.clone_into(&mut self.produce.topic);
+        self.show_produce_panel();
+    }
+
+    fn show_produce_panel(&mut self) {
         self.producing = true;
         self.remembered.inspector_open = true;
     }
@@ -302,8 +343,8 @@ impl UiState {
     /// Opens the produce panel filled with this record.
     pub fn open_produce(&mut self, record: ProduceOne) {
         self.produce.fill(record);
-        self.producing = true;
-        self.remembered.inspector_open = true;
+        self.produce_sent = None;
+        self.show_produce_panel();
     }
 
     /// `Esc`: closes the dialog or the produce panel, else goes up one level.
@@ -327,6 +368,13 @@ impl UiState {
             .get(topic)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// The tab of the open topic; `None` while no topic is open.
+    pub fn tab(&self) -> Option<TopicTab> {
+        let topic = self.open_topic.as_deref()?;
+        let choices = self.remembered.topics.get(topic);
+        Some(choices.map_or_else(TopicTab::default, |choices| choices.tab))
     }
 
     /// Remembers choices for `topic`, forgetting another topic's when there are too many.

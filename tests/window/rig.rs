@@ -54,6 +54,15 @@ fn draw(ui: &mut Ui, app: &mut App) {
     app.draw(&mut all);
 }
 
+/// Clicks at a point, whatever lies there.
+pub fn click_at(window: &mut Window, at: egui::Pos2) {
+    window.hover_at(at);
+    window.run();
+    window.drag_at(at);
+    window.drop_at(at);
+    window.run();
+}
+
 /// Writes `screenshots/<view>-<theme>-<size>.png` in both themes and sizes.
 pub fn pictures(view: &str, fixture: &Fixture, act: impl Fn(&mut Window)) {
     for dark in [true, false] {

@@ -137,7 +137,7 @@ fn undo_takes_a_deletion_back() {
         picture.deleting = vec![("payments".into(), picture.time.plus_ms(7_400))];
     });
     let mut window = open(&fixture, SIZES[0], true, |_| {});
-    window.get_by_label("Undo").click();
+    window.get_by_label("Undo the deletion of payments").click();
     window.run();
     let undo = Command::UndoDelete {
         name: "payments".into(),
@@ -253,4 +253,104 @@ fn a_picture_from_before_every_clock_is_drawn() {
     fixture.set_now_ms(0);
     let mut window = open(&fixture, SIZES[0], true, |_| {});
     window.run();
+}
+
+#[test]
+fn shift_with_a_letter_is_not_the_letter() {
+    let mut window = open(&Fixture::shop(), SIZES[0], true, |state| {
+        state.open_topic("orders");
+    });
+    for key in [Key::I, Key::N, Key::S, Key::ArrowLeft, Key::Escape] {
+        window.key_press_modifiers(Modifiers::SHIFT, key);
+        window.run();
+    }
+    let state = window.state_mut().state_mut();
+    assert!(state.remembered.inspector_open);
+    assert_eq!(state.dialog, None);
+    assert_eq!(state.open_topic.as_deref(), Some("orders"));
+    // A sign needs Shift on some keyboards.
+    window.key_press_modifiers(Modifiers::SHIFT, Key::Questionmark);
+    window.run();
+    let dialog = window.state_mut().state_mut().dialog.clone();
+    assert_eq!(dialog, Some(Dialog::Shortcuts));
+}
+
+/// A key that nothing in sight takes once waited, and acted on the next list that was opened.
+#[test]
+fn a_key_without_a_taker_is_over_with_its_frame() {
+    let mut window = open(&Fixture::shop(), SIZES[0], true, |state| {
+        state.open_topic("orders");
+    });
+    // The log lanes have neither rows nor a filter.
+    for key in [Key::ArrowDown, Key::Slash] {
+        window.key_press(key);
+        window.run();
+    }
+    window.key_press(Key::Escape);
+    window.run();
+    window.key_press(Key::Escape);
+    window.run();
+    assert_eq!(window.state_mut().state_mut().open_topic, None);
+    assert_eq!(window.state_mut().state_mut().selection, Selection::Nothing);
+    // Nothing has the keyboard, so a letter is a shortcut.
+    window.key_press(Key::I);
+    window.run();
+    assert!(!window.state_mut().state_mut().remembered.inspector_open);
+}
+
+#[test]
+fn listening_beyond_the_machine_is_said_in_every_view() {
+    let fixture = Fixture::shop();
+    fixture.edit(|picture| {
+        picture.listens_beyond_loopback = true;
+        picture.bootstrap = "192.168.178.20:9092".into();
+    });
+    pictures("open-to-network", &fixture, |window| {
+        window.get_by_label("Open to the network");
+    });
+}
+
+#[test]
+fn notices_leave_the_inspectors_buttons_free() {
+    for size in SIZES {
+        let mut window = open(&Fixture::shop(), size, true, |state| {
+            state.open_topic("orders");
+            state.open_produce_panel();
+        });
+        let now = Time::from_ms(NOW_MS);
+        for _ in 0..3 {
+            window.state_mut().notices_mut().confirm(now, "Copied");
+        }
+        window.run();
+        let send = window.get_by_label("Send record").rect();
+        let fit = window.get_by_label("Fit").rect();
+        for close in window.get_all_by_label("Close this notice") {
+            assert!(close.rect().right() < send.left(), "{size:?}");
+            assert!(close.rect().bottom() < fit.top(), "{size:?}");
+        }
+    }
+}
+
+#[test]
+fn a_deletion_that_can_be_undone_is_said_once() {
+    let fixture = Fixture::shop();
+    let mut window = open(&fixture, SIZES[0], true, |state| {
+        state.open_topic("payments");
+    });
+    window.key_press_modifiers(Modifiers::SHIFT, Key::Delete);
+    window.run();
+    fixture.edit(|picture| {
+        picture.deleting = vec![("payments".into(), picture.time.plus_ms(7_400))];
+        picture.outcomes = vec![klar::inspect::Outcome {
+            id: klar::inspect::CommandId(1),
+            result: Ok(klar::inspect::Done {
+                sentence: "Topic payments goes in 10 s.".into(),
+                produced: None,
+                producer: None,
+            }),
+        }];
+    });
+    window.run();
+    assert!(confirmations(&mut window).is_empty());
+    window.get_by_label("Undo the deletion of payments");
 }

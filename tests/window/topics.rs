@@ -305,3 +305,31 @@ fn a_setting_is_changed_in_place() {
     };
     assert_eq!(fixture.commands().last(), Some(&reset));
 }
+
+#[test]
+fn a_search_ended_from_outside_says_so_and_can_be_asked_again() {
+    let fixture = Fixture::shop();
+    let mut window = open(&fixture, SIZES[0], true, at("orders", TopicTab::Records));
+    settle(&mut window);
+    fixture.edit(|picture| {
+        if let Some(browse) = &mut picture.browse {
+            std::sync::Arc::make_mut(browse).query.topic = "payments".into();
+        }
+    });
+    settle(&mut window);
+    window.get_by_label_contains("ended from outside the window");
+    fixture.edit(|_| {});
+    window.get_by_label("Search again").click();
+    settle(&mut window);
+    window.get_by_label_contains("scanned 360 of");
+}
+
+#[test]
+fn a_search_ends_when_another_view_is_shown() {
+    let fixture = Fixture::shop();
+    let mut window = open(&fixture, SIZES[0], true, at("orders", TopicTab::Records));
+    settle(&mut window);
+    window.key_press(Key::Num3);
+    settle(&mut window);
+    assert_eq!(fixture.commands().last(), Some(&Command::StopBrowse));
+}

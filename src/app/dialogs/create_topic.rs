@@ -2,13 +2,11 @@
 
 use egui::{ComboBox, DragValue, Label, RichText, Ui};
 
+use super::{MAX_PARTITIONS, failure, is_waiting};
 use crate::app::scene::Scene;
-use crate::app::theme::{Theme, size, space};
+use crate::app::theme::{self, Theme, size, space};
 use crate::app::widgets;
 use crate::inspect::Command;
-
-/// Partitions one topic can be given from the window.
-const MAX_PARTITIONS: i32 = 10_000;
 
 /// What is typed.
 pub struct CreateTopic {
@@ -42,6 +40,21 @@ pub const OFFERED: &[(&str, &str)] = &[
 ];
 
 impl CreateTopic {
+    /// The name field takes the keyboard. Call when the dialog opens.
+    pub fn take_keyboard(&mut self) {
+        self.focus = true;
+    }
+
+    /// Something was typed.
+    pub fn holds_input(&self) -> bool {
+        !self.name.is_empty() || !self.configs.is_empty()
+    }
+
+    /// The name of the topic that was created; the next one is typed from the beginning.
+    pub fn take_created(&mut self) -> String {
+        std::mem::take(self).name
+    }
+
     pub fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
         widgets::title(ui, "Create a topic");
         ui.add_space(space::XS);
@@ -67,9 +80,10 @@ impl CreateTopic {
             let color = Theme::of(ui).warning;
             ui.add(Label::new(RichText::new(text).color(color)).wrap());
         }
+        failure(ui, scene);
         ui.add_space(space::S);
         ui.horizontal(|ui| {
-            let can = refusal.is_none();
+            let can = refusal.is_none() && !is_waiting(scene);
             let create = widgets::primary_button_if(ui, can, "Create topic").clicked();
             if can && (create || enter) {
                 self.create(scene);
@@ -84,20 +98,8 @@ impl CreateTopic {
         let mut removed = None;
         for (index, (name, value)) in self.configs.iter_mut().enumerate() {
             ui.horizontal(|ui| {
-                let theme = Theme::of(ui);
-                let label = widgets::elided(
-                    ui,
-                    name,
-                    crate::app::theme::mono(),
-                    theme.text,
-                    size::CONFIG_NAME,
-                );
-                let (rect, _) = ui.allocate_exact_size(
-                    egui::vec2(size::CONFIG_NAME, size::CONTROL),
-                    egui::Sense::hover(),
-                );
-                let at = egui::pos2(rect.left(), rect.center().y - label.size().y / 2.0);
-                ui.painter().galley(at, label, theme.text);
+                let cell = egui::vec2(size::CONFIG_NAME, size::CONTROL);
+                widgets::name_cell(ui, name, theme::mono(), Theme::of(ui).text, cell);
                 let width = ui.available_width() - size::CONTROL - space::S;
                 widgets::text_field(ui, value, name, width);
                 let remove = widgets::link(ui, "×");
@@ -151,14 +153,11 @@ impl CreateTopic {
     }
 
     fn create(&mut self, scene: &mut Scene<'_>) {
-        scene.send(Command::CreateTopic {
+        scene.send_from_dialog(Command::CreateTopic {
             name: self.name.clone(),
             partitions: self.partitions,
             replication_factor: 1,
-            configs: std::mem::take(&mut self.configs),
+            configs: self.configs.clone(),
         });
-        scene.state.dialog = None;
-        scene.state.open_topic(&self.name);
-        *self = CreateTopic::default();
     }
 }

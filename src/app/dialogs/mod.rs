@@ -6,16 +6,24 @@ mod palette;
 mod shortcuts;
 mod topic;
 
-use egui::{Context, CornerRadius, Frame, Id, Margin, Modal, Ui};
+use egui::{Context, CornerRadius, Frame, Id, Label, Margin, Modal, RichText, Ui};
 
+use super::notices::Say;
 use super::scene::Scene;
+use super::sent::Sent;
 use super::state::Dialog;
-use super::theme::{Theme, radius, size, space};
+use super::theme::{self, Theme, radius, size, space};
 use super::views::View;
+use super::widgets;
+
+/// Partitions one topic can be given from the window.
+const MAX_PARTITIONS: i32 = 10_000;
 
 /// What the dialogs remember while they are open.
 #[derive(Default)]
 pub struct Dialogs {
+    /// The dialog of the last frame.
+    drawn: Option<Dialog>,
     palette: palette::Palette,
     create: create_topic::CreateTopic,
     topic: topic::TopicDialogs,
@@ -24,16 +32,19 @@ pub struct Dialogs {
 impl Dialogs {
     /// Draws the open dialog, if any.
     pub fn draw(&mut self, ctx: &Context, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
+        self.conclude(scene);
+        if scene.state.dialog != self.drawn {
+            self.drawn = scene.state.dialog.clone();
+            self.begin(scene);
+        }
         let Some(dialog) = scene.state.dialog.clone() else {
-            self.palette.reset();
-            self.topic.reset();
             return;
         };
         let width = match dialog {
             Dialog::Shortcuts | Dialog::Connect | Dialog::TopicSettings(_) => size::DIALOG_WIDE,
             _ => size::DIALOG,
         };
-        let closed = modal(ctx, scene.dark, &dialog, width, |ui| match &dialog {
+        let how = modal(ctx, scene.dark, &dialog, width, |ui| match &dialog {
             Dialog::Palette => self.palette.draw(ui, views, scene),
             Dialog::Shortcuts => shortcuts::draw(ui, views, scene),
             Dialog::Connect => connect::draw(ui, scene),
@@ -42,33 +53,112 @@ impl Dialogs {
             Dialog::EmptyTopic(name) => topic::empty(ui, scene, name),
             Dialog::TopicSettings(name) => self.topic.settings(ui, scene, name),
         });
+        let closed = match how {
+            Closing::Not => false,
+            // A click that missed a button must not cost what was typed.
+            Closing::Beside => !self.holds_input(&dialog),
+            Closing::Escape => true,
+        };
         // A dialog may have opened another one in place of itself.
         if closed && scene.state.dialog.as_ref() == Some(&dialog) {
             scene.state.dialog = None;
         }
     }
+
+    /// Closes a dialog whose command succeeded, and says so.
+    fn conclude(&mut self, scene: &mut Scene<'_>) {
+        let sent = scene.state.dialog_sent.as_ref();
+        let Some(Ok(done)) = sent.and_then(|sent| sent.result.clone()) else {
+            return;
+        };
+        scene.notices.confirm(scene.now, done.sentence);
+        scene.state.dialog_sent = None;
+        if self.drawn == Some(Dialog::CreateTopic) {
+            scene.state.opening = Some(self.create.take_created());
+        }
+        scene.ctx.request_repaint();
+        if scene.state.dialog == self.drawn {
+            scene.state.dialog = None;
+        }
+    }
+
+    /// Another dialog is open than before, or none: what is typed in the others is forgotten, but not
+    /// the outcome of what they sent.
+    fn begin(&mut self, scene: &mut Scene<'_>) {
+        if let Some(sent) = scene.state.dialog_sent.take()
+            && sent.is_waiting()
+        {
+            scene.notices.expect(sent.id, Say::Everything);
+        }
+        self.palette.reset();
+        self.topic = topic::TopicDialogs::default();
+        self.create.take_keyboard();
+    }
+
+    /// Something was typed that closing the dialog would lose.
+    fn holds_input(&self, dialog: &Dialog) -> bool {
+        match dialog {
+            Dialog::CreateTopic => self.create.holds_input(),
+            Dialog::TopicSettings(_) => self.topic.holds_input(),
+            _ => false,
+        }
+    }
 }
 
-/// Draws a dialog over a veil; true when it was closed by `Esc` or a click beside it.
+/// The dialog's command is under way.
+fn is_waiting(scene: &Scene<'_>) -> bool {
+    scene
+        .state
+        .dialog_sent
+        .as_ref()
+        .is_some_and(Sent::is_waiting)
+}
+
+/// Why the dialog's command failed, if it did: above its buttons.
+fn failure(ui: &mut Ui, scene: &Scene<'_>) {
+    let sent = scene.state.dialog_sent.as_ref();
+    let Some(failure) = sent.and_then(Sent::failure) else {
+        return;
+    };
+    ui.add_space(space::S);
+    let name = RichText::new(&failure.name).font(theme::heading());
+    ui.add(Label::new(name.color(Theme::of(ui).bad)).wrap());
+    widgets::paragraph(ui, &failure.sentence());
+}
+
+/// Whether and how a dialog is being closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    Not,
+    Escape,
+    /// A click on the veil.
+    Beside,
+}
+
+/// Draws a dialog over a veil.
 fn modal(
     ctx: &Context,
     dark: bool,
     dialog: &Dialog,
     width: f32,
     content: impl FnOnce(&mut Ui),
-) -> bool {
+) -> Closing {
     let theme = Theme::for_mode(dark);
     let frame = Frame::new()
         .fill(theme.panel)
         .stroke(theme.hairline())
         .corner_radius(CornerRadius::same(radius::CARD))
         .inner_margin(Margin::same(space::L as i8));
-    Modal::new(Id::unique(("dialog", format!("{dialog:?}"))))
+    let shown = Modal::new(Id::unique(("dialog", format!("{dialog:?}"))))
         .backdrop_color(theme.veil)
         .frame(frame)
         .show(ctx, |ui| {
             ui.set_width(width);
             content(ui);
-        })
-        .should_close()
+        });
+    match (shown.backdrop_response.clicked(), shown.should_close()) {
+        (true, _) => Closing::Beside,
+        (false, true) => Closing::Escape,
+        (false, false) => Closing::Not,
+    }
 }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use egui::{DragValue, Label, RichText, ScrollArea, Ui};
 
+use super::{MAX_PARTITIONS, failure, is_waiting};
 use crate::app::scene::Scene;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, widgets};
 use crate::inspect::{Command, ConfigValue, TopicSnapshot};
-
-/// Partitions one topic can be given from the window.
-const MAX_PARTITIONS: i32 = 10_000;
 
 /// What is typed in these dialogs.
 #[derive(Default)]
@@ -23,11 +21,9 @@ pub struct TopicDialogs {
 }
 
 impl TopicDialogs {
-    /// Forgets what was typed. Call when no dialog is open.
-    pub fn reset(&mut self) {
-        if self.total.is_some() || !self.changed.is_empty() || !self.filter.is_empty() {
-            *self = TopicDialogs::default();
-        }
+    /// A setting was changed.
+    pub fn holds_input(&self) -> bool {
+        !self.changed.is_empty()
     }
 
     pub fn add_partitions(&mut self, ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
@@ -54,7 +50,7 @@ impl TopicDialogs {
             ),
         );
         confirm(ui, scene, "Add partitions", false, |scene| {
-            scene.send(Command::AddPartitions {
+            scene.send_from_dialog(Command::AddPartitions {
                 name: name.to_owned(),
                 total,
             });
@@ -68,9 +64,10 @@ impl TopicDialogs {
         widgets::title(ui, &format!("Settings of {name}"));
         let width = ui.available_width();
         widgets::search_field(ui, &mut self.filter, "Filter settings", width);
+        // Of one height however few settings match: a dialog that shrinks puts a click beside itself.
         ScrollArea::vertical()
             .max_height(size::DIALOG_LIST)
-            .auto_shrink([false, true])
+            .auto_shrink([false, false])
             .show(ui, |ui| {
                 let filter = self.filter.to_lowercase();
                 for config in &topic.configs {
@@ -84,14 +81,15 @@ impl TopicDialogs {
             0 => "Nothing changed".to_owned(),
             count => format!("Apply {}", format::counted(count as u64, "change")),
         };
+        failure(ui, scene);
         ui.add_space(space::S);
         ui.horizontal(|ui| {
-            if widgets::primary_button_if(ui, !changed.is_empty(), &text).clicked() {
-                scene.send(Command::AlterTopic {
+            let can = !changed.is_empty() && !is_waiting(scene);
+            if widgets::primary_button_if(ui, can, &text).clicked() {
+                scene.send_from_dialog(Command::AlterTopic {
                     name: name.to_owned(),
                     configs: changed,
                 });
-                scene.state.dialog = None;
             }
             if widgets::button(ui, "Cancel").clicked() {
                 scene.state.dialog = None;
@@ -105,14 +103,8 @@ impl TopicDialogs {
             let edited = self.changed.get(config.name);
             let set = edited.map_or(config.set, Option::is_some);
             let ink = if set { theme.text } else { theme.muted };
-            let label = widgets::elided(ui, config.name, theme::mono(), ink, size::CONFIG_NAME);
-            let (rect, response) = ui.allocate_exact_size(
-                egui::vec2(size::CONFIG_NAME, size::CONTROL),
-                egui::Sense::hover(),
-            );
-            let at = egui::pos2(rect.left(), rect.center().y - label.size().y / 2.0);
-            ui.painter().galley(at, label, ink);
-            response.on_hover_text(config.doc);
+            let cell = egui::vec2(size::CONFIG_NAME, size::CONTROL);
+            widgets::name_cell(ui, config.name, theme::mono(), ink, cell).on_hover_text(config.doc);
             let mut value = match edited {
                 Some(Some(value)) => value.clone(),
                 Some(None) => String::new(),
@@ -162,23 +154,18 @@ pub fn empty(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
         .iter()
         .map(|partition| partition.high_watermark - partition.log_start)
         .sum();
-    let bytes: u64 = topic
-        .partitions
-        .iter()
-        .map(|partition| partition.bytes)
-        .sum();
     widgets::title(ui, &format!("Empty {name}"));
+    // No bytes are promised: a file is deleted once it holds nothing but deleted records.
     widgets::paragraph(
         ui,
         &format!(
-            "Deletes every record below the high watermark: {} offsets, {}. The topic, its id, its \
-             settings and its next offsets stay. This cannot be undone.",
-            format::signed(offsets),
-            format::bytes(bytes)
+            "Deletes every record below the high watermark: {}. The topic, its id, its settings and \
+             its next offsets stay. This cannot be undone.",
+            format::counted(offsets.unsigned_abs(), "offset"),
         ),
     );
     confirm(ui, scene, "Delete all records", true, |scene| {
-        scene.send(Command::EmptyTopic {
+        scene.send_from_dialog(Command::EmptyTopic {
             name: name.to_owned(),
         });
     });
@@ -204,16 +191,17 @@ fn confirm(
     destroys: bool,
     run: impl FnOnce(&mut Scene<'_>),
 ) {
+    failure(ui, scene);
     ui.add_space(space::S);
     ui.horizontal(|ui| {
+        let can = !is_waiting(scene);
         let clicked = if destroys {
             widgets::danger_button(ui, text).clicked()
         } else {
-            widgets::primary_button(ui, text).clicked()
+            widgets::primary_button_if(ui, can, text).clicked()
         };
-        if clicked {
+        if clicked && can {
             run(scene);
-            scene.state.dialog = None;
         }
         if widgets::button(ui, "Cancel").clicked() {
             scene.state.dialog = None;

@@ -35,7 +35,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: u64) {
     if let Some(error) = &producer.last_error {
         widgets::divider(ui);
         widgets::heading(ui, &error.name);
-        widgets::paragraph(ui, &format!("{} {}", error.what, error.what_to_do));
+        widgets::paragraph(ui, &error.sentence());
     }
     if producer.running {
         widgets::divider(ui);

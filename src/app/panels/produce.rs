@@ -1,17 +1,18 @@
 //! The produce panel: one record or a stream of them, sent by klar's own producer.
 
-use egui::{Color32, ComboBox, DragValue, Frame, Label, Panel, RichText, ScrollArea, TextEdit, Ui};
+use egui::{ComboBox, DragValue, Frame, Label, Panel, RichText, ScrollArea, Ui};
 
 use super::produce_form::{
     COMPRESSIONS, Encoding, Field, HEADER_ROWS, HeaderRow, Mode, ProduceForm,
 };
 use super::templates::{PLACEHOLDERS, TEMPLATES};
+use super::{produce_field, produce_sent};
 use crate::app::scene::Scene;
-use crate::app::state::Selection;
+use crate::app::sent::Sent;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, inspector, widgets};
 use crate::ids::PartitionIndex;
-use crate::inspect::{Acks, Command, MAX_PRODUCER_RATE, Outcome, PartitionBy, ProduceOne};
+use crate::inspect::{Acks, MAX_PRODUCER_RATE, PartitionBy};
 
 /// Lines the value field shows before it scrolls.
 const VALUE_LINES: usize = 7;
@@ -26,15 +27,20 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
         .show_separator_line(false)
         .show(ui, |ui| {
             widgets::divider(ui);
-            buttons(ui, scene, &mut form);
-            last_outcome(ui, scene);
+            produce_sent::draw(ui, scene, &mut form);
         });
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .show(ui, |ui| {
             let width = ui.available_width() - space::M;
             ui.set_width(width);
+            let before = form.clone();
             contents(ui, scene, &mut form);
+            let ended = |sent: &Sent| !sent.is_waiting();
+            // What is changed now has not been sent: the outcome is about something else.
+            if form != before && scene.state.produce_sent.as_ref().is_some_and(ended) {
+                scene.state.produce_sent = None;
+            }
         });
     scene.state.produce = form;
 }
@@ -50,16 +56,15 @@ fn contents(ui: &mut Ui, scene: &mut Scene<'_>, form: &mut ProduceForm) {
     if form.mode == Mode::AtRate {
         templates(ui, form);
     }
-    field(ui, "Key", &mut form.key, 1, "Null key");
-    field(ui, "Value", &mut form.value, VALUE_LINES, "Tombstone");
+    produce_field::draw(ui, "Key", &mut form.key, 1, "Null key");
+    produce_field::draw(ui, "Value", &mut form.value, VALUE_LINES, "Tombstone");
     headers(ui, form);
     settings(ui, scene, form);
     match form.mode {
         Mode::Once => timestamp(ui, form),
         Mode::AtRate => pace(ui, form),
     }
-    form.settle();
-    running(ui, scene);
+    produce_sent::running(ui, scene);
 }
 
 fn topic_choice(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
@@ -69,25 +74,22 @@ fn topic_choice(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
             .next()
             .map_or_else(String::new, |topic| topic.name.clone());
     }
-    widgets::facts(ui, |facts| {
-        facts.custom("Topic", |ui| {
-            ui.horizontal(|ui| {
-                let width = ui.available_width() - 2.0 * size::CONTROL;
-                widgets::text_field(ui, &mut form.topic, "Topic", width);
-                ComboBox::from_id_salt("produce topic")
-                    .selected_text("")
-                    .width(size::CONTROL)
-                    .show_ui(ui, |ui| {
-                        for topic in names().take(TOPICS_OFFERED) {
-                            ui.selectable_value(&mut form.topic, topic.name.clone(), &topic.name);
-                        }
-                    })
-                    .response
-                    .widget_info(|| {
-                        egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Choose a topic")
-                    });
+    widgets::heading(ui, "Topic");
+    ui.horizontal(|ui| {
+        let width = ui.available_width() - 2.0 * size::CONTROL;
+        widgets::text_field(ui, &mut form.topic, "Topic", width);
+        ComboBox::from_id_salt("produce topic")
+            .selected_text("")
+            .width(size::CONTROL)
+            .show_ui(ui, |ui| {
+                for topic in names().take(TOPICS_OFFERED) {
+                    ui.selectable_value(&mut form.topic, topic.name.clone(), &topic.name);
+                }
+            })
+            .response
+            .widget_info(|| {
+                egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Choose a topic")
             });
-        });
     });
     if !form.topic.is_empty() && scene.topic(&form.topic).is_none() {
         widgets::small(ui, "No such topic yet: sending makes it.");
@@ -103,14 +105,8 @@ fn templates(ui: &mut Ui, form: &mut ProduceForm) {
         for template in TEMPLATES {
             let link = widgets::link(ui, template.name);
             if link.on_hover_text("Start from these records").clicked() {
-                form.key = Field {
-                    text: template.key.to_owned(),
-                    encoding: Encoding::Text,
-                };
-                form.value = Field {
-                    text: template.value.to_owned(),
-                    encoding: Encoding::Text,
-                };
+                form.key = Field::typed(template.key);
+                form.value = Field::typed(template.value);
             }
         }
     });
@@ -123,49 +119,6 @@ fn templates(ui: &mut Ui, form: &mut ProduceForm) {
         )
         .wrap(),
     );
-}
-
-fn field(ui: &mut Ui, name: &str, field: &mut Field, lines: usize, null_name: &str) {
-    ui.horizontal(|ui| {
-        widgets::heading(ui, name);
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            for (encoding, text) in [
-                (Encoding::Null, null_name),
-                (Encoding::Hex, "Hex"),
-                (Encoding::Text, "Text"),
-            ] {
-                let response = small_choice(ui, field.encoding == encoding, text);
-                let label = format!("{name} as {text}");
-                let chosen = field.encoding == encoding;
-                response.widget_info(|| {
-                    egui::WidgetInfo::selected(egui::Role::RadioButton, true, chosen, &label)
-                });
-                if response.clicked() {
-                    field.encoding = encoding;
-                }
-            }
-        });
-    });
-    if field.encoding == Encoding::Null {
-        return;
-    }
-    let edit = if lines == 1 {
-        TextEdit::singleline(&mut field.text)
-    } else {
-        TextEdit::multiline(&mut field.text).desired_rows(lines)
-    };
-    ui.add(
-        edit.font(theme::mono())
-            .char_limit(super::produce_form::FIELD_BYTES)
-            .desired_width(ui.available_width()),
-    )
-    .accessible_name(format!("Record {}", name.to_lowercase()));
-}
-
-fn small_choice(ui: &mut Ui, chosen: bool, text: &str) -> egui::Response {
-    let theme = Theme::of(ui);
-    let ink = if chosen { theme.accent } else { theme.muted };
-    ui.add(egui::Button::new(RichText::new(text).font(theme::small()).color(ink)).frame(false))
 }
 
 fn headers(ui: &mut Ui, form: &mut ProduceForm) {
@@ -182,13 +135,16 @@ fn headers(ui: &mut Ui, form: &mut ProduceForm) {
             let name = format!("Header {} key", index + 1);
             widgets::text_field(ui, &mut row.key.text, &name, width);
             let name = format!("Header {} value", index + 1);
-            if row.value.encoding == Encoding::Null {
-                ui.add_sized(
-                    egui::vec2(width, size::CONTROL),
-                    Label::new(RichText::new("null").color(Theme::of(ui).muted)),
-                );
-            } else {
-                widgets::text_field(ui, &mut row.value.text, &name, width);
+            match header_value_as_text(&row.value) {
+                Some(text) => {
+                    ui.add_sized(
+                        egui::vec2(width, size::CONTROL),
+                        Label::new(RichText::new(text).color(Theme::of(ui).muted)),
+                    );
+                }
+                None => {
+                    widgets::text_field(ui, &mut row.value.text, &name, width);
+                }
             }
             let remove = ui
                 .add(egui::Button::new(RichText::new("×").color(Theme::of(ui).muted)).frame(false));
@@ -201,6 +157,15 @@ fn headers(ui: &mut Ui, form: &mut ProduceForm) {
     }
     if let Some(index) = removed {
         form.headers.remove(index);
+    }
+}
+
+/// What stands in place of a header's value that cannot be typed.
+fn header_value_as_text(value: &Field) -> Option<String> {
+    match (value.encoding, value.held()) {
+        (Encoding::Null, _) => Some("null".to_owned()),
+        (_, Some(held)) => Some(format::bytes(held.len() as u64)),
+        _ => None,
     }
 }
 
@@ -248,7 +213,7 @@ fn acks(ui: &mut Ui, form: &mut ProduceForm) {
 
 fn partition(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
     let mut automatic = form.settings.partition == PartitionBy::Automatic;
-    if widgets::choices(ui, &mut automatic, &[(true, "automatic"), (false, "fixed")]) {
+    if widgets::choices(ui, &mut automatic, &[(true, "auto"), (false, "fixed")]) {
         form.settings.partition = if automatic {
             PartitionBy::Automatic
         } else {
@@ -275,6 +240,7 @@ fn where_it_goes(form: &ProduceForm, partitions: i32) -> String {
             format!("murmur2(key) mod {partitions}, key by key")
         }
         _ if partitions == 0 => "murmur2(key) mod partitions".to_owned(),
+        _ if form.key.held().is_some() => format!("murmur2(key) mod {partitions}"),
         _ => match form.key.bytes("Key") {
             Ok(Some(key)) => format!(
                 "murmur2(key) mod {partitions} = {}",
@@ -323,118 +289,4 @@ fn pace(ui: &mut Ui, form: &mut ProduceForm) {
             widgets::text_field(ui, &mut form.name, "Name of the producer", width);
         });
     });
-}
-
-fn buttons(ui: &mut Ui, scene: &mut Scene<'_>, form: &mut ProduceForm) {
-    let command = form.command();
-    if let Err(refusal) = &command {
-        let color: Color32 = Theme::of(ui).warning;
-        ui.add(Label::new(RichText::new(refusal).color(color)).wrap());
-    }
-    ui.horizontal_wrapped(|ui| {
-        let text = match form.mode {
-            Mode::Once => "Send record",
-            Mode::AtRate => "Start producing",
-        };
-        if widgets::primary_button_if(ui, command.is_ok(), text).clicked()
-            && let Ok(command) = command
-        {
-            if let Command::Produce(record) = &command {
-                form.last = Some(record.clone());
-            }
-            scene.state.produce_sent = scene.send_quietly(command);
-        }
-        if let Some(last) = form.last.clone()
-            && widgets::button(ui, "Send again")
-                .on_hover_text("Sends the last record once more, as it was")
-                .clicked()
-        {
-            send_again(scene, last);
-        }
-        if widgets::button(ui, "Close").clicked() {
-            scene.state.producing = false;
-        }
-    });
-}
-
-fn send_again(scene: &mut Scene<'_>, last: ProduceOne) {
-    scene.state.produce_sent = scene.send_quietly(Command::Produce(last));
-}
-
-/// How the newest send from here ended, and a way to the record.
-fn last_outcome(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let Some(id) = scene.state.produce_sent else {
-        return;
-    };
-    let outcome: Option<Outcome> = scene
-        .picture
-        .outcomes
-        .iter()
-        .find(|outcome| outcome.id == id)
-        .cloned();
-    match outcome.map(|outcome| outcome.result) {
-        None => {
-            widgets::muted(ui, "Sending…");
-        }
-        Some(Ok(done)) => {
-            widgets::paragraph(ui, &done.sentence);
-            if let Some((topic, partition, offset)) = done.produced
-                && widgets::link(ui, &format!("Show {topic}-{partition} @ {offset}")).clicked()
-            {
-                scene.state.open_topic(&topic);
-                scene
-                    .state
-                    .select(Selection::Record(topic, partition, offset));
-                scene.state.producing = false;
-            }
-        }
-        Some(Err(failure)) => {
-            let color = Theme::of(ui).bad;
-            ui.add(
-                Label::new(
-                    RichText::new(&failure.name)
-                        .font(theme::heading())
-                        .color(color),
-                )
-                .wrap(),
-            );
-            widgets::paragraph(ui, &format!("{} {}", failure.what, failure.what_to_do));
-        }
-    }
-}
-
-/// The producers that run now.
-fn running(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let picture = scene.picture.clone();
-    let mut running = picture
-        .producers
-        .iter()
-        .filter(|producer| producer.running)
-        .peekable();
-    if running.peek().is_none() {
-        return;
-    }
-    widgets::divider(ui);
-    widgets::heading(ui, "Running");
-    for producer in running {
-        ui.horizontal(|ui| {
-            let text = format!("{} acked", format::count(producer.acked));
-            ui.vertical(|ui| {
-                ui.spacing_mut().item_spacing.y = 0.0;
-                if widgets::link(ui, &producer.plan.name).clicked() {
-                    scene.state.select(Selection::Producer(producer.id));
-                    scene.state.producing = false;
-                }
-                widgets::small(ui, &text);
-            });
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let stop = widgets::button(ui, "Stop");
-                let label = format!("Stop {}", producer.plan.name);
-                stop.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
-                if stop.clicked() {
-                    scene.send(Command::StopProducer { id: producer.id });
-                }
-            });
-        });
-    }
 }

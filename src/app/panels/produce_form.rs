@@ -2,14 +2,19 @@
 //!
 //! Plain values and checks, no egui. Every refusal names the field and what is wrong with it.
 
+use std::sync::Arc;
+
 use crate::ids::PartitionIndex;
 use crate::inspect::{
-    Acks, Command, Compression, MAX_PRODUCER_RATE, PartitionBy, ProduceOne, ProducerPlan,
-    ProducerSettings,
+    Acks, Command, Compression, DETAIL_BYTES, MAX_PRODUCER_RATE, PartitionBy, ProduceOne,
+    ProducerPlan, ProducerSettings,
 };
 
-/// Bytes one typed key or value may have.
-pub const FIELD_BYTES: usize = 1024 * 1024;
+/// Bytes of a key or value that can be typed; more is held beside the field and sent unchanged, because
+/// a text field lays all of its text out anew with every key.
+pub const TYPED_BYTES: usize = 16 * 1024;
+/// Bytes of a key or value the panel sends: as many as a picture brings of a record.
+pub const FIELD_BYTES: usize = DETAIL_BYTES;
 /// Headers one record may be given here.
 pub const HEADER_ROWS: usize = 64;
 
@@ -29,6 +34,8 @@ pub enum Encoding {
 pub struct Field {
     pub text: String,
     pub encoding: Encoding,
+    /// Bytes too many to be typed: they are what is sent, in place of the text.
+    pub held: Option<Arc<Vec<u8>>>,
 }
 
 /// A header as typed.
@@ -95,37 +102,90 @@ impl Field {
     pub fn from_bytes(bytes: Option<&[u8]>) -> Field {
         match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
             None => Field {
-                text: String::new(),
                 encoding: Encoding::Null,
+                ..Field::default()
+            },
+            Some((bytes, _)) if bytes.len() > TYPED_BYTES => Field {
+                held: Some(Arc::new(bytes.to_vec())),
+                ..Field::default()
             },
             Some((_, Ok(text))) if !text.chars().any(unprintable) => Field {
                 text: text.to_owned(),
-                encoding: Encoding::Text,
+                ..Field::default()
             },
             Some((bytes, _)) => Field {
                 text: hex(bytes),
                 encoding: Encoding::Hex,
+                held: None,
             },
         }
     }
 
+    /// A field with this text typed into it.
+    pub fn typed(text: &str) -> Field {
+        Field {
+            text: text.to_owned(),
+            ..Field::default()
+        }
+    }
+
+    /// Takes over pasted text that is too long to be typed; false when it is not, or is no hex in a
+    /// field of hex.
+    pub fn paste(&mut self, text: &str) -> bool {
+        if text.len() <= TYPED_BYTES {
+            return false;
+        }
+        let bytes = match self.encoding {
+            Encoding::Hex => unhex(text).ok(),
+            _ => Some(text.as_bytes().to_vec()),
+        };
+        let Some(bytes) = bytes else { return false };
+        self.text.clear();
+        self.held = Some(Arc::new(bytes));
+        true
+    }
+
+    /// Bytes sent in place of the text, if there are such.
+    pub fn held(&self) -> Option<&[u8]> {
+        let held = self.held.as_ref()?;
+        (self.encoding != Encoding::Null).then_some(held)
+    }
+
     /// The bytes the field stands for; `None` is null. `what` names the field in a refusal.
     pub fn bytes(&self, what: &str) -> Result<Option<Vec<u8>>, String> {
-        let bytes = match self.encoding {
-            Encoding::Null => return Ok(None),
-            Encoding::Text => self.text.clone().into_bytes(),
-            Encoding::Hex => unhex(&self.text).map_err(|why| format!("{what}: {why}"))?,
-        };
-        if bytes.len() > FIELD_BYTES {
-            return Err(format!(
-                "{what}: {} bytes, at most {FIELD_BYTES} can be typed here",
-                bytes.len()
-            ));
+        self.check(what)?;
+        Ok(match (self.encoding, &self.held) {
+            (Encoding::Null, _) => None,
+            (_, Some(held)) => Some(held.to_vec()),
+            (Encoding::Text, None) => Some(self.text.clone().into_bytes()),
+            (Encoding::Hex, None) => {
+                Some(unhex(&self.text).map_err(|why| format!("{what}: {why}"))?)
+            }
+        })
+    }
+
+    /// Why the field stands for no bytes, without making them.
+    fn check(&self, what: &str) -> Result<(), String> {
+        if let Some(held) = self.held() {
+            return match held.len() {
+                0..=FIELD_BYTES => Ok(()),
+                length => Err(format!(
+                    "{what}: {length} bytes, at most {FIELD_BYTES} can be sent from here"
+                )),
+            };
         }
-        Ok(Some(bytes))
+        if self.encoding == Encoding::Hex {
+            unhex(&self.text).map_err(|why| format!("{what}: {why}"))?;
+        }
+        Ok(())
     }
 
     fn template(&self, what: &str) -> Result<Option<String>, String> {
+        if self.held().is_some() {
+            return Err(format!(
+                "{what}: too long for a template; replace it, or send it as one record"
+            ));
+        }
         match self.encoding {
             Encoding::Null => Ok(None),
             Encoding::Text => Ok(Some(self.text.clone())),
@@ -190,9 +250,12 @@ impl ProduceForm {
             .map_or_else(String::new, |ms| ms.to_string());
     }
 
-    /// The settings with the fixed partition put in.
+    /// The settings with the fixed partition put in, and the acks that idempotence needs.
     fn settings(&self) -> ProducerSettings {
         let mut settings = self.settings.clone();
+        if settings.idempotence {
+            settings.acks = Acks::All;
+        }
         if let PartitionBy::Fixed(_) = settings.partition {
             settings.partition = PartitionBy::Fixed(PartitionIndex(self.fixed_partition));
         }
@@ -279,7 +342,10 @@ impl ProduceForm {
             .iter()
             .map(|row| {
                 let key = row.key.template("Header key")?.unwrap_or_default();
-                Ok((key, row.value.template("Header value")?.unwrap_or_default()))
+                let value = row.value.template("Header value")?.ok_or(
+                    "Header value: null cannot be sent at a rate; remove the header or give it a value",
+                )?;
+                Ok((key, value))
             })
             .collect()
     }
@@ -292,11 +358,19 @@ impl ProduceForm {
         }
     }
 
-    /// Sets what depends on other settings: an idempotent producer waits for all in-sync replicas.
-    pub fn settle(&mut self) {
-        if self.settings.idempotence {
-            self.settings.acks = Acks::All;
+    /// Why there is no such command. Cheap however large the record is: asked for once a frame.
+    pub fn check(&self) -> Result<(), String> {
+        if self.mode == Mode::AtRate {
+            return self.plan().map(drop);
         }
+        self.check_topic()?;
+        self.key.check("Key")?;
+        self.value.check("Value")?;
+        for row in &self.headers {
+            row.key.check("Header key")?;
+            row.value.check("Header value")?;
+        }
+        self.timestamp_ms().map(drop)
     }
 }
 
@@ -351,11 +425,13 @@ mod tests {
         let refusal = |change: &dyn Fn(&mut ProduceForm)| {
             let mut form = form("t");
             change(&mut form);
-            form.command().unwrap_err()
+            let refusal = form.check().unwrap_err();
+            assert_eq!(form.command().unwrap_err(), refusal);
+            refusal
         };
         let hex = |text: &str| Field {
-            text: text.into(),
             encoding: Encoding::Hex,
+            ..Field::typed(text)
         };
         assert!(refusal(&|form| form.topic.clear()).starts_with("Topic:"));
         assert!(refusal(&|form| form.key = hex("abc")).starts_with("Key: 3 hex digits"));
@@ -375,17 +451,47 @@ mod tests {
             })
             .starts_with("Stop after:")
         );
+        assert!(
+            refusal(&|form| {
+                form.mode = Mode::AtRate;
+                form.headers = vec![HeaderRow {
+                    value: Field::from_bytes(None),
+                    ..HeaderRow::default()
+                }];
+            })
+            .starts_with("Header value: null")
+        );
     }
 
     #[test]
-    fn idempotence_asks_for_all_acks() {
+    fn idempotence_asks_for_all_acks_and_forgets_no_choice() {
         let mut form = form("t");
         form.settings.acks = Acks::Leader;
-        form.settle();
-        assert_eq!(form.settings.acks, Acks::All);
+        assert_eq!(form.record().unwrap().settings.acks, Acks::All);
         form.settings.idempotence = false;
-        form.settings.acks = Acks::None;
-        form.settle();
-        assert_eq!(form.settings.acks, Acks::None);
+        assert_eq!(form.record().unwrap().settings.acks, Acks::Leader);
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_typed_is_sent_unchanged() {
+        let long: Vec<u8> = "x".repeat(860 * 1024).into_bytes();
+        let record = ProduceOne {
+            topic: "orders".into(),
+            value: Some(long.clone()),
+            settings: form("").settings,
+            ..ProduceOne::default()
+        };
+        let mut form = form("");
+        form.fill(record.clone());
+        assert!(form.value.text.is_empty());
+        assert_eq!(form.value.held(), Some(&long[..]));
+        assert_eq!(form.record().unwrap(), record);
+        form.mode = Mode::AtRate;
+        assert!(form.check().unwrap_err().starts_with("Value: too long"));
+        form.value.encoding = Encoding::Null;
+        assert_eq!(form.check(), Ok(()));
+        // A little is text or hex that can be changed.
+        assert_eq!(Field::from_bytes(Some(b"x")).held, None);
+        assert_eq!(Field::from_bytes(Some(&[0xff])).held, None);
     }
 }

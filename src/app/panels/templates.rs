@@ -16,8 +16,9 @@ pub const TEMPLATES: &[Template] = &[
     },
     Template {
         name: "Orders",
-        key: "{pick bike-17|bike-18|helmet-3|lock-5|light-9}",
-        value: r#"{"order": {n}, "sku": "{pick bike-17|bike-18|helmet-3|lock-5|light-9}", "qty": {int 1 5}, "price": {float 5 900}, "at": "{now}"}"#,
+        // The key is the article; a second pick in the value would name another one.
+        key: "{pick bike-17|lamp-8|pump-4|rack-6|lock-2}",
+        value: r#"{"order": {n}, "qty": {int 1 5}, "price": {float 5 900}, "city": "{city}", "at": "{now}"}"#,
     },
     Template {
         name: "People",
@@ -39,3 +40,42 @@ pub const TEMPLATES: &[Template] = &[
 /// What the placeholders are, for the panel's hint.
 pub const PLACEHOLDERS: &str = "{n} counter · {uuid} · {int 1 9} · {float 0 1} · {pick a|b|c} · \
 {name} · {email} · {city} · {word} · {now} · {now_ms}";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Every key a template of one `{pick …}` or `{int …}` makes; none for other templates.
+    fn keys(template: &str) -> Vec<String> {
+        let Some((before, rest)) = template.split_once('{') else {
+            return Vec::new();
+        };
+        let (placeholder, after) = rest.split_once('}').unwrap();
+        let values: Vec<String> = match placeholder.split_once(' ') {
+            Some(("pick", list)) => list.split('|').map(str::to_owned).collect(),
+            Some(("int", ends)) => {
+                let (low, high) = ends.split_once(' ').unwrap();
+                let (low, high): (i64, i64) = (low.parse().unwrap(), high.parse().unwrap());
+                (low..=high).map(|number| number.to_string()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let whole = |value| format!("{before}{value}{after}");
+        values.into_iter().map(whole).collect()
+    }
+
+    /// A new topic has three partitions: its first stream should be seen in all of them.
+    #[test]
+    fn a_templates_keys_reach_all_of_three_partitions() {
+        for template in TEMPLATES {
+            let keys = keys(template.key);
+            let reached: BTreeSet<i32> = keys
+                .iter()
+                .map(|key| crate::ids::partition_for_key(key.as_bytes(), 3).0)
+                .collect();
+            assert!(keys.is_empty() || reached.len() == 3, "{}", template.name);
+        }
+    }
+}

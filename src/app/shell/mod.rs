@@ -57,8 +57,13 @@ pub fn draw(ui: &mut Ui, views: &mut [Box<dyn View>], scene: &mut Scene<'_>) {
         .fill(theme.window)
         .inner_margin(Margin::symmetric(space::L as i8, space::M as i8));
     CentralPanel::no_frame().frame(middle).show(ui, |ui| {
-        if let Some(view) = views.iter_mut().find(|view| view.key() == scene.state.view) {
-            view.draw(ui, scene);
+        let shown = scene.state.view;
+        for view in views {
+            match view.key() == shown {
+                true => view.draw(ui, scene),
+                false => view.hidden(scene),
+            }
         }
     });
+    scene.state.forget_keys();
 }

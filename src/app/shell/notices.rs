@@ -1,4 +1,5 @@
-//! Notices in the lower right corner, and an undo chip for each topic that is going away.
+//! Notices in the lower right corner of the middle view, and an undo chip for each topic that is going
+//! away. They cover neither the inspector's buttons nor those below the log lanes.
 
 use egui::{Align2, Area, Button, CornerRadius, Frame, Id, Margin, Order, RichText, Ui, vec2};
 
@@ -7,7 +8,10 @@ use crate::app::theme::{self, Theme, radius, size, space};
 use crate::app::{format, widgets};
 use crate::inspect::Command;
 
+/// Points a notice is wide where the middle view has room for it.
 const WIDTH: f32 = 380.0;
+/// The row of controls at the foot of a view.
+const FOOTER: f32 = size::CONTROL + 2.0 * space::S;
 
 /// Draws them above the timeline.
 pub fn notices(ctx: &egui::Context, scene: &mut Scene<'_>) {
@@ -20,13 +24,21 @@ pub fn notices(ctx: &egui::Context, scene: &mut Scene<'_>) {
     } else {
         0.0
     };
+    let right = if remembered.inspector_open {
+        remembered.inspector_width
+    } else {
+        0.0
+    };
+    let middle = ctx.content_rect().width() - right - remembered.nav_width;
+    let width = (middle - 2.0 * space::M).min(WIDTH);
+    let corner = vec2(-right - space::M, -below - FOOTER - space::M);
     Area::new(Id::unique("notices"))
         .order(Order::Foreground)
-        .anchor(Align2::RIGHT_BOTTOM, vec2(-space::M, -below - space::M))
+        .anchor(Align2::RIGHT_BOTTOM, corner)
         .show(ctx, |ui| {
-            ui.set_width(WIDTH);
-            undo_chips(ui, scene);
-            outcomes(ui, scene);
+            ui.set_width(width);
+            undo_chips(ui, scene, width);
+            outcomes(ui, scene, width);
         });
 }
 
@@ -38,20 +50,22 @@ fn frame(theme: &Theme, edge: egui::Color32) -> Frame {
         .inner_margin(Margin::symmetric(space::M as i8, space::S as i8))
 }
 
-fn undo_chips(ui: &mut Ui, scene: &mut Scene<'_>) {
+fn undo_chips(ui: &mut Ui, scene: &mut Scene<'_>, width: f32) {
     let picture = scene.picture.clone();
     for (topic, goes) in &picture.deleting {
         let theme = Theme::of(ui);
         frame(theme, theme.warning).show(ui, |ui| {
-            ui.set_width(WIDTH - 2.0 * space::M);
+            ui.set_width(width - 2.0 * space::M);
             ui.horizontal(|ui| {
                 let left = goes.since_us(scene.now) / 1_000;
-                let width = WIDTH - 110.0;
+                let room = width - 110.0;
                 let text = format!("Topic {topic} goes in {}", format::duration_ms(left));
-                let line = widgets::elided(ui, &text, theme::body(), theme.text, width);
+                let line = widgets::elided(ui, &text, theme::body(), theme.text, room);
                 ui.label(line);
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     let undo = widgets::primary_button(ui, "Undo");
+                    let name = format!("Undo the deletion of {topic}");
+                    undo.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
                     if undo.clicked() {
                         scene.send(Command::UndoDelete {
                             name: topic.clone(),
@@ -63,17 +77,17 @@ fn undo_chips(ui: &mut Ui, scene: &mut Scene<'_>) {
     }
 }
 
-fn outcomes(ui: &mut Ui, scene: &mut Scene<'_>) {
+fn outcomes(ui: &mut Ui, scene: &mut Scene<'_>, width: f32) {
     let mut closed = None;
     for (index, notice) in scene.notices.shown().iter().enumerate() {
         let theme = Theme::of(ui);
         let edge = theme.severity(notice.severity);
         frame(theme, edge).show(ui, |ui| {
-            ui.set_width(WIDTH - 2.0 * space::M);
+            ui.set_width(width - 2.0 * space::M);
             ui.spacing_mut().interact_size.y = 0.0;
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| {
-                    ui.set_width(WIDTH - 2.0 * space::M - 34.0);
+                    ui.set_width(width - 2.0 * space::M - 34.0);
                     ui.add(
                         egui::Label::new(
                             RichText::new(&notice.title)

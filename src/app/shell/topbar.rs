@@ -25,6 +25,9 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
         ui.add_space(space::XS);
         bootstrap(ui, scene);
         health_chip(ui, scene);
+        if scene.picture.listens_beyond_loopback {
+            beyond_chip(ui);
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             theme_button(ui, scene);
             search_button(ui, scene);
@@ -183,6 +186,19 @@ fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
             .state
             .select(crate::app::state::Selection::Broker(broker.id));
     }
+}
+
+/// Said in red, always in sight: nobody is asked for a password.
+fn beyond_chip(ui: &mut Ui) {
+    let color = Theme::of(ui).bad;
+    chip(ui, |ui| {
+        ui.label(RichText::new("Open to the network").color(color));
+    })
+    .response
+    .on_hover_text(
+        "klar listens beyond this machine and asks nobody for a password: whoever reaches the port \
+         can read, write and delete.",
+    );
 }
 
 fn search_button(ui: &mut Ui, scene: &mut Scene<'_>) {

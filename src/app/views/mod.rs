@@ -25,6 +25,9 @@ pub trait View {
     /// Draws the middle.
     fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>);
 
+    /// Ends what runs only for eyes. Called in every frame that shows another view.
+    fn hidden(&mut self, _scene: &mut Scene<'_>) {}
+
     /// Shortcuts and palette entries that exist while this view is shown.
     fn actions(&self) -> &'static [Action] {
         &[]

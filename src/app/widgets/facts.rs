@@ -1,6 +1,6 @@
 //! Facts about one thing: a label on the left, a value on the right that wraps and can be selected.
 
-use egui::{Color32, Label, RichText, Ui, vec2};
+use egui::{Color32, FontId, Label, Response, RichText, Ui, Vec2, pos2, vec2};
 
 use crate::app::theme::{self, Theme, size, space};
 
@@ -43,7 +43,7 @@ impl Facts<'_> {
         });
     }
 
-    fn row(&mut self, label: &str, value: &str, font: egui::FontId, color: Color32) {
+    fn row(&mut self, label: &str, value: &str, font: FontId, color: Color32) {
         self.custom(label, |ui| {
             ui.add(
                 Label::new(RichText::new(value).font(font).color(color))
@@ -56,11 +56,17 @@ impl Facts<'_> {
 
 fn label_cell(ui: &mut Ui, label: &str) {
     let theme = Theme::of(ui);
-    let galley = super::elided(ui, label, theme::body(), theme.muted, size::FACT_LABEL);
-    let (rect, response) = ui.allocate_exact_size(
-        vec2(size::FACT_LABEL, galley.size().y),
-        egui::Sense::hover(),
-    );
-    ui.painter().galley(rect.min, galley, theme.muted);
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, label));
+    let row = ui.fonts_mut(|fonts| fonts.row_height(&theme::body()));
+    let cell = vec2(size::FACT_LABEL, row);
+    name_cell(ui, label, theme::body(), theme.muted, cell);
+}
+
+/// A name of one line in a cell of fixed size, cut with an ellipsis where it does not fit.
+pub fn name_cell(ui: &mut Ui, name: &str, font: FontId, ink: Color32, cell: Vec2) -> Response {
+    let galley = super::elided(ui, name, font, ink, cell.x);
+    let (rect, response) = ui.allocate_exact_size(cell, egui::Sense::hover());
+    let at = pos2(rect.left(), rect.center().y - galley.size().y / 2.0);
+    ui.painter().galley(at, galley, ink);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, name));
+    response
 }

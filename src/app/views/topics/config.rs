@@ -7,7 +7,7 @@ use egui::{Key, ScrollArea, Ui, vec2};
 use crate::app::scene::Scene;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::widgets::{
-    button, divider, elided, empty, link, mono, primary_button, search_field, small, text_field,
+    button, divider, empty, link, mono, name_cell, primary_button, search_field, small, text_field,
 };
 use crate::inspect::{Command, ConfigValue, TopicSnapshot};
 
@@ -96,14 +96,8 @@ impl ConfigTab {
             ui.set_min_height(size::CONTROL);
             let theme = Theme::of(ui);
             let ink = if config.set { theme.text } else { theme.muted };
-            let name = elided(ui, config.name, theme::mono(), ink, size::CONFIG_NAME);
-            let (rect, response) = ui
-                .allocate_exact_size(vec2(size::CONFIG_NAME, size::CONTROL), egui::Sense::hover());
-            let at = egui::pos2(rect.left(), rect.center().y - name.size().y / 2.0);
-            ui.painter().galley(at, name, ink);
-            response
-                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, config.name));
-            response.on_hover_text(config.name);
+            let cell = vec2(size::CONFIG_NAME, size::CONTROL);
+            name_cell(ui, config.name, theme::mono(), ink, cell).on_hover_text(config.name);
             if self
                 .edited
                 .as_ref()

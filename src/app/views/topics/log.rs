@@ -88,7 +88,7 @@ impl LogTab {
             let can = scene.abilities.produce.then_some("Produce a record");
             let sentence = "No records yet: each appears here as it lands on disk.";
             if empty(ui, sentence, can) {
-                super::page::produce_into(scene, &topic.name);
+                scene.state.produce_into(&topic.name);
             }
             return;
         }

@@ -60,6 +60,10 @@ impl View for Topics {
         }
     }
 
+    fn hidden(&mut self, scene: &mut Scene<'_>) {
+        self.page.hidden(scene);
+    }
+
     fn actions(&self) -> &'static [Action] {
         ACTIONS
     }
@@ -115,14 +119,14 @@ const ACTIONS: &[Action] = &[
         name: "Next row",
         group: GROUP,
         keys: Some(Keys::plain(Key::ArrowDown)),
-        can: always,
+        can: shows_rows,
         run: |scene| scene.state.row_step = 1,
     },
     Action {
         name: "Previous row",
         group: GROUP,
         keys: Some(Keys::plain(Key::ArrowUp)),
-        can: always,
+        can: shows_rows,
         run: |scene| scene.state.row_step = -1,
     },
     Action {
@@ -166,8 +170,12 @@ const ACTIONS: &[Action] = &[
     },
 ];
 
-fn always(_: &Scene<'_>) -> bool {
-    true
+/// The list of topics, of records or of segments is in sight.
+fn shows_rows(scene: &Scene<'_>) -> bool {
+    matches!(
+        scene.state.tab(),
+        None | Some(TopicTab::Records | TopicTab::Segments)
+    )
 }
 
 fn shows_topic(scene: &Scene<'_>) -> bool {
@@ -175,6 +183,5 @@ fn shows_topic(scene: &Scene<'_>) -> bool {
 }
 
 fn shows_log(scene: &Scene<'_>) -> bool {
-    let open = scene.state.open_topic.as_deref();
-    open.is_some_and(|topic| scene.state.choices(topic).tab == TopicTab::Log)
+    scene.state.tab() == Some(TopicTab::Log)
 }

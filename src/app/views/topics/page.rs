@@ -13,7 +13,7 @@ use crate::app::scene::Scene;
 use crate::app::state::{Dialog, Selection, TopicTab};
 use crate::app::theme::{self, Theme, space};
 use crate::app::widgets::{button, danger_button, elided, muted, primary_button, tabs};
-use crate::inspect::{Command, ProduceOne, TopicSnapshot};
+use crate::inspect::{Command, TopicSnapshot};
 
 /// What each tab keeps from frame to frame.
 #[derive(Default)]
@@ -72,6 +72,11 @@ impl TopicPage {
         }
     }
 
+    /// Ends the search while another view is shown.
+    pub fn hidden(&mut self, scene: &mut Scene<'_>) {
+        self.records.leave(scene);
+    }
+
     /// Forgets the topic shown so far and ends its search.
     pub fn close(&mut self, scene: &mut Scene<'_>) {
         if self.shown.is_none() {
@@ -80,14 +85,6 @@ impl TopicPage {
         self.records.leave(scene);
         *self = TopicPage::default();
     }
-}
-
-/// Opens the produce panel for a topic.
-pub fn produce_into(scene: &mut Scene<'_>, topic: &str) {
-    scene.state.open_produce(ProduceOne {
-        topic: topic.to_owned(),
-        ..ProduceOne::default()
-    });
 }
 
 /// Opens another tab of the open topic.
@@ -176,7 +173,7 @@ fn head(ui: &mut Ui, scene: &mut Scene<'_>, topic: &TopicSnapshot) {
 /// The page's buttons, from the right.
 fn actions(ui: &mut Ui, scene: &mut Scene<'_>, topic: &TopicSnapshot) {
     if scene.abilities.produce && primary_button(ui, "Produce").clicked() {
-        produce_into(scene, &topic.name);
+        scene.state.produce_into(&topic.name);
     }
     if !scene.abilities.change_topics {
         return;

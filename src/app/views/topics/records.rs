@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use egui::{ComboBox, Ui};
 
-use super::page::{produce_into, stepped};
+use super::page::stepped;
 use super::records_query::{progress, query};
 use super::table::{self, Column};
 use crate::app::format;
@@ -55,6 +55,8 @@ pub struct RecordsTab {
     /// When the filter last changed, until it has been asked for.
     typed: Option<Time>,
     asked: Option<BrowseQuery>,
+    /// A picture had what is asked for: when none has it any more, something else took its place.
+    seen: bool,
     /// First row of the last frame, to keep what is read in place when newer rows come in above.
     first: Option<(PartitionIndex, Offset)>,
     /// The selection that was brought into sight last.
@@ -76,13 +78,24 @@ impl RecordsTab {
             .browse
             .clone()
             .filter(|browse| Some(&browse.query) == self.asked.as_ref());
+        self.seen |= browse.is_some();
         self.state_line(ui, scene, browse.as_deref());
         match browse {
             Some(browse) => self.results(ui, scene, topic, &browse),
+            None if self.asked.is_some() && self.seen => self.replaced(ui),
             None if self.asked.is_some() => {
                 muted(ui, "Searching …");
             }
             None => {}
+        }
+    }
+
+    /// Another search or a stop, sent by `klar ctl`, ended this one.
+    fn replaced(&mut self, ui: &mut Ui) {
+        let sentence = "This search was ended from outside the window: klar runs one at a time.";
+        if empty(ui, sentence, Some("Search again")) {
+            self.asked = None;
+            ui.request_repaint();
         }
     }
 
@@ -158,6 +171,7 @@ impl RecordsTab {
             Ok(query) if self.asked.as_ref() != Some(&query) => {
                 if scene.send_quietly(Command::Browse(query.clone())).is_some() {
                     self.asked = Some(query);
+                    self.seen = false;
                     self.first = None;
                 }
             }
@@ -173,7 +187,6 @@ impl RecordsTab {
         ui.horizontal(|ui| {
             ui.set_min_height(size::CONTROL);
             let Some(browse) = browse else { return };
-            muted(ui, &progress(browse));
             let tail = browse.query.from == BrowseFrom::LiveTail;
             let (text, command) = match (&browse.state, tail) {
                 (BrowseState::Running, true) => ("Pause", Command::PauseBrowse),
@@ -187,10 +200,12 @@ impl RecordsTab {
                     ("Search again", Command::Browse(browse.query.clone()))
                 }
             };
-            ui.add_space(space::S);
+            // Before the numbers: they grow, and would push it away from under the pointer.
             if button(ui, text).clicked() {
                 scene.send_quietly(command);
             }
+            ui.add_space(space::S);
+            muted(ui, &progress(browse));
         });
     }
 
@@ -204,7 +219,7 @@ impl RecordsTab {
         if let BrowseState::Failed(failure) = &browse.state {
             let color = Theme::of(ui).bad;
             ui.colored_label(color, &failure.name);
-            paragraph(ui, &format!("{} {}", failure.what, failure.what_to_do));
+            paragraph(ui, &failure.sentence());
         }
         if browse.rows.is_empty() {
             self.nothing(ui, scene, topic, browse);
@@ -277,7 +292,7 @@ impl RecordsTab {
             (BrowseState::Complete, false) => {
                 let can = scene.abilities.produce.then_some("Produce a record");
                 if empty(ui, "No records here.", can) {
-                    produce_into(scene, &topic.name);
+                    scene.state.produce_into(&topic.name);
                 }
             }
             (BrowseState::Running, _) if browse.query.from == BrowseFrom::LiveTail => {
