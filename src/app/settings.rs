@@ -1,6 +1,6 @@
 //! The file the window's choices are remembered in.
 //!
-//! One JSON object, written whole to a temporary file and renamed, at most every two seconds and when
+//! One JSON object, written whole to a temporary file and renamed, at most four times a second and when
 //! the window closes. A missing, damaged or foreign file means defaults: settings never stop the window.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::state::Remembered;
 
 /// Time between a change and its being written.
-const WRITE_AFTER: Duration = Duration::from_secs(2);
+const WRITE_AFTER: Duration = Duration::from_millis(250);
 /// Bytes of a settings file that are read; a longer one is not ours.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -92,6 +92,8 @@ enum CtlError {
     NobodyThere { dir: String, cause: std::io::Error },
     #[error("the running klar answered nothing: {0}")]
     Silent(std::io::Error),
+    #[error("the answer cannot be printed: {0}")]
+    Unprintable(std::io::Error),
     #[error("the running klar answered something else: {0}")]
     Strange(serde_json::Error),
     #[error("{}: {}. {}", .0.name, .0.what, .0.what_to_do)]
@@ -136,10 +138,7 @@ pub fn run(options: &Options, ctl: Ctl) -> ExitCode {
 
 fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
     match ctl {
-        Ctl::Snapshot => {
-            println!("{}", snapshot(dir)?);
-            Ok(())
-        }
+        Ctl::Snapshot => print_line(&snapshot(dir)?),
         Ctl::Topics(Topics::List) => list(&snapshot(dir)?),
         Ctl::Topics(topics) => order(dir, topics_command(topics)),
         Ctl::Produce(arguments) => order(dir, produce_command(arguments)),
@@ -149,6 +148,16 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
             order(dir, command)
         }
         Ctl::Stop => stop(dir),
+    }
+}
+
+/// Prints a line; a reader that has seen enough (`| head`) is no error.
+fn print_line(line: &str) -> Result<(), CtlError> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CtlError::Unprintable(error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -225,20 +234,22 @@ fn list(snapshot: &str) -> Result<(), CtlError> {
             .iter()
             .map(|partition| partition.log_end - partition.log_start)
             .sum();
-        println!(
-            "{}\t{} partitions\t{}\t≈{offsets} records",
-            topic.name,
-            topic.partitions.len(),
-            topic.id
+        let partitions = match topic.partitions.len() {
+            1 => "1 partition".to_owned(),
+            n => format!("{n} partitions"),
+        };
+        let line = format!(
+            "{}\t{partitions}\t{}\t≈{offsets} records",
+            topic.name, topic.id
         );
+        print_line(&line)?;
     }
     Ok(())
 }
 
 fn order(dir: &Path, command: Command) -> Result<(), CtlError> {
     let (line, _) = converse(dir, &Ask::Run { command })?;
-    println!("{}", heard(&line)?);
-    Ok(())
+    print_line(&heard(&line)?)
 }
 
 fn stop(dir: &Path) -> Result<(), CtlError> {
@@ -250,8 +261,7 @@ fn stop(dir: &Path) -> Result<(), CtlError> {
     // The end of the program closes the socket.
     let mut nothing = Vec::new();
     let _ = rest.read_to_end(&mut nothing);
-    println!("{sentence}");
-    Ok(())
+    print_line(&sentence)
 }
 
 fn heard(line: &str) -> Result<String, CtlError> {

@@ -8,12 +8,16 @@ mod serve;
 #[cfg(feature = "window")]
 mod window;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::storage::DumpError;
 use options::Options;
 
 /// A Kafka cluster you can see through.
@@ -40,9 +44,39 @@ enum Verb {
     },
 }
 
+/// Options that are about starting klar. The rest, `--data-dir`, says which one is meant.
+const START_OPTIONS: &[&str] = &[
+    "ephemeral",
+    "brokers",
+    "port",
+    "listen",
+    "durability",
+    "settings",
+];
+
+impl Arguments {
+    /// Reads a command line. Options of the start are refused where nothing is started, rather than ignored.
+    fn read(
+        line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Arguments, clap::Error> {
+        let matches = Arguments::command().try_get_matches_from(line)?;
+        let arguments = Arguments::from_arg_matches(&matches)?;
+        let starts = matches!(arguments.verb, None | Some(Verb::Serve));
+        let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+        match START_OPTIONS.iter().find(given) {
+            Some(option) if !starts => {
+                let option = option.replace("settings", "set");
+                let why = format!("--{option} is for starting klar; this takes only --data-dir");
+                Err(Arguments::command().error(ErrorKind::ArgumentConflict, why))
+            }
+            _ => Ok(arguments),
+        }
+    }
+}
+
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     write_logs_to_stderr();
     match arguments.verb {
         Some(Verb::Serve) => serve::run(&arguments.options),
@@ -65,13 +99,16 @@ fn open_window(options: &Options) -> ExitCode {
 
 fn dump(file: &std::path::Path) -> ExitCode {
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-    let dumped = crate::storage::dump(file, &mut stdout)
-        .map_err(|error| error.to_string())
-        .and_then(|()| std::io::Write::flush(&mut stdout).map_err(|error| error.to_string()));
+    let dumped = crate::storage::dump(file, &mut stdout);
+    let dumped = dumped.and_then(|()| Ok(std::io::Write::flush(&mut stdout)?));
     match dumped {
         Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough (`| head`) is no error.
+        Err(DumpError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("klar: {}: {error}", file.display());
+            eprintln!("klar: {error}");
             ExitCode::FAILURE
         }
     }
@@ -91,7 +128,6 @@ fn write_logs_to_stderr() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -104,14 +140,21 @@ mod tests {
             ["klar", "--port", "0", "serve"],
             ["klar", "serve", "--port", "0"],
         ] {
-            let arguments = Arguments::try_parse_from(line).unwrap();
+            let arguments = Arguments::read(line).unwrap();
             assert_eq!(arguments.options.port, 0);
         }
     }
 
     #[test]
+    fn options_of_the_start_are_refused_where_nothing_is_started() {
+        let error = Arguments::read(["klar", "ctl", "--ephemeral", "stop"]).unwrap_err();
+        assert!(error.to_string().contains("--ephemeral"), "{error}");
+        Arguments::read(["klar", "ctl", "--data-dir", "/d", "stop"]).unwrap();
+    }
+
+    #[test]
     fn several_brokers_are_refused_with_a_sentence() {
-        let error = Arguments::try_parse_from(["klar", "--brokers", "3"]).unwrap_err();
+        let error = Arguments::read(["klar", "--brokers", "3"]).unwrap_err();
         assert!(error.to_string().contains("one broker"), "{error}");
     }
 }

@@ -838,3 +838,30 @@ fn an_admin_that_reaches_nobody_says_so_in_time() {
         })
     ));
 }
+
+#[test]
+fn a_topic_that_is_not_there_is_not_asked_for_once_nothing_waits_for_it() {
+    let mut rig = Rig::new(Scripted::new(1, "t", 1));
+    let mut producer = producer(ProducerSettings::default());
+    let failed = deliver(&mut rig, &mut producer, "typo", 1);
+    assert!(failed[0].outcome.is_err());
+    rig.cluster.seen.clear();
+    for _ in 0..60 {
+        rig.now = rig.now.plus_ms(1_000);
+        rig.carry_all_out(&mut producer);
+    }
+    let asked = rig
+        .cluster
+        .seen
+        .iter()
+        .filter(|key| **key == ApiKey::Metadata);
+    // One refresh was due already.
+    assert!(asked.count() <= 1, "a minute later it still asks");
+    // The next record asks again.
+    assert!(
+        deliver(&mut rig, &mut producer, "typo", 1)[0]
+            .outcome
+            .is_err()
+    );
+    assert!(rig.cluster.seen.contains(&ApiKey::Metadata));
+}

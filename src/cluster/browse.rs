@@ -283,6 +283,7 @@ impl Browser {
         let tail = self.query.from == BrowseFrom::LiveTail;
         let room = self.limit.saturating_sub(self.rows.len());
         let (mut found, mut scanned, mut stopped) = (Vec::new(), 0, None);
+        let mut oldest_ms = i64::MAX;
         let visited = fetched.visit(BATCH_BYTES, |record| {
             if record.offset < from || record.offset >= until || stopped.is_some() {
                 return;
@@ -293,11 +294,13 @@ impl Browser {
                 return;
             }
             scanned += 1;
+            oldest_ms = oldest_ms.min(record.timestamp_ms);
             if self.filter.matches(record) {
                 found.push(row_of(partition, record));
             }
         });
         self.scanned += scanned;
+        scan.saw(oldest_ms);
         scan.advance(stopped.unwrap_or(fetched.next));
         self.keep(found);
         if let Err(error) = visited {
@@ -327,10 +330,25 @@ impl Browser {
         self.complete_if_done();
     }
 
-    /// Begins the next window of every partition that has one.
+    /// Begins the next window of the partitions whose older records may come next, all of them at first.
+    /// Those that hold back more than a screen of older rows wait, so that what is held stays small.
     fn next_windows(&mut self) -> bool {
-        let begun = self.scans.values_mut().map(Scan::next_window);
-        begun.fold(false, |any, one| any | one)
+        let bound = self.newest_unread_ms();
+        let mut begun = false;
+        for (partition, scan) in &mut self.scans {
+            let of_it = |row: &&Arc<BrowseRow>| row.partition == *partition;
+            let enough = self.held.iter().filter(of_it).count() >= self.query.limit;
+            if !enough || scan.oldest_ms() >= bound {
+                begun |= scan.next_window();
+            }
+        }
+        begun
+    }
+
+    /// The latest timestamp an unread record may have, if times only grow within a partition.
+    fn newest_unread_ms(&self) -> i64 {
+        let unread = self.scans.values().filter(|scan| !scan.is_complete());
+        unread.map(Scan::oldest_ms).max().unwrap_or(i64::MIN)
     }
 
     fn complete_if_done(&mut self) {
@@ -344,7 +362,7 @@ impl Browser {
 
     fn keep(&mut self, found: Vec<Arc<BrowseRow>>) {
         match self.query.from {
-            // Shown when all partitions have read their window, so that newer ones come first.
+            // Shown when no partition can have newer ones any more.
             BrowseFrom::Newest => self.held.extend(found),
             BrowseFrom::LiveTail => {
                 for row in found {
@@ -356,25 +374,26 @@ impl Browser {
         }
     }
 
-    /// Shows held rows, newest first, as far as the limit allows.
+    /// Shows held rows, newest first, as far as the limit allows and no partition may have newer ones.
     fn show_held(&mut self) {
+        let bound = self.newest_unread_ms();
         let newest_first = |row: &Arc<BrowseRow>| {
             let (time, offset) = (row.timestamp_ms, row.offset);
             (std::cmp::Reverse((time, offset)), row.partition)
         };
         self.held.make_contiguous().sort_by_key(newest_first);
-        while self.rows.len() < self.limit
-            && let Some(row) = self.held.pop_front()
-        {
+        while let Some(row) = self.held.pop_front_if(|row| row.timestamp_ms >= bound) {
+            if self.rows.len() == self.limit {
+                self.held.push_front(row);
+                return self.halt(Phase::LimitReached);
+            }
             self.rows.push_back(row);
-        }
-        if !self.held.is_empty() {
-            self.halt(Phase::LimitReached);
         }
     }
 
     fn fail(&mut self, failure: Failure) {
         self.halt(Phase::Failed(failure));
+        self.consumer.unwatch_topic(&self.query.topic);
     }
 
     /// Fetches nothing more in this phase.

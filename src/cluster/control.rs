@@ -25,6 +25,8 @@ pub const SOCKET_ELSEWHERE: &str = "ctl.path";
 const PATH_BYTES: usize = 100;
 /// Longest line one question may have, bytes.
 const LINE_BYTES: u64 = 1024 * 1024;
+/// How long an asker may take for its line.
+const LINE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Conversations at a time.
 const CONVERSATIONS: usize = 16;
 
@@ -149,7 +151,7 @@ async fn answer(mut stream: UnixStream, requests: mpsc::Sender<Request>) -> io::
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader.take(LINE_BYTES));
     let mut line = String::new();
-    lines.read_line(&mut line).await?;
+    tokio::time::timeout(LINE_WAIT, lines.read_line(&mut line)).await??;
     let (told, stopping) = match serde_json::from_str::<Ask>(&line) {
         Ok(ask) => {
             let stopping = matches!(

@@ -52,6 +52,8 @@ pub struct Queues {
 
 /// How long stopping waits for deletions that are carried out early.
 const DELETIONS_WAIT: Duration = Duration::from_secs(1);
+/// When a stop that found the broker's queue full is tried again.
+const STOP_AGAIN: Duration = Duration::from_millis(20);
 
 impl Core {
     pub fn new(
@@ -164,10 +166,12 @@ impl Core {
                 self.waiting.insert(id, reply);
                 self.run_command(id, command);
             }
-            Request::Focus(focus) => self.order(Order::Look {
-                focus: Some(focus),
-                fresh: false,
-            }),
+            Request::Focus(focus) => {
+                self.order(Order::Look {
+                    focus: Some(focus),
+                    fresh: false,
+                });
+            }
             Request::Look => {
                 self.show.look();
                 self.order(Order::Look {
@@ -179,10 +183,12 @@ impl Core {
             Request::Snapshot(asker) => {
                 self.askers.push(asker);
                 match self.state {
-                    BrokerState::Running => self.order(Order::Look {
-                        focus: None,
-                        fresh: true,
-                    }),
+                    BrokerState::Running => {
+                        self.order(Order::Look {
+                            focus: None,
+                            fresh: true,
+                        });
+                    }
                     _ => self.answer_askers(),
                 }
             }
@@ -237,17 +243,26 @@ impl Core {
 
     fn stop_if_due(&mut self) {
         let due = |at: &Instant| !self.commands.is_finishing() || *at <= Instant::now();
-        if self.stopping.as_ref().is_some_and(|(_, at)| due(at))
-            && let Some((cause, _)) = self.stopping.take()
-        {
-            self.order(Order::Stop { cause });
+        let Some((cause, _)) = self.stopping.as_ref().filter(|(_, at)| due(at)) else {
+            return;
+        };
+        let cause = cause.clone();
+        if self.order(Order::Stop { cause }) {
+            self.stopping = None;
+        } else {
+            // The queue is full: the broker gets to it, and then there is room for this.
+            let soon = Instant::now() + STOP_AGAIN;
+            self.stopping = self.stopping.take().map(|(cause, _)| (cause, soon));
         }
     }
 
-    fn order(&mut self, order: Order) {
-        if let Err(error) = self.broker.orders.try_send(order) {
+    /// Whether the broker's queue took the order.
+    fn order(&mut self, order: Order) -> bool {
+        let sent = self.broker.orders.try_send(order);
+        if let Err(error) = &sent {
             tracing::debug!("an order found no taker: {error}");
         }
+        sent.is_ok()
     }
 
     fn answer_askers(&mut self) {

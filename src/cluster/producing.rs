@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use super::commands::{Concluded, links};
 use super::plan::Plan;
 use super::wires::Client;
-use crate::client::{Delivery, Machine, Producer, ProducerConfig, ProducerRecord, SendId};
+use crate::client::{
+    Delivery, LinksConfig, Machine, Producer, ProducerConfig, ProducerRecord, SendId,
+};
 use crate::ids::{Offset, PartitionIndex, Time};
 use crate::inspect::{
     CommandId, Done, Failure, PartitionBy, ProduceOne, ProducerPlan, ProducerSettings,
@@ -214,7 +216,11 @@ impl Producing {
             self.gone.push(Client::Single(single.number));
         }
         let number = self.number();
-        let links = links(self.bootstrap, "klar-produce");
+        // As Kafka's console producer: writing to a topic that is not there makes it.
+        let links = LinksConfig {
+            create_topics: true,
+            ..links(self.bootstrap, "klar-produce")
+        };
         let config = ProducerConfig::new(links, &settings).map_err(|error| error.to_failure())?;
         self.singles.push_back(Single {
             number,

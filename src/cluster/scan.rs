@@ -26,6 +26,8 @@ pub struct Scan {
     window: i64,
     /// Offsets already passed.
     passed: i64,
+    /// Milliseconds since the Unix epoch of the oldest record seen.
+    oldest_ms: i64,
 }
 
 impl Scan {
@@ -40,6 +42,7 @@ impl Scan {
             endless: false,
             window: 0,
             passed: 0,
+            oldest_ms: i64::MAX,
         }
     }
 
@@ -102,6 +105,16 @@ impl Scan {
         if self.endless && to > self.high {
             self.high = to;
         }
+    }
+
+    /// Takes note of the oldest timestamp among records read.
+    pub fn saw(&mut self, oldest_ms: i64) {
+        self.oldest_ms = self.oldest_ms.min(oldest_ms);
+    }
+
+    /// The oldest timestamp read so far; the end of time before the first.
+    pub fn oldest_ms(&self) -> i64 {
+        self.oldest_ms
     }
 
     /// The log was found to end here: offsets beyond it will not come, or they belong to a live tail.

@@ -134,12 +134,11 @@ impl Topics {
     }
 
     fn schedule_delete(&mut self, now: Time, id: CommandId, name: String) -> Concluded {
-        let seconds = UNDO_DELETE_MS / 1000;
+        let due = (now.plus_ms(UNDO_DELETE_MS), id);
+        let (at, _) = *self.deleting.entry(name.clone()).or_insert(due);
+        let seconds = at.since_us(now).div_ceil(1_000_000);
         let sentence =
             format!("Topic {name} goes in {seconds} s; until then it can be taken back.");
-        self.deleting
-            .entry(name)
-            .or_insert((now.plus_ms(UNDO_DELETE_MS), id));
         Concluded::done(id, sentence)
     }
 

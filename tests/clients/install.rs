@@ -64,13 +64,18 @@ fn drivers() -> PathBuf {
     root().join("tests/clients/drivers")
 }
 
-/// The command that starts this client's driver; installs the client first when needed.
-pub fn driver(client: &str) -> Command {
+/// Where a client is installed; installs it first when needed.
+pub fn home(client: &str) -> PathBuf {
     let row = CLIENTS
         .iter()
         .find(|row| row.names.contains(&client))
         .expect("a client of the table");
-    let home = installed(row);
+    installed(row)
+}
+
+/// The command that starts this client's driver.
+pub fn driver(client: &str) -> Command {
+    let home = home(client);
     let (program, arguments): (PathBuf, Vec<String>) = match client {
         "java" => (
             "java".into(),

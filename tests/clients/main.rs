@@ -13,6 +13,7 @@ mod driver;
 mod install;
 mod records;
 mod segments;
+mod snippets;
 
 use broker::Broker;
 use driver::Driver;

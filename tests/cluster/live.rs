@@ -8,7 +8,7 @@ use klar::cluster::{Cluster, ClusterConfig, ClusterEnd};
 use klar::ids::{Offset, PartitionIndex};
 use klar::inspect::{
     Browse, BrowseFrom, BrowseQuery, BrowseState, ClusterSnapshot, Command, Done, Durability,
-    Failure, Focus, LaneFocus, ProduceOne,
+    Failure, Focus, LaneFocus, PartitionBy, ProduceOne, ProducerPlan, ProducerSettings,
 };
 use klar::source::Source as _;
 use klar::source::live::LiveSource;
@@ -239,13 +239,60 @@ fn browsing_nothing_and_nowhere_ends_honestly() {
 }
 
 #[test]
-fn a_record_for_a_topic_that_is_not_there_is_refused_by_name() {
+fn a_record_for_a_topic_that_is_not_there_makes_it() {
     let live = Live::start();
-    let one = ProduceOne {
-        topic: "nowhere".into(),
-        ..ProduceOne::default()
+    live.produce("nowhere", "k", "v");
+    let snapshot = live.until("it is there", |s| !s.topics.is_empty());
+    assert_eq!(snapshot.topics[0].name, "nowhere");
+    let plan = ProducerPlan {
+        name: "p".into(),
+        topic: "elsewhere".into(),
+        key: None,
+        value: None,
+        headers: Vec::new(),
+        settings: ProducerSettings::default(),
+        rate: 10.0,
+        count: Some(1),
     };
-    let failure = live.run(Command::Produce(one)).unwrap_err();
-    assert_eq!(failure.name, "UNKNOWN_TOPIC_OR_PARTITION (3)");
+    let started = live.run(Command::StartProducer(plan)).unwrap();
+    let snapshot = live.until("a plan makes no topic", |s| {
+        s.producers
+            .iter()
+            .any(|p| Some(p.id) == started.producer && p.failed > 0)
+    });
+    assert_eq!(snapshot.topics.len(), 1);
+    live.stop();
+}
+
+#[test]
+fn newest_first_holds_between_a_busy_and_a_quiet_partition() {
+    let live = Live::start();
+    live.create("t", 2);
+    let send = |partition: i32, timestamp_ms: i64| {
+        let one = ProduceOne {
+            topic: "t".into(),
+            value: Some(b"v".to_vec()),
+            timestamp_ms: Some(timestamp_ms),
+            settings: ProducerSettings {
+                partition: PartitionBy::Fixed(PartitionIndex(partition)),
+                ..ProducerSettings::default()
+            },
+            ..ProduceOne::default()
+        };
+        live.run(Command::Produce(one)).unwrap();
+    };
+    // Old records in one partition, more fresh ones in the other than a search looks at in one go.
+    let now_ms = live.source.latest().time.as_ms();
+    for n in 0..5 {
+        send(1, now_ms - 3_600_000 + n);
+    }
+    for n in 0..150 {
+        send(0, now_ms + n);
+    }
+    live.browse(BrowseFrom::Newest, "", 1_000);
+    let all = live.browsed(&BrowseState::Complete);
+    let times: Vec<i64> = all.rows.iter().map(|row| row.timestamp_ms).collect();
+    assert_eq!(times.len(), 155);
+    assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     live.stop();
 }

@@ -28,12 +28,12 @@ const SNIPPETS: &[Snippet] = &[
     },
     Snippet {
         name: "Java",
-        install: "org.apache.kafka:kafka-clients:4.1.0",
+        install: "org.apache.kafka:kafka-clients:4.1.0 in pom.xml or build.gradle",
         program: include_str!("snippets/java.txt"),
     },
     Snippet {
         name: "Go",
-        install: "go get github.com/twmb/franz-go/pkg/kgo",
+        install: "go mod init hello && go get github.com/twmb/franz-go/pkg/kgo",
         program: include_str!("snippets/go.txt"),
     },
     Snippet {
@@ -138,8 +138,9 @@ fn fill_in(program: &str, bootstrap: &str, topic: &str) -> String {
 mod tests {
     use super::*;
 
+    // That each runs, writes and reads is tried by the tests of the foreign clients.
     #[test]
-    fn every_program_connects_writes_and_reads() {
+    fn every_program_names_the_bootstrap_and_the_topic() {
         for snippet in SNIPPETS {
             let program = fill_in(snippet.program, "127.0.0.1:9092", "clicks");
             assert!(program.contains("127.0.0.1:9092"), "{}", snippet.name);

@@ -264,6 +264,11 @@ impl Consumer {
         self.links.want_topic(now, topic);
     }
 
+    /// Ends [`watch_topic`](Self::watch_topic).
+    pub fn unwatch_topic(&mut self, topic: &str) {
+        self.links.forget_topic(topic);
+    }
+
     /// What is known of the cluster.
     pub fn cluster(&self) -> &ClusterView {
         &self.links.cluster

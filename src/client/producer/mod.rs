@@ -326,6 +326,26 @@ impl Producer {
         }
     }
 
+    /// Stops asking about topics that are not there once no record waits for them: the next record asks again.
+    fn forget_missing(&mut self) {
+        let missing = self.links.cluster.topics.iter();
+        let missing: Vec<String> = missing
+            .filter(|(_, topic)| topic.error != 0)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in missing {
+            let mut queues = self
+                .topics
+                .get(&name)
+                .into_iter()
+                .flat_map(BTreeMap::values);
+            let queued = queues.any(|queue| queue.oldest().is_some());
+            if !queued && !self.homeless.iter().any(|h| h.record.topic == name) {
+                self.links.forget_topic(&name);
+            }
+        }
+    }
+
     /// Fails batches that waited too long.
     fn expire(&mut self, now: Time) {
         let mut failed = Vec::new();
@@ -420,6 +440,7 @@ impl OverLinks for Producer {
         }
         self.house(now);
         self.expire(now);
+        self.forget_missing();
         self.ask_identity(now);
         self.send_batches(now);
     }
