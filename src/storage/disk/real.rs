@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -16,14 +17,16 @@ use memmap2::Mmap;
 use super::buffers::Buffers;
 use super::{Disk, Entry};
 
-/// Files kept open.
-const OPEN_FILES: usize = 256;
+/// Files kept open at most, and at least whatever the process's limit.
+const OPEN_FILES: RangeInclusive<usize> = 8..=256;
+/// One disk keeps at most this part of the files the process may have open: brokers and connections share it.
+const SHARE_OF_LIMIT: usize = 16;
 /// Files kept mapped. The kernel allows 65,530 maps per process.
 const MAPPED_FILES: usize = 512;
 
 /// The operating system's files.
-#[derive(Default)]
 pub struct RealDisk {
+    open_files: usize,
     files: Recent<File>,
     maps: Recent<Bytes>,
     buffers: Buffers,
@@ -70,10 +73,28 @@ impl<T> Recent<T> {
     }
 }
 
+impl Default for RealDisk {
+    fn default() -> Self {
+        let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or(0);
+        RealDisk {
+            open_files: RealDisk::open_files(limit),
+            files: Recent::default(),
+            maps: Recent::default(),
+            buffers: Buffers::default(),
+        }
+    }
+}
+
 impl RealDisk {
     /// A disk with nothing open.
     pub fn new() -> RealDisk {
         RealDisk::default()
+    }
+
+    /// Files to keep open when the process may have `limit` open.
+    fn open_files(limit: u64) -> usize {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        (limit / SHARE_OF_LIMIT).clamp(*OPEN_FILES.start(), *OPEN_FILES.end())
     }
 
     fn file(&mut self, path: &Path, create: bool) -> io::Result<&File> {
@@ -84,7 +105,7 @@ impl RealDisk {
                 .create(create)
                 .truncate(false)
                 .open(path)?;
-            self.files.insert(path, file, OPEN_FILES);
+            self.files.insert(path, file, self.open_files);
         }
         Ok(self.files.get(path).expect("inserted above"))
     }
@@ -211,5 +232,28 @@ pub fn sync_path(path: &Path) -> io::Result<()> {
         Ok(file) => file.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_files_stay_open_where_few_are_allowed() {
+        assert_eq!(RealDisk::open_files(256), 16);
+        assert_eq!(RealDisk::open_files(10), 8);
+        assert_eq!(RealDisk::open_files(1 << 20), 256);
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = RealDisk {
+            open_files: 8,
+            ..RealDisk::new()
+        };
+        for n in 0..40 {
+            let path = dir.path().join(n.to_string());
+            disk.write_at(&path, 0, b"x").unwrap();
+            assert_eq!(&disk.read_at(&path, 0, 9).unwrap()[..], b"x");
+        }
+        assert_eq!(disk.files.by_path.len(), 8);
     }
 }
