@@ -49,4 +49,4 @@ pub use scan::Damage;
 pub use segment::SegmentState;
 pub use sync::SyncTicket;
 pub use tail::TailBudget;
-pub use times::TimedOffset;
+pub use times::{LookBudget, TimedOffset};

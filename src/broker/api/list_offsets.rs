@@ -4,7 +4,8 @@
 //! −4 earliest local (version 8), −5 latest tiered (version 9), −6 earliest not yet tiered (version 11).
 //!
 //! Differs from Apache Kafka: there is no tiered storage, so −4 equals −2 and the other two find nothing;
-//! read_committed equals read_uncommitted while there are no transactions.
+//! read_committed equals read_uncommitted while there are no transactions; a request unpacks at most 8 MiB to
+//! find times, beyond that a batch's first offset stands for the record in it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::partition::Partition;
 use super::{check_epoch, read_code};
 use crate::ids::{LeaderEpoch, Offset};
-use crate::storage::Disk;
+use crate::storage::{Disk, LookBudget};
 use crate::wire::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
@@ -50,6 +51,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             .sum(),
     )?;
     let mut response = ListOffsetsResponse::default();
+    let mut budget = LookBudget::default();
     let mut seen = BTreeSet::new();
     let mut repeated = BTreeSet::new();
     for topic in &request.topics {
@@ -65,7 +67,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             let key = (topic.name.as_str(), wanted.partition_index);
             let found = match repeated.contains(&key) {
                 true => Err(ErrorCode::InvalidRequest),
-                false => broker.find_offset(asked, &topic.name, wanted),
+                false => broker.find_offset(asked, &topic.name, wanted, &mut budget),
             };
             partition_response(asked, wanted.partition_index, found)
         });
@@ -106,6 +108,7 @@ impl Broker {
         asked: &Asked,
         topic: &str,
         wanted: &ListOffsetsPartition,
+        budget: &mut LookBudget,
     ) -> Result<Found, ErrorCode> {
         let id = self.image.topic_named(topic).map(|topic| topic.id);
         let id = id.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -124,12 +127,17 @@ impl Broker {
         {
             return Err(ErrorCode::UnsupportedVersion);
         }
-        partition.offset_at(&mut *self.disk, wanted.timestamp)
+        partition.offset_at(&mut *self.disk, wanted.timestamp, budget)
     }
 }
 
 impl Partition {
-    fn offset_at(&mut self, disk: &mut dyn Disk, timestamp: i64) -> Result<Found, ErrorCode> {
+    fn offset_at(
+        &mut self,
+        disk: &mut dyn Disk,
+        timestamp: i64,
+        budget: &mut LookBudget,
+    ) -> Result<Found, ErrorCode> {
         let below = self.high_watermark;
         let epoch = self.leader_epoch;
         let log = self.log.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
@@ -140,8 +148,8 @@ impl Partition {
                 return Ok((-1, start, log.epochs().at(start)));
             }
             LATEST_TIERED | EARLIEST_PENDING => return Ok(NOTHING),
-            MAX_TIMESTAMP => log.offset_of_max_timestamp(disk, below),
-            time => log.offset_for_time(disk, time, below),
+            MAX_TIMESTAMP => log.offset_of_max_timestamp(disk, below, budget),
+            time => log.offset_for_time(disk, time, below, budget),
         };
         let found = found.map_err(|error| read_code(&error))?;
         Ok(found.map_or(NOTHING, |f| (f.timestamp_ms, f.offset, f.leader_epoch)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::support::*;
 use crate::ids::{LeaderEpoch, Offset, Time};
 use crate::storage::{
-    AppendError, Disk, Log, LogConfig, MemoryDisk, Note, Opening, ReadError, RealDisk,
+    AppendError, Disk, Log, LogConfig, LookBudget, MemoryDisk, Note, Opening, ReadError, RealDisk,
     TimestampType,
 };
 use crate::wire::records::{BatchHeader, BatchView, batches};
@@ -244,7 +244,9 @@ fn sequences_wrap_and_silent_producers_are_forgotten() {
 fn the_first_record_at_or_after_a_time_is_found() {
     let (mut disk, mut log, _) = filled(cold(), 30);
     let mut find = |ms| {
-        let found = log.offset_for_time(&mut disk, ms, Offset(90)).unwrap();
+        let found = log
+            .offset_for_time(&mut disk, ms, Offset(90), &mut LookBudget::default())
+            .unwrap();
         found.map(|found| (found.offset.0, found.timestamp_ms))
     };
     assert_eq!(find(-5), Some((0, 0)));
@@ -255,7 +257,7 @@ fn the_first_record_at_or_after_a_time_is_found() {
         assert_eq!(find(1000 * n + 3), next);
     }
     let latest = log
-        .offset_of_max_timestamp(&mut disk, Offset(90))
+        .offset_of_max_timestamp(&mut disk, Offset(90), &mut LookBudget::default())
         .unwrap()
         .unwrap();
     assert_eq!((latest.offset, latest.timestamp_ms), (Offset(89), 29_002));

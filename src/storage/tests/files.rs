@@ -44,7 +44,9 @@ fn every_flipped_byte_in_an_index_snapshot_or_checkpoint_is_made_good() {
                 assert_eq!(recovered.damages.len(), 0, "{what}");
                 let found = read_all(&mut disk, &mut log, Offset(4));
                 assert_eq!(found[..11], stored[1..], "{what}");
-                let found = log.offset_for_time(&mut disk, 5001, Offset(37)).unwrap();
+                let found = log
+                    .offset_for_time(&mut disk, 5001, Offset(37), &mut Default::default())
+                    .unwrap();
                 assert_eq!(found.unwrap().offset, Offset(16), "{what}");
                 let again = log
                     .append(&mut disk, NOW, produced(1, 4, 0, 0), EPOCH)

@@ -8,3 +8,4 @@ mod files;
 mod measure;
 mod model;
 mod support;
+mod timestamps;

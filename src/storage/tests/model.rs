@@ -165,7 +165,7 @@ impl Pair {
     fn find(&mut self, ms: i64) {
         let found = self
             .log
-            .offset_for_time(&mut self.disk, ms, self.model.end)
+            .offset_for_time(&mut self.disk, ms, self.model.end, &mut Default::default())
             .unwrap();
         let readable = self.model.timestamps.range(self.model.start.0..);
         let due = readable
