@@ -333,6 +333,7 @@ impl Broker {
         };
         LogConfig {
             segment_bytes: settings.segment_bytes,
+            segment_index_bytes: settings.segment_index_bytes,
             segment_ms: settings.segment_ms,
             index_interval_bytes: settings.index_interval_bytes,
             max_message_bytes: settings.max_message_bytes,

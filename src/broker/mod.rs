@@ -295,6 +295,13 @@ fn event_of(topic: &str, partition: i32, note: Note) -> EventKind {
             offset: from,
             cause: format!("{cause} (up to offset {})", Offset(below.0 - 1)),
         },
+        Note::StartLost { log_start } => EventKind::LogDamaged {
+            topic,
+            partition,
+            offset: log_start,
+            cause: "the log start was not written down whole; deleted records from here on are served again"
+                .to_owned(),
+        },
         Note::WriteFailed { path, cause } => EventKind::StorageFailed {
             path: path.display().to_string(),
             cause,

@@ -4,7 +4,7 @@
 //! what it means.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -81,17 +81,9 @@ impl Drop for FlushThread {
 
 fn sync_all(files: &[PathBuf]) -> Result<(), String> {
     for file in files {
-        sync(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        sync_path(file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())
-}
-
-fn sync(path: &Path) -> io::Result<()> {
-    match sync_path(path) {
-        // Deleted meanwhile: nothing is left to lose.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        synced => synced,
-    }
 }
 
 #[cfg(test)]

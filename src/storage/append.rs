@@ -4,8 +4,6 @@
 //! Either the whole batch is in the log afterwards or the log is as it was: a short write is rolled
 //! back, and if even that fails, before the next append.
 
-use std::path::Path;
-
 use bytes::{Bytes, BytesMut};
 
 use super::config::TimestampType;
@@ -71,7 +69,8 @@ impl Log {
         })
     }
 
-    /// Appends batches that a leader gave offsets and epochs; they must continue this log.
+    /// Appends batches that a leader gave offsets and epochs; they must continue this log. For `replica`,
+    /// which is being built; a broker alone only leads.
     pub fn append_as_follower(
         &mut self,
         disk: &mut dyn Disk,
@@ -140,8 +139,8 @@ impl Log {
         self.check_writable()?;
         self.attempt(disk, |log, disk| {
             log.roll_back_torn(disk)?;
-            log.roll_if_due(disk, header, batch.len())?;
             log.ready_active(disk)?;
+            log.roll_if_due(disk, header, batch.len())?;
             if log.epochs.assign(header.leader_epoch, header.base_offset) {
                 let written = log.write_epochs(disk);
                 if written.is_err() {
@@ -160,15 +159,21 @@ impl Log {
         Ok(())
     }
 
-    /// Runs a step that writes, and notes when writing begins to fail and when it works again.
+    /// Runs a step that writes, and notes its outcome.
     pub(super) fn attempt<T>(
         &mut self,
         disk: &mut dyn Disk,
         step: impl FnOnce(&mut Log, &mut dyn Disk) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let result = step(self, disk);
+        self.note_outcome(&result);
+        result
+    }
+
+    /// Notes when writing begins to fail and when it works again.
+    pub(super) fn note_outcome<T>(&mut self, result: &Result<T, StorageError>) {
         let path = || self.dir.clone();
-        match (&result, &self.trouble) {
+        match (result, &self.trouble) {
             (Err(error), None) => {
                 let cause = error.to_string();
                 self.notes.push(Note::WriteFailed {
@@ -183,7 +188,6 @@ impl Log {
             }
             _ => {}
         }
-        result
     }
 
     fn write_at_end(&mut self, disk: &mut dyn Disk, batch: &[u8]) -> Result<(), StorageError> {
@@ -253,6 +257,10 @@ impl Log {
         if facts.bytes + bytes as u64 > limit {
             return Some(format!("segment.bytes = {limit} reached"));
         }
+        let limit = u64::from(self.config.segment_index_bytes);
+        if active.indexes_full(limit) {
+            return Some(format!("segment.index.bytes = {limit} reached"));
+        }
         if header.next_offset() - facts.base > i64::from(i32::MAX) {
             return Some("a segment cannot span more offsets".to_owned());
         }
@@ -277,17 +285,8 @@ impl Log {
         }
         self.segments.push(Segment::new(base));
         self.notes.push(Note::Rolled { base, cause });
-        self.drop_old_snapshots(disk, &dir);
+        self.drop_old_snapshots(disk);
         Ok(())
-    }
-
-    /// Keeps the producer snapshots of the two newest segments. One that cannot be removed does no harm.
-    fn drop_old_snapshots(&mut self, disk: &mut dyn Disk, dir: &Path) {
-        let Some(third) = self.segments.len().checked_sub(3) else {
-            return;
-        };
-        let old = self.segments[third].facts.base;
-        let _ = disk.remove(&super::segment::file(dir, old, super::log::SNAPSHOT));
     }
 }
 

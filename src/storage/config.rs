@@ -15,6 +15,8 @@ pub enum TimestampType {
 pub struct LogConfig {
     /// `segment.bytes`: a segment that would grow beyond this is followed by a new one.
     pub segment_bytes: u32,
+    /// `segment.index.bytes`: a segment whose index has no room for another entry is followed by a new one.
+    pub segment_index_bytes: u32,
     /// `segment.ms`: a segment whose records span more time is followed by a new one.
     pub segment_ms: i64,
     /// `index.interval.bytes`: log bytes between two index entries.
@@ -42,6 +44,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         LogConfig {
             segment_bytes: 1024 * 1024 * 1024,
+            segment_index_bytes: 10 * 1024 * 1024,
             segment_ms: 7 * 24 * 60 * 60 * 1000,
             index_interval_bytes: 4096,
             max_message_bytes: 1024 * 1024 + 12,

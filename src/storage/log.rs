@@ -129,6 +129,10 @@ pub enum Note {
         below: Offset,
         cause: String,
     },
+    /// The log start is not known any more: the log begins here, and deleted records may be served again.
+    StartLost {
+        log_start: Offset,
+    },
     WriteFailed {
         path: PathBuf,
         cause: String,
@@ -246,24 +250,6 @@ impl Log {
         std::mem::take(&mut self.notes)
     }
 
-    /// Moves the log start up, as DeleteRecords does, and remembers it on disk before it counts. Never
-    /// beyond the log end. Segments wholly below go with the next [`Log::apply_retention`].
-    pub fn set_log_start(
-        &mut self,
-        disk: &mut dyn Disk,
-        start: Offset,
-    ) -> Result<(), StorageError> {
-        let start = start.min(self.log_end());
-        if start <= self.log_start {
-            return Ok(());
-        }
-        write_log_start(disk, &self.dir, start)?;
-        self.log_start = start;
-        self.epochs.advance(start);
-        self.gaps.retain(|gap| gap.below > start);
-        Ok(())
-    }
-
     pub(super) fn active(&self) -> &Segment {
         self.segments.last().expect("a log has a segment")
     }
@@ -306,13 +292,15 @@ impl Log {
     }
 }
 
-/// Remembers the log start on disk, synced.
+/// Writes the log start down; which file that is.
 pub(super) fn write_log_start(
     disk: &mut dyn Disk,
     dir: &Path,
     start: Offset,
-) -> Result<(), StorageError> {
+    synced: Synced,
+) -> Result<PathBuf, StorageError> {
     let path = dir.join(LOG_START_FILE);
     let file = format::seal(format::MAGIC_LOG_START, &start.0.to_be_bytes());
-    replace(disk, &path, &file, Synced::Yes).map_err(StorageError::io("write", &path))
+    replace(disk, &path, &file, synced).map_err(StorageError::io("write", &path))?;
+    Ok(path)
 }

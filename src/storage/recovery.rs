@@ -115,10 +115,17 @@ impl Log {
             .filter_map(|entry| Some((offset_of(&entry.name, LOG)?, entry.len)))
             .collect();
         let epochs = self.read_epochs(disk)?;
-        self.log_start = self.read_log_start(disk, &mut recovered)?;
+        let log_start = self.read_log_start(disk)?;
+        self.log_start = log_start.unwrap_or_default();
         refuse_newer(disk, &self.dir, entries)?;
         remove_leftovers(disk, &self.dir, entries)?;
         self.drop_below_start(disk, &mut files)?;
+        // Segments are deleted only after the log start was written down, or tried to be.
+        if log_start.is_none() || log_start == Some(Offset::ZERO) && self.log_start > Offset::ZERO {
+            recovered.rebuilt += 1;
+            let log_start = self.log_start;
+            self.notes.push(Note::StartLost { log_start });
+        }
 
         let epochs_known = epochs.is_some();
         if !epochs_known && !files.is_empty() {
@@ -133,7 +140,7 @@ impl Log {
         };
         opener.open_segments(disk, &files)?;
         self.settle_end(disk, recovery_point, &mut recovered)?;
-        self.settle_epochs(disk, epochs)?;
+        self.settle_epochs(disk, epochs);
         recovered.rebuilt += self.rebuild_producers(disk, now)?;
         self.sync.recovery_point = recovery_point.min(self.log_end());
         recovered.damages = self.damages();
@@ -185,23 +192,17 @@ impl Log {
         known_version(bytes.map(|bytes| Epochs::from_file(&bytes)), &path)
     }
 
-    /// The log start on disk; 0 if it was never moved. A damaged one is found again from the segments.
-    fn read_log_start(
-        &self,
-        disk: &mut dyn Disk,
-        recovered: &mut Recovered,
-    ) -> Result<Offset, StorageError> {
+    /// The log start on disk; 0 if it was never moved, `None` if it is damaged.
+    fn read_log_start(&self, disk: &mut dyn Disk) -> Result<Option<Offset>, StorageError> {
         let path = self.dir.join(LOG_START_FILE);
         let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
         let Some(bytes) = bytes else {
-            return Ok(Offset::ZERO);
+            return Ok(Some(Offset::ZERO));
         };
         let opened = format::open(format::MAGIC_LOG_START, &bytes)
             .and_then(|body| Fields::new(body).i64())
             .map(Offset);
-        let known = known_version(Some(opened), &path)?;
-        recovered.rebuilt += u32::from(known.is_none());
-        Ok(known.unwrap_or(Offset::ZERO))
+        known_version(Some(opened), &path)
     }
 
     /// Deletes segments that end at or below the log start: a deletion was interrupted.
@@ -253,11 +254,7 @@ impl Log {
     }
 
     /// The epochs of the log: those of the checkpoint, and those of batches behind it.
-    fn settle_epochs(
-        &mut self,
-        disk: &mut dyn Disk,
-        known: Option<Epochs>,
-    ) -> Result<(), StorageError> {
+    fn settle_epochs(&mut self, disk: &mut dyn Disk, known: Option<Epochs>) {
         let end = self.log_end();
         let mut epochs = known.clone().unwrap_or_default();
         epochs.truncate(end);
@@ -267,9 +264,10 @@ impl Log {
         epochs.advance(self.log_start);
         self.epochs = epochs;
         if known.as_ref() != Some(&self.epochs) && !self.epochs.starts().is_empty() {
-            self.write_epochs(disk)?;
+            // On a full disk they stay in memory, and are found in the batches again at the next start.
+            let written = self.write_epochs(disk);
+            self.note_outcome(&written);
         }
-        Ok(())
     }
 }
 
@@ -411,7 +409,9 @@ impl Opener<'_> {
             disk.sync(&path).map_err(StorageError::io("sync", &path))?;
         }
         if next.is_some() {
-            segment.write_indexes(disk, &self.log.dir, true)?;
+            // On a full disk they stay in memory until there is room.
+            let written = segment.write_indexes(disk, &self.log.dir, true);
+            self.log.note_outcome(&written);
             self.recovered.rebuilt += 1;
         }
         if segment.facts.end > self.recovery_point {

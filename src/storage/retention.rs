@@ -1,12 +1,12 @@
 //! Deleting: old segments, forgotten producers, truncated ends, whole logs.
 //!
-//! Deleting from the front moves the log start on disk first, so that a crash in between leaves segments
-//! below the log start (deleted when the log is opened), never a hole. Nothing at or above the high
-//! watermark is deleted by retention.
+//! Deleting from the front goes from the oldest segment on, so that a crash in between leaves no hole: the
+//! first file's name says where the log starts, whether the log start could be written down or not. On a
+//! full disk this is what makes room. Nothing at or above the high watermark is deleted by retention.
 
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, UNFINISHED, replace_by_prefix};
+use super::disk::{Disk, Synced, UNFINISHED, replace_by_prefix};
 use super::error::{ReadError, StorageError};
 use super::log::{Log, Note, SNAPSHOT, write_log_start};
 use super::producers::Producers;
@@ -27,9 +27,9 @@ const MAX_NAME_BYTES: usize = 255;
 const TAIL_IDLE_MS: i64 = 30_000;
 
 impl Log {
-    /// Applies retention.ms, retention.bytes and the log start; forgets idle producers and lets idle
-    /// memory go. Returns the bytes deleted. Call every few seconds, for a few logs at a time: a deletion
-    /// costs a sync.
+    /// Applies retention.ms, retention.bytes and the log start; forgets idle producers, lets idle memory go
+    /// and writes indexes that are still owed. Returns the bytes deleted. Call every few seconds, for a few
+    /// logs at a time.
     pub fn apply_retention(
         &mut self,
         disk: &mut dyn Disk,
@@ -45,6 +45,7 @@ impl Log {
             return Ok(0);
         }
         let Some((count, cause)) = self.deletable(now, high_watermark) else {
+            self.save_indexes(disk);
             return Ok(0);
         };
         self.attempt(disk, |log, disk| log.delete_first(disk, count, cause))
@@ -86,19 +87,31 @@ impl Log {
         count: usize,
         cause: String,
     ) -> Result<u64, StorageError> {
+        let mut owed = false;
         if count == self.segments.len() {
-            self.roll(disk, cause.clone())?;
+            // Sequences outlive their records (P2); on a full disk there is room for them afterwards.
+            owed = self.write_producers(disk).is_err();
+            self.begin_empty(disk, cause.clone())?;
         }
         let start = self.segments[count].facts.base.max(self.log_start);
-        write_log_start(disk, &self.dir, start)?;
-        self.log_start = start;
-        self.epochs.advance(start);
-        self.gaps.retain(|gap| gap.below > start);
+        let moves = start > self.log_start;
+        let noted = !moves || self.put_log_start(disk, start).is_ok();
+        self.raise_log_start(start);
         let mut bytes = 0;
-        for segment in self.segments.drain(..count).collect::<Vec<_>>() {
-            bytes += segment.facts.bytes;
-            remove_segment(disk, &self.dir, segment.facts.base)?;
-            self.sync.paths.remove(&segment.path(&self.dir));
+        for _ in 0..count {
+            let base = self.segments[0].facts.base;
+            remove_segment(disk, &self.dir, base)?;
+            let gone = self.segments.remove(0);
+            bytes += gone.facts.bytes;
+            self.sync.paths.remove(&gone.path(&self.dir));
+        }
+        self.sync.paths.insert(self.dir.clone());
+        // What still does not fit is known from the first file's name, or comes with the next snapshot.
+        if !noted {
+            let _ = self.put_log_start(disk, start);
+        }
+        if owed {
+            let _ = self.write_producers(disk);
         }
         self.notes.push(Note::Deleted {
             log_start: start,
@@ -108,8 +121,77 @@ impl Log {
         Ok(bytes)
     }
 
+    /// Puts an empty segment behind the last one, which is about to go: the file's name keeps the log end, and
+    /// that takes no room.
+    fn begin_empty(&mut self, disk: &mut dyn Disk, cause: String) -> Result<(), StorageError> {
+        let base = self.log_end();
+        let segment = Segment::new(base);
+        let path = segment.path(&self.dir);
+        disk.write_at(&path, 0, &[])
+            .map_err(StorageError::io("make", &path))?;
+        // Torn bytes behind the last batch go with their segment.
+        self.torn = false;
+        self.sync.paths.insert(self.dir.clone());
+        self.segments.push(segment);
+        self.notes.push(Note::Rolled { base, cause });
+        Ok(())
+    }
+
+    /// Moves the log start up, as DeleteRecords does, and writes it down before it counts; it is safe with the
+    /// log's next sync. Never beyond the log end. Segments wholly below go with the next
+    /// [`Log::apply_retention`].
+    pub fn set_log_start(
+        &mut self,
+        disk: &mut dyn Disk,
+        start: Offset,
+    ) -> Result<(), StorageError> {
+        let start = start.min(self.log_end());
+        if start <= self.log_start {
+            return Ok(());
+        }
+        if let Err(error) = self.put_log_start(disk, start) {
+            // On a full disk the segments wholly below make the room.
+            let sealed = &self.segments[..self.segments.len() - 1];
+            let below = sealed.iter().take_while(|s| s.facts.end <= start).count();
+            if below == 0 {
+                return Err(error);
+            }
+            self.delete_first(disk, below, "below the log start".to_owned())?;
+            self.put_log_start(disk, start)?;
+        }
+        self.raise_log_start(start);
+        Ok(())
+    }
+
+    fn raise_log_start(&mut self, start: Offset) {
+        self.log_start = start;
+        self.epochs.advance(start);
+        self.gaps.retain(|gap| gap.below > start);
+    }
+
+    /// Writes the log start down; it is synced with the log's next sync.
+    fn put_log_start(&mut self, disk: &mut dyn Disk, start: Offset) -> Result<(), StorageError> {
+        let path = write_log_start(disk, &self.dir, start, Synced::No)?;
+        self.sync.paths.insert(path);
+        self.sync.paths.insert(self.dir.clone());
+        Ok(())
+    }
+
+    /// Writes the indexes of sealed segments that are in memory only: they were rebuilt, or could not be
+    /// written when they were.
+    fn save_indexes(&mut self, disk: &mut dyn Disk) {
+        let sealed = self.segments.len() - 1;
+        for segment in &mut self.segments[..sealed] {
+            // One that fails is tried again next time: until then it serves from memory.
+            if segment.owes_indexes() && segment.write_indexes(disk, &self.dir, true).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Cuts the log so that it ends at `end`, or where the batch or damage that holds `end` begins: what
-    /// a follower does when its leader's log diverges. Returns the bytes cut.
+    /// a follower does when its leader's log diverges. Returns the bytes cut. For `replica`, which is being
+    /// built; a broker alone never truncates. Syncs on its own: what is cut must not come back.
     pub fn truncate_to(
         &mut self,
         disk: &mut dyn Disk,
@@ -143,7 +225,7 @@ impl Log {
         self.write_epochs(disk)?;
         self.gaps.retain(|gap| gap.from < end);
         if self.log_start > end {
-            write_log_start(disk, &self.dir, end)?;
+            write_log_start(disk, &self.dir, end, Synced::Yes)?;
             self.log_start = end;
         }
         self.rebuild_producers(disk, now)?;
@@ -201,11 +283,11 @@ impl Log {
     }
 
     /// Empties the log and lets it go on at `start`: what a follower does when its leader's log begins
-    /// later than its own ends.
+    /// later than its own ends. For `replica`, which is being built.
     pub fn restart_at(&mut self, disk: &mut dyn Disk, start: Offset) -> Result<(), StorageError> {
         self.check_writable()?;
         self.attempt(disk, |log, disk| {
-            write_log_start(disk, &log.dir, start)?;
+            write_log_start(disk, &log.dir, start, Synced::Yes)?;
             log.tail.clear();
             log.sync.generation += 1;
             for segment in &log.segments {

@@ -259,6 +259,22 @@ impl Segment {
         Ok(())
     }
 
+    /// Whether the index files do not hold what memory does.
+    pub fn owes_indexes(&self) -> bool {
+        self.unsaved
+    }
+
+    /// Whether either index of the growing segment has no room for another entry in `limit` bytes.
+    pub fn indexes_full(&self, limit: u64) -> bool {
+        let Indexes::Memory(entries) = &self.indexes else {
+            return false;
+        };
+        let full = |bytes: usize, entry: usize| bytes > 0 && (bytes + entry) as u64 > limit;
+        // The time index gets one more entry when it is sealed.
+        full(entries.offset.len(), offset_index::ENTRY_BYTES)
+            || full(entries.time.len(), 2 * time_index::ENTRY_BYTES)
+    }
+
     /// Looks at the index files and rebuilds the entries from the batches if they do not check out.
     fn find_indexes(
         &mut self,

@@ -14,6 +14,9 @@ use super::log::{EPOCHS_FILE, Log, LogState, Note, SNAPSHOT};
 use super::segment::{LOG, file};
 use crate::ids::Offset;
 
+/// Producer snapshots kept, by age and by segment: if the newest is torn, the one before it serves.
+const SNAPSHOTS_KEPT: usize = 2;
+
 /// What waits for a sync.
 #[derive(Debug, Default)]
 pub(super) struct SyncState {
@@ -142,6 +145,7 @@ impl Log {
         self.active_mut().write_indexes(disk, &dir, false)?;
         if has_producers && self.snapshot_at != Some(self.log_end()) {
             self.write_producers(disk)?;
+            self.drop_old_snapshots(disk);
         }
         self.sync_now(disk)?;
         Ok(LogState {
@@ -162,6 +166,22 @@ impl Log {
         self.sync.paths.insert(path);
         self.sync.paths.insert(self.dir.clone());
         Ok(())
+    }
+
+    /// Keeps the two newest producer snapshots and those the two newest segments begin with. One that cannot
+    /// be removed does no harm.
+    pub(super) fn drop_old_snapshots(&mut self, disk: &mut dyn Disk) {
+        let Ok(snapshots) = self.snapshots(disk) else {
+            return;
+        };
+        let newest = self.segments.iter().rev().take(SNAPSHOTS_KEPT);
+        let bases: Vec<Offset> = newest.map(|segment| segment.facts.base).collect();
+        let old = snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
+        for at in snapshots[..old].iter().filter(|at| !bases.contains(at)) {
+            let path = file(&self.dir, *at, SNAPSHOT);
+            let _ = disk.remove(&path);
+            self.sync.paths.remove(&path);
+        }
     }
 
     /// Writes the leader epochs.

@@ -7,9 +7,12 @@ use klar::ids::ConnectionId;
 use klar::inspect::{Durability, EventKind};
 use klar::storage::{Disk as _, Fault, FaultPlan, Operation};
 use klar::wire::ApiKey;
+use klar::wire::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
+};
 use klar::wire::messages::produce::ProduceResponse;
 
-use crate::rig::{Rig, idempotent, produce_request};
+use crate::rig::{Rig, ask, idempotent, produce_request};
 
 const STORAGE_ERROR: i16 = 56;
 const CORRUPT: i16 = 2;
@@ -236,4 +239,86 @@ fn a_batch_whose_sync_failed_is_not_acked_when_it_is_repeated() {
         let safe = send_again(&mut rig, 0);
         assert_eq!(produced(&mut rig, safe), (0, 0), "that one is synced");
     }
+}
+
+#[test]
+fn a_broker_starts_on_a_full_disk_serves_what_is_there_and_goes_on_when_there_is_room() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[("segment.bytes", "1048576")]);
+    let big = "x".repeat(300_000);
+    for _ in 0..9 {
+        assert_eq!(rig.produce("t", 0, &[&big]).0, 0);
+    }
+    for path in rig.disk.paths() {
+        if path.to_string_lossy().ends_with("index") {
+            rig.disk.remove(&path).unwrap();
+        }
+    }
+    let faults = FaultPlan::default();
+    faults.add(fault(Operation::Write, ""));
+    let mut rig = rig.restart_on(faults.clone(), false);
+    for offset in 0..9 {
+        let (error, found) = rig.fetch("t", 0, offset);
+        assert_eq!((error, found[0].0), (0, offset));
+    }
+    assert_eq!(rig.produce("t", 0, &["a"]).0, STORAGE_ERROR);
+    assert!(!failures(&rig).is_empty());
+    faults.heal();
+    assert_eq!(rig.produce("t", 0, &["a"]), (0, 9));
+}
+
+fn delete_records(rig: &mut Rig, offsets: &[i64]) -> Vec<(i16, i64)> {
+    let connection = rig.connect();
+    let partitions = offsets.iter().map(|offset| DeleteRecordsPartition {
+        partition_index: 0,
+        offset: *offset,
+    });
+    let request = DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: "t".to_owned(),
+            partitions: partitions.collect(),
+        }],
+        ..DeleteRecordsRequest::default()
+    };
+    let response = ask!(
+        rig,
+        connection,
+        DeleteRecords,
+        2,
+        request,
+        DeleteRecordsResponse
+    );
+    let partitions = response.topics[0].partitions.iter();
+    partitions
+        .map(|p| (p.error_code, p.low_watermark))
+        .collect()
+}
+
+#[test]
+fn deleting_records_and_checkpoints_sync_nothing_on_the_brokers_thread() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    for value in ["a", "b", "c"] {
+        rig.produce("t", 0, &[value]);
+    }
+    rig.pass_ms(2_000);
+    rig.auto_flush = false;
+    rig.faults.add(fault(Operation::Sync, ""));
+    let deleted = delete_records(&mut rig, &[3, 1, 2]);
+    assert_eq!(deleted, [(0, 2); 3], "the last one said counts");
+    rig.pass_ms(1_000);
+    let synced = |rig: &Rig, name: &str| {
+        let files = rig.flushes.iter().flat_map(|(_, files)| files);
+        files.into_iter().any(|file| file.ends_with(name))
+    };
+    assert!(synced(&rig, "t-0/log-start-offset-checkpoint"));
+    rig.flush(Ok(()));
+    rig.pass_ms(60_000);
+    assert!(synced(&rig, "recovery-point-offset-checkpoint"));
+    assert_eq!(failures(&rig), Vec::<String>::new());
+    rig.flush(Err("EIO".to_owned()));
+    assert_eq!(failures(&rig).len(), 1);
+    let mut rig = rig.restart(false);
+    assert_eq!(rig.fetch("t", 0, 1).0, 1);
+    assert_eq!(rig.fetch("t", 0, 2).1.len(), 1);
 }

@@ -1,8 +1,11 @@
 //! DeleteRecords (21): moves a partition's log start up (KIP-107). Offset −1 is the high watermark.
 //!
-//! The records are unreadable when the answer leaves; whole segments below go with the next retention.
+//! The records are unreadable when the answer leaves; the log start is synced with the next sync, and whole
+//! segments below go at once. A partition named more than once counts once, as the last one said.
 //!
 //! Differs from Apache Kafka: the timeout is ignored, there are no followers to wait for.
+
+use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
@@ -26,11 +29,27 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             .map(|topic| topic.partitions.len() + 1)
             .sum(),
     )?;
+    let mut wanted = BTreeMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let key = (topic.name.clone(), partition.partition_index);
+            wanted.insert(key, partition.offset);
+        }
+    }
+    let done: BTreeMap<_, _> = wanted
+        .into_iter()
+        .map(|((name, index), offset)| {
+            let done = broker.delete_records(asked, &name, index, offset);
+            ((name, index), done)
+        })
+        .collect();
     let mut response = DeleteRecordsResponse::default();
     for topic in request.topics {
+        let mut key = (topic.name.clone(), 0);
         let partitions = topic.partitions.iter().map(|wanted| {
             let index = wanted.partition_index;
-            let done = broker.delete_records(asked, &topic.name, index, wanted.offset);
+            key.1 = index;
+            let done = done[&key];
             DeleteRecordsPartitionResult {
                 partition_index: index,
                 low_watermark: done.map_or(-1, |low| low.0),

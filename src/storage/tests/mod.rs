@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod failing;
 mod files;
+mod full;
 mod measure;
 mod model;
 mod support;
