@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::config::ConnectionFacts;
 use super::picture::CONNECTIONS_SHOWN;
 use crate::ids::{BrokerId, ConnectionId, Time};
-use crate::inspect::ConnectionSnapshot;
+use crate::inspect::{ConnectionSnapshot, one_line};
 use crate::wire::ApiKey;
 
 /// Closed connections told as events per second; of the others only the number is told.
@@ -143,14 +143,14 @@ impl Connection {
         self.last_api = Some((api, version));
         let client_id = client_id.unwrap_or_default();
         if self.client_id != client_id {
-            self.client_id = client_id.chars().take(NAME_CHARS).collect();
+            self.client_id = shown_name(client_id);
         }
     }
 
     /// Takes in what ApiVersions 3+ says of the client's library.
     pub fn set_software(&mut self, name: &str, version: &str) {
         let software = format!("{name} {version}");
-        self.software = software.trim().chars().take(NAME_CHARS).collect();
+        self.software = shown_name(software.trim());
     }
 
     fn snapshot(&self, id: ConnectionId, broker: BrokerId) -> ConnectionSnapshot {
@@ -169,4 +169,10 @@ impl Connection {
             own: self.facts.own,
         }
     }
+}
+
+/// A name a client gave itself, as events, logs and the window show it: short, and with control characters
+/// escaped, so that it cannot pass for a line of its own.
+fn shown_name(name: &str) -> String {
+    one_line(name).chars().take(NAME_CHARS).collect()
 }

@@ -69,7 +69,8 @@ pub struct Broker {
     timers: Timers,
     /// Producer ids this broker may hand out without asking.
     producer_ids: Range<i64>,
-    auto_created: u32,
+    /// That topics are no longer made by themselves has been noted.
+    told_no_room: bool,
     /// The request being answered changed metadata.
     committed: bool,
     totals: Totals,

@@ -74,7 +74,7 @@ impl Broker {
             flushes: Flushes::default(),
             timers: Timers::new(now),
             producer_ids: 0..0,
-            auto_created: 0,
+            told_no_room: false,
             committed: false,
             totals: Totals::default(),
             started: now,

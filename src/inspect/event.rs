@@ -1,5 +1,7 @@
 //! Notable things that happened, each with its cause.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BrokerId, Offset, PartitionIndex, Time};
@@ -90,6 +92,31 @@ pub enum EventKind {
         peer: String,
         cause: String,
     },
+    LimitReached {
+        /// Of what there are too many, and for what.
+        what: String,
+        limit: u64,
+    },
+}
+
+/// Text that came from outside with its control and direction characters escaped, so that it stays one line and
+/// looks like what it is.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match hidden(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// How an event is coloured: health and nothing else.
@@ -102,9 +129,13 @@ pub enum Severity {
 }
 
 impl EventKind {
-    /// The event as one plain sentence with its cause.
-    #[expect(clippy::too_many_lines, reason = "a table: one arm per kind of event")]
+    /// The event as one plain sentence with its cause, on one line whatever names and values are in it.
     pub fn sentence(&self) -> String {
+        one_line(&self.words()).into_owned()
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per kind of event")]
+    fn words(&self) -> String {
         use EventKind::*;
         match self {
             // The metadata log is always opened: alone it holds no topic yet.
@@ -202,6 +233,7 @@ impl EventKind {
             ConnectionRefused { peer, cause } => {
                 format!("Closed a connection from {peer}: {cause}.")
             }
+            LimitReached { what, limit } => format!("There are {limit} {what}: that is the limit."),
         }
     }
 
@@ -211,7 +243,9 @@ impl EventKind {
         match self {
             BrokerCrashed { .. } | StorageFailed { .. } | LogDamaged { .. } => Severity::Bad,
             BrokerStarted { clean: true, .. } | StorageHealed { .. } => Severity::Good,
-            BrokerStarted { .. } | ConnectionRefused { .. } => Severity::Warning,
+            BrokerStarted { .. } | ConnectionRefused { .. } | LimitReached { .. } => {
+                Severity::Warning
+            }
             LogRecovered { cut_bytes, .. } if *cut_bytes > 0 => Severity::Warning,
             _ => Severity::Neutral,
         }
@@ -308,5 +342,19 @@ mod tests {
             emptied.sentence(),
             "orders-1 now starts at offset 9: DeleteRecords by the window."
         );
+    }
+
+    #[test]
+    fn what_clients_call_themselves_cannot_forge_a_line() {
+        let forged = EventKind::TopicDeleted {
+            topic: "t".to_owned(),
+            cause: "asked for by \u{1b}[31mme\n2026 INFO all is well".to_owned(),
+        };
+        assert_eq!(
+            forged.sentence(),
+            "Topic t deleted: asked for by \\u{1b}[31mme\\n2026 INFO all is well."
+        );
+        assert_eq!(one_line("naïve name"), "naïve name");
+        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
     }
 }

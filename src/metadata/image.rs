@@ -17,6 +17,8 @@ const MAX_REMOVED: usize = 10_000;
 pub struct Image {
     topics: BTreeMap<TopicId, TopicImage>,
     names: BTreeMap<String, TopicId>,
+    /// Topics with a `.` in their name by [`plain_name`]; other names are their own plain name.
+    dotted: BTreeMap<String, TopicId>,
     /// Names of deleted topics whose directories may still lie around after a crash.
     removed: VecDeque<String>,
     broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
@@ -78,6 +80,9 @@ impl Image {
             return;
         }
         self.names.insert(name.to_owned(), id);
+        if name.contains('.') {
+            self.dotted.entry(plain_name(name)).or_insert(id);
+        }
         let topic = TopicImage {
             name: name.to_owned(),
             id,
@@ -110,6 +115,10 @@ impl Image {
         };
         self.partitions -= topic.partitions.len();
         self.names.remove(&topic.name);
+        let plain = plain_name(&topic.name);
+        if self.dotted.get(&plain) == Some(&id) {
+            self.dotted.remove(&plain);
+        }
         self.removed.push_back(topic.name);
         if self.removed.len() > MAX_REMOVED {
             self.removed.pop_front();
@@ -142,6 +151,13 @@ impl Image {
     /// The topic with this name.
     pub fn topic_named(&self, name: &str) -> Option<&TopicImage> {
         self.topics.get(self.names.get(name)?)
+    }
+
+    /// A topic whose name differs from this one in `.` and `_` at most.
+    pub fn topic_like(&self, name: &str) -> Option<&TopicImage> {
+        let plain = plain_name(name);
+        let id = self.names.get(&plain).or_else(|| self.dotted.get(&plain))?;
+        self.topics.get(id)
     }
 
     /// All topics in the order of their names.
@@ -206,7 +222,15 @@ impl Image {
             }
         }
         assert_eq!(partitions, self.partitions);
+        for (plain, id) in &self.dotted {
+            assert_eq!(*plain, plain_name(&self.topics[id].name));
+        }
     }
+}
+
+/// A name as metrics spell it: Kafka writes `.` as `_` there, so two topics may not share it.
+fn plain_name(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 impl TopicImage {
@@ -287,6 +311,32 @@ mod tests {
         assert_eq!(image.ignored(), 3);
         assert_eq!(image.partition_count(), 0);
         image.check();
+    }
+
+    #[test]
+    fn names_that_differ_in_dots_only_are_found_without_a_scan() {
+        let mut image = Image::default();
+        let id = |n: u8| TopicId([n; 16]);
+        for (n, name) in ["a.b_c", "d_e", "plain"].iter().enumerate() {
+            image.apply(&Record::Topic {
+                name: (*name).into(),
+                id: id(n as u8),
+            });
+            image.check();
+        }
+        for (name, like) in [
+            ("a_b.c", Some("a.b_c")),
+            ("a.b.c", Some("a.b_c")),
+            ("d.e", Some("d_e")),
+            ("d_e", Some("d_e")),
+            ("p.ain", None),
+        ] {
+            let found = image.topic_like(name).map(|topic| topic.name.as_str());
+            assert_eq!(found, like, "{name}");
+        }
+        image.apply(&Record::RemoveTopic { id: id(0) });
+        image.check();
+        assert!(image.topic_like("a_b.c").is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod clients;
 mod disks;
 mod durability;
 mod hostile;
+mod limits;
 mod line;
 mod pictures;
 mod polls;

@@ -305,6 +305,7 @@ fn label(event: &Event) -> String {
         StorageFailed { .. } => "writing failed".to_owned(),
         StorageHealed { .. } => "writing works again".to_owned(),
         ConnectionRefused { peer, .. } => format!("refused {peer}"),
+        LimitReached { .. } => "limit reached".to_owned(),
     }
 }
 

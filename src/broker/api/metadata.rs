@@ -4,8 +4,9 @@
 //! to `localhost` or a host name. Topics are made here, as `auto.create.topics.enable` and the request allow,
 //! and nowhere else implicitly. Topic ids since version 10; asking by id since version 12 (KIP-516).
 //!
-//! Differs from Apache Kafka: a topic made here is there at once, without LEADER_NOT_AVAILABLE first; one
-//! broker makes at most [`MAX_AUTO_CREATED`] topics by itself; internal topics are never made here.
+//! Differs from Apache Kafka: a topic made here is there at once, without LEADER_NOT_AVAILABLE first, unless
+//! one request asks for more than [`MAX_CREATED_PER_REQUEST`] of them; none are made here while the cluster has
+//! [`MAX_TOPICS`]; internal topics are never made here. A topic is told once however often it is named.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::{CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS, code_of};
 use crate::ids::{ConnectionId, TopicId};
+use crate::inspect::EventKind;
 use crate::metadata::TopicImage;
 use crate::metadata::decide::{NewTopic, check_topic_name, create_topic, is_internal};
 use crate::wire::messages::metadata::{
@@ -21,8 +23,10 @@ use crate::wire::messages::metadata::{
 };
 use crate::wire::{ErrorCode, Reader};
 
-/// Topics made because somebody asked for their metadata, since the broker started.
-const MAX_AUTO_CREATED: u32 = 10_000;
+/// Topics a cluster may have for more to be made because somebody asked for their metadata.
+const MAX_TOPICS: usize = 10_000;
+/// Topics one request makes; for the others it is told to ask again, so that others get their turn.
+const MAX_CREATED_PER_REQUEST: usize = 128;
 /// First version that may ask by id.
 const BY_ID: i16 = 12;
 /// First version that says whether topics may be made; before, they always may.
@@ -72,7 +76,9 @@ impl Broker {
             .connections
             .local(connection)
             .unwrap_or(self.config.listen);
-        (local.ip().to_string(), i32::from(local.port()))
+        // A client of an IPv6 socket may have come over IPv4, and would not find ::ffff:127.0.0.1 again.
+        let host = local.ip().to_canonical().to_string();
+        (host, i32::from(local.port()))
     }
 
     fn named_topics(
@@ -90,19 +96,25 @@ impl Broker {
             return topics.into_iter().map(refuse).collect();
         }
         let mut seen = BTreeSet::new();
+        let mut told = BTreeSet::new();
+        let mut may_create = may_create.then_some(MAX_CREATED_PER_REQUEST);
         let mut found = Vec::with_capacity(topics.len());
         for topic in topics {
-            if !seen.insert((topic.name.clone(), topic.topic_id)) {
+            // What is asked for by id is answered by id: the name beside it says nothing.
+            let id = topic.topic_id;
+            let name = topic.name.filter(|_| id == TopicId::ZERO);
+            if !seen.insert((name.clone(), id)) {
                 continue;
             }
-            found.push(match topic.name {
-                _ if topic.topic_id != TopicId::ZERO => match self.image.topic(topic.topic_id) {
-                    Some(image) => topic_metadata(image),
-                    None => failed(asked, None, topic.topic_id, ErrorCode::UnknownTopicId),
-                },
-                Some(name) => self.topic_or_create(asked, name, may_create),
-                None => failed(asked, None, TopicId::ZERO, ErrorCode::UnknownTopicId),
-            });
+            let answer = match (name, self.image.topic(id)) {
+                (Some(name), _) => self.topic_or_create(asked, name, &mut may_create),
+                (None, Some(image)) => topic_metadata(image),
+                (None, None) => failed(asked, None, id, ErrorCode::UnknownTopicId),
+            };
+            // By name and by id it is still one topic, and its partitions are many.
+            if answer.error_code != 0 || told.insert(answer.topic_id) {
+                found.push(answer);
+            }
         }
         found
     }
@@ -111,7 +123,7 @@ impl Broker {
         &mut self,
         asked: &Asked,
         name: String,
-        may_create: bool,
+        may_create: &mut Option<usize>,
     ) -> MetadataResponseTopic {
         if let Some(image) = self.image.topic_named(&name) {
             return topic_metadata(image);
@@ -130,14 +142,15 @@ impl Broker {
         &mut self,
         asked: &Asked,
         name: &str,
-        may_create: bool,
+        may_create: &mut Option<usize>,
     ) -> Result<(), ErrorCode> {
         check_topic_name(name).map_err(|refusal| super::refusal_code(&refusal))?;
         let enabled = self.settings.flag(&self.image, "auto.create.topics.enable");
-        let room = self.auto_created < MAX_AUTO_CREATED;
-        if !may_create || !enabled || !room || is_internal(name) {
-            return Err(ErrorCode::UnknownTopicOrPartition);
-        }
+        let left = match may_create {
+            Some(left) if enabled && !is_internal(name) && self.room_for_topics() => left,
+            _ => return Err(ErrorCode::UnknownTopicOrPartition),
+        };
+        *left = left.checked_sub(1).ok_or(ErrorCode::LeaderNotAvailable)?;
         let topic = NewTopic {
             name: name.to_owned(),
             partitions: -1,
@@ -151,8 +164,20 @@ impl Broker {
         let cause = format!("auto.create.topics.enable, metadata {who}");
         self.commit(asked.now, &records, &cause)
             .map_err(|not_done| code_of(&not_done).0)?;
-        self.auto_created += 1;
         Ok(())
+    }
+
+    /// Whether the cluster has room for topics nobody made on purpose. Says so once when it has not.
+    fn room_for_topics(&mut self) -> bool {
+        let room = self.image.topic_count() < MAX_TOPICS;
+        if !room && !self.told_no_room {
+            self.note(EventKind::LimitReached {
+                what: "topics for more to be made by auto.create.topics.enable".to_owned(),
+                limit: MAX_TOPICS as u64,
+            });
+        }
+        self.told_no_room = !room;
+        room
     }
 
     /// An id no topic has: neither all zeros nor one of Kafka's reserved first hundred.

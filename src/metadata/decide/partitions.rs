@@ -1,6 +1,6 @@
 //! Adding partitions to a topic.
 
-use super::topics::{check_assignment, check_room, partition_records, place};
+use super::topics::{check_assignment, check_room, check_topic_size, partition_records, place};
 use super::{Facts, Refusal};
 use crate::ids::BrokerId;
 use crate::metadata::Record;
@@ -36,6 +36,7 @@ pub fn add_partitions(facts: Facts, more: &MorePartitions) -> Result<Vec<Record>
         )));
     }
     let added = usize::try_from(more.total - have).expect("checked above");
+    check_topic_size(more.total)?;
     check_room(facts, added)?;
     let factor = topic.partitions.first().map_or(1, |p| p.replicas.len());
     let replicas = match &more.assignments {
@@ -114,6 +115,9 @@ mod tests {
             Err(Refusal::InvalidPartitions(_))
         ));
         assert!(matches!(grow("t", i32::MAX, None), Err(Refusal::Policy(_))));
+        // The limit of one topic holds however it grows, not only when it is made.
+        assert!(matches!(grow("t", 10_001, None), Err(Refusal::Policy(_))));
+        assert_eq!(grow("t", 10_000, None).expect("fine").len(), 9_998);
         assert_eq!(grow("u", 3, None), Err(Refusal::UnknownTopic));
         let one = Some(vec![vec![BrokerId(1)]]);
         assert!(matches!(

@@ -111,14 +111,10 @@ fn check_collision(facts: Facts, name: &str) -> Result<(), Refusal> {
     if !name.contains(['.', '_']) {
         return Ok(());
     }
-    let plain = |c: u8| if c == b'.' { b'_' } else { c };
-    let same = |other: &&str| {
-        other.len() == name.len() && other.bytes().map(plain).eq(name.bytes().map(plain))
-    };
-    let others = facts.image.topics_by_name().map(|t| t.name.as_str());
-    match others.into_iter().find(same) {
+    match facts.image.topic_like(name) {
         Some(other) => Err(Refusal::InvalidTopicName(format!(
-            "Topic '{name}' collides with existing topic: {other}"
+            "Topic '{name}' collides with existing topic: {}",
+            other.name
         ))),
         None => Ok(()),
     }
@@ -159,11 +155,7 @@ fn chosen_replicas(facts: Facts, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>,
         -1 => default("default.replication.factor"),
         given => i64::from(given),
     };
-    if partitions > MAX_PARTITIONS_PER_TOPIC {
-        return Err(Refusal::Policy(format!(
-            "A topic has at most {MAX_PARTITIONS_PER_TOPIC} partitions."
-        )));
-    }
+    check_topic_size(partitions)?;
     place(facts, 0, partitions, factor)
 }
 
@@ -204,6 +196,7 @@ fn assigned_replicas(facts: Facts, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>
                 .to_owned(),
         ));
     }
+    check_topic_size(i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX))?;
     let mut by_index: BTreeMap<i32, &[BrokerId]> = BTreeMap::new();
     for (index, replicas) in &topic.assignments {
         if by_index.insert(*index, replicas).is_some() {
@@ -249,6 +242,16 @@ pub(super) fn check_assignment(facts: Facts, replicas: &[BrokerId]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Refuses a topic of more than [`MAX_PARTITIONS_PER_TOPIC`].
+pub(super) fn check_topic_size(partitions: i32) -> Result<(), Refusal> {
+    match partitions > MAX_PARTITIONS_PER_TOPIC {
+        true => Err(Refusal::Policy(format!(
+            "A topic has at most {MAX_PARTITIONS_PER_TOPIC} partitions."
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses what would go over [`MAX_PARTITIONS`].
