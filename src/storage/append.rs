@@ -17,7 +17,7 @@ use crate::ids::{LeaderEpoch, Offset, Time};
 use crate::wire::records::{BatchError, BatchHeader, batches, set_base, set_log_append_time};
 
 /// Batches up to this size are copied so that they do not hold on to the frame they came in.
-const COPIED_BYTES: usize = 8 * 1024;
+pub const COPIED_BYTES: usize = 8 * 1024;
 
 /// What became of an appended batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub struct Appended {
 
 impl Log {
     /// Appends one batch as the partition's leader: gives it offsets and the leader's epoch. The caller
-    /// has validated its contents.
+    /// has validated its contents, and hands in bytes that keep little else alive: the tail may hold them and
+    /// counts only what they are.
     pub fn append(
         &mut self,
         disk: &mut dyn Disk,

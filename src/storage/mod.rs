@@ -32,7 +32,7 @@ mod times;
 #[cfg(test)]
 mod tests;
 
-pub use append::Appended;
+pub use append::{Appended, COPIED_BYTES};
 pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun};
 pub use config::{LogConfig, TimestampType};
 pub use disk::{

@@ -68,7 +68,8 @@ impl Tail {
         }
     }
 
-    /// Adds the batch that was just appended; `limit` is what this log may hold.
+    /// Adds the batch that was just appended; `limit` is what this log may hold. What is counted are the bytes
+    /// of the batch: whoever appends sees to it that they are at least half of the allocation they lie in.
     pub fn push(&mut self, base: Offset, batch: Bytes, limit: usize) {
         let bytes = batch.len();
         while !self.batches.is_empty() && self.bytes + bytes > limit {

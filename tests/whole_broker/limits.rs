@@ -1,12 +1,16 @@
 //! What one request may cost: names that repeat, topics made by the thousand, batches that lie.
 
+use bytes::Bytes;
+
 use klar::ids::TopicId;
 use klar::inspect::EventKind;
 use klar::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
 };
+use klar::wire::messages::produce::{PartitionProduceData, ProduceResponse};
+use klar::wire::records::{BatchBuilder, BatchHeader, Codec};
 
-use crate::rig::{Rig, ask};
+use crate::rig::{Rig, ask, batch, produce_request};
 
 fn metadata(rig: &mut Rig, topics: Vec<MetadataRequestTopic>) -> Vec<MetadataResponseTopic> {
     let connection = rig.connect();
@@ -88,4 +92,108 @@ fn a_client_of_an_ipv6_socket_that_came_over_ipv4_is_sent_back_over_ipv4() {
         let response = ask!(rig, connection, Metadata, 12, request, MetadataResponse);
         assert_eq!(response.brokers[0].host, host);
     }
+}
+
+#[test]
+fn a_partition_named_in_two_topic_entries_is_produced_to_once() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    let mut request = produce_request("t", 0, Some(batch(rig.now, &["first"])), -1);
+    let last = produce_request("t", 0, Some(batch(rig.now, &["last"])), -1);
+    request.topic_data.extend(last.topic_data);
+    let response = ask!(rig, connection, Produce, 9, request, ProduceResponse);
+    assert_eq!(response.responses.len(), 1);
+    assert_eq!(rig.fetch("t", 0, 0).1, [(0, "last".to_owned())]);
+}
+
+#[test]
+fn a_request_unpacks_only_so_much_for_compacted_topics() {
+    let mut rig = Rig::new();
+    rig.create("t", 5, &[("cleanup.policy", "compact")]);
+    let zeros = vec![0; 60_000];
+    let mut bomb = BatchBuilder::new().codec(Codec::Gzip);
+    for _ in 0..200 {
+        bomb.push(rig.now.as_ms(), Some(b"k"), Some(&zeros), &[]);
+    }
+    let bomb = Bytes::from(bomb.build().unwrap());
+    let mut request = produce_request("t", 0, None, -1);
+    request.topic_data[0].partition_data = (0..5)
+        .map(|index| PartitionProduceData {
+            index,
+            records: Some(bomb.clone()),
+        })
+        .collect();
+    let connection = rig.connect();
+    let response = ask!(rig, connection, Produce, 9, request, ProduceResponse);
+    let codes = response.responses[0].partition_responses.iter();
+    let codes: Vec<i16> = codes.map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [0, 0, 10, 10, 10], "12 MB each, 32 MiB in all");
+}
+
+#[test]
+fn refusals_name_a_hundred_records_per_request_and_repeat_no_sentence() {
+    let mut rig = Rig::new();
+    rig.create("t", 3, &[("cleanup.policy", "compact")]);
+    let keyless = batch(rig.now, &["v"; 80]);
+    let mut request = produce_request("t", 0, None, -1);
+    request.topic_data[0].partition_data = (0..3)
+        .map(|index| PartitionProduceData {
+            index,
+            records: Some(keyless.clone()),
+        })
+        .collect();
+    let connection = rig.connect();
+    let response = ask!(rig, connection, Produce, 9, request, ProduceResponse);
+    let refused = &response.responses[0].partition_responses;
+    let named = refused
+        .iter()
+        .map(|partition| partition.record_errors.len());
+    assert_eq!(named.collect::<Vec<_>>(), [80, 20, 0]);
+    for partition in refused {
+        assert_eq!(partition.error_code, 87);
+        assert!(partition.error_message.is_some());
+        let messages = partition.record_errors.iter();
+        assert!(
+            messages
+                .map(|e| &e.batch_index_error_message)
+                .all(Option::is_none)
+        );
+    }
+}
+
+/// Anything the broker appends must let later readers decide by the header what the records are.
+#[test]
+fn compressed_batches_that_cannot_hold_what_they_claim_are_refused() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    let mut honest = BatchBuilder::new().codec(Codec::Gzip);
+    honest.push(rig.now.as_ms(), None, Some(b"v"), &[]);
+    let honest = honest.build().unwrap();
+    let forge = |count: i32, body: &[u8]| {
+        let mut header = BatchHeader::parse(&honest).unwrap();
+        (header.record_count, header.last_offset_delta) = (count, count - 1);
+        header.length = i32::try_from(BatchHeader::BYTES - 12 + body.len()).unwrap();
+        let head = header.to_bytes();
+        let covered = crc32c::crc32c(&head[BatchHeader::CRC_COVERS_FROM..]);
+        header.crc = crc32c::crc32c_append(covered, body);
+        Bytes::from([&header.to_bytes()[..], body].concat())
+    };
+    let body = &honest[BatchHeader::BYTES..];
+    assert_eq!(
+        rig.produce_bytes(connection, "t", 0, forge(1, body)),
+        (0, 0)
+    );
+    for (count, body, code) in [
+        (3, &b"notgzip"[..], 2),
+        (i32::MAX, b"g", 2),
+        (i32::MAX, body, 87),
+    ] {
+        assert_eq!(
+            rig.produce_bytes(connection, "t", 0, forge(count, body)).0,
+            code
+        );
+    }
+    assert_eq!(rig.produce("t", 0, &["next"]), (0, 1));
 }

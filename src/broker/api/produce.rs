@@ -8,9 +8,12 @@
 //!
 //! Differs from Apache Kafka: exactly one batch per partition, as all its own clients send; timestamps are
 //! checked by the batch's first and largest one, not record by record; transactional batches are refused
-//! with INVALID_TXN_STATE, there are no transactions yet; batches are kept in their producer's codec.
+//! with INVALID_TXN_STATE, there are no transactions yet; batches are kept in their producer's codec and not
+//! unpacked, so what was compressed wrongly is refused only if it begins wrongly, claims more records than its
+//! bytes can hold, or goes to a compacted topic; the batches a request sends to compacted topics unpack to
+//! 32 MiB at most, beyond that it is MESSAGE_TOO_LARGE; 100 records of a request are named in `record_errors`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -22,12 +25,13 @@ use super::append_code;
 use crate::ids::{ConnectionId, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
+use crate::storage::COPIED_BYTES;
 use crate::wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
     TopicProduceResponse,
 };
-use crate::wire::records::{BatchHeader, ProducedRules, Refusal, validate_produced};
+use crate::wire::records::{BatchHeader, CheckBudget, ProducedRules, Refusal, validate_within};
 use crate::wire::{ErrorCode, Reader};
 
 /// First version that names topics by id.
@@ -70,7 +74,8 @@ impl From<ErrorCode> for Refused {
 }
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
-    let request = ProduceRequest::decode(reader, asked.version)?;
+    let frame_bytes = reader.remaining();
+    let mut request = ProduceRequest::decode(reader, asked.version)?;
     check_entries(
         request
             .topic_data
@@ -84,8 +89,9 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     let known_acks = (-1..=1).contains(&acks);
     let mut response = ProduceResponse::default();
     let mut unsynced = false;
-    for mut topic in request.topic_data {
-        drop_repeats(&mut topic.partition_data);
+    let mut budget = CheckBudget::default();
+    drop_repeats(&mut request.topic_data);
+    for topic in request.topic_data {
         let id = broker.produced_topic(asked.version, &topic);
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for partition in topic.partition_data {
@@ -93,7 +99,10 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             let done = match (known_acks, id) {
                 (false, _) => Err(ErrorCode::InvalidRequiredAcks.into()),
                 (true, Err(error)) => Err(error.into()),
-                (true, Ok(id)) => broker.append_produced(asked, (id, index), partition.records),
+                (true, Ok(id)) => {
+                    let records = apart(partition.records.unwrap_or_default(), frame_bytes);
+                    broker.append_produced(asked, (id, index), records, &mut budget)
+                }
             };
             unsynced |= done.as_ref().is_ok_and(|stored| stored.unsynced);
             partition_responses.push(broker.partition_response(asked, index, done));
@@ -120,8 +129,32 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     finish(asked, acks, &response)
 }
 
-/// A partition named more than once counts once, as the last one said.
-fn drop_repeats(partitions: &mut Vec<PartitionProduceData>) {
+/// A partition named more than once counts once, as the last one said, also if its topic is named more than
+/// once.
+fn drop_repeats(topics: &mut Vec<TopicProduceData>) {
+    let mut seen = BTreeSet::new();
+    let known = |topic: &TopicProduceData| (topic.name.clone(), topic.topic_id);
+    if topics.len() > 1
+        && !topics
+            .iter()
+            .all(|topic| seen.insert((topic.name.as_str(), topic.topic_id)))
+    {
+        let mut places = BTreeMap::new();
+        let mut merged: Vec<TopicProduceData> = Vec::with_capacity(topics.len());
+        for topic in std::mem::take(topics) {
+            match *places.entry(known(&topic)).or_insert(merged.len()) {
+                new if new == merged.len() => merged.push(topic),
+                old => merged[old].partition_data.extend(topic.partition_data),
+            }
+        }
+        *topics = merged;
+    }
+    for topic in topics {
+        drop_repeated_partitions(&mut topic.partition_data);
+    }
+}
+
+fn drop_repeated_partitions(partitions: &mut Vec<PartitionProduceData>) {
     if partitions.len() < 2 {
         return;
     }
@@ -136,6 +169,15 @@ fn drop_repeats(partitions: &mut Vec<PartitionProduceData>) {
     partitions.reverse();
     partitions.retain(|partition| seen.insert(partition.index));
     partitions.reverse();
+}
+
+/// The records on their own, unless they are most of the frame they came in: the log may keep them in memory,
+/// and with them the whole frame, of which it knows nothing. What is short it copies itself.
+fn apart(records: Bytes, frame_bytes: usize) -> Bytes {
+    match records.len() > COPIED_BYTES && records.len() < frame_bytes / 2 {
+        true => Bytes::copy_from_slice(&records),
+        false => records,
+    }
 }
 
 fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
@@ -176,7 +218,8 @@ impl Broker {
         &mut self,
         asked: &Asked,
         key: PartitionKey,
-        records: Option<Bytes>,
+        records: Bytes,
+        budget: &mut CheckBudget,
     ) -> Result<Stored, Refused> {
         let topic = self
             .topics
@@ -190,8 +233,7 @@ impl Broker {
         if usize::try_from(key.1).map_or(true, |index| index >= partitions) {
             return Err(ErrorCode::UnknownTopicOrPartition.into());
         }
-        let records = records.unwrap_or_default();
-        let header = validate_produced(&records, &rules).map_err(refused)?;
+        let header = validate_within(&records, &rules, budget).map_err(refused)?;
         check_header(&header, &topic.settings, asked.now.as_ms())?;
         let holds_back = self.config.durability == Durability::Batch;
         let partition = topic
@@ -326,9 +368,8 @@ impl Broker {
 fn keyless(batch_index: i32) -> BatchIndexAndErrorMessage {
     BatchIndexAndErrorMessage {
         batch_index,
-        batch_index_error_message: Some(
-            "Compacted topic cannot accept message without key".to_owned(),
-        ),
+        // The partition's message says it for all of them.
+        batch_index_error_message: None,
     }
 }
 
@@ -375,14 +416,46 @@ fn check_header(header: &BatchHeader, topic: &TopicSettings, now_ms: i64) -> Res
 mod tests {
     use super::*;
 
-    #[test]
-    fn of_a_partition_named_twice_the_last_counts() {
-        let named = |index, records: &'static [u8]| PartitionProduceData {
-            index,
+    fn topic(name: &str, partitions: &[(i32, &'static [u8])]) -> TopicProduceData {
+        let partition = |(index, records): &(i32, &'static [u8])| PartitionProduceData {
+            index: *index,
             records: Some(Bytes::from_static(records)),
         };
-        let mut partitions = vec![named(0, b"a"), named(1, b"b"), named(0, b"c")];
-        drop_repeats(&mut partitions);
-        assert_eq!(partitions, [named(1, b"b"), named(0, b"c")]);
+        TopicProduceData {
+            name: name.to_owned(),
+            partition_data: partitions.iter().map(partition).collect(),
+            ..TopicProduceData::default()
+        }
+    }
+
+    #[test]
+    fn of_a_partition_named_twice_the_last_counts() {
+        let mut topics = vec![topic("t", &[(0, b"a"), (1, b"b"), (0, b"c")])];
+        drop_repeats(&mut topics);
+        assert_eq!(topics, [topic("t", &[(1, b"b"), (0, b"c")])]);
+    }
+
+    #[test]
+    fn of_a_partition_named_in_two_topic_entries_the_last_counts() {
+        let mut topics = vec![
+            topic("t", &[(0, b"a"), (1, b"b")]),
+            topic("u", &[(0, b"u")]),
+            topic("t", &[(0, b"c")]),
+        ];
+        drop_repeats(&mut topics);
+        let left = [
+            topic("t", &[(1, b"b"), (0, b"c")]),
+            topic("u", &[(0, b"u")]),
+        ];
+        assert_eq!(topics, left);
+    }
+
+    #[test]
+    fn small_records_of_a_large_frame_do_not_keep_it() {
+        let frame = Bytes::from(vec![0; 100_000]);
+        let inside = |records: &Bytes| frame.as_ptr_range().contains(&records.as_ptr());
+        assert!(!inside(&apart(frame.slice(50_000..80_000), frame.len())));
+        assert!(inside(&apart(frame.slice(100..99_000), frame.len())));
+        assert!(inside(&apart(frame.slice(..COPIED_BYTES), frame.len())));
     }
 }

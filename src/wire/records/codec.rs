@@ -60,6 +60,27 @@ impl Codec {
         Codec::ALL.get(usize::try_from(bits).ok()?).copied()
     }
 
+    /// How many bytes `packed` can unpack to at most; `None` if it does not begin as this codec's output does.
+    /// Looks at a few bytes and unpacks nothing.
+    pub(super) fn most_unpacked(self, packed: &[u8]) -> Option<usize> {
+        const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+        let (begins, expansion) = match self {
+            Codec::None => (true, 1),
+            // Deflate spends two bits on 258 bytes.
+            Codec::Gzip => (packed.starts_with(&GZIP_MAGIC), 1_032),
+            Codec::Snappy if !packed.starts_with(&super::snappy_stream::XERIAL_MAGIC) => {
+                // A raw block says first how long it is, and a byte of it stands for 22 at most.
+                let declared = snap::raw::decompress_len(packed).ok()?;
+                return (declared > 0).then(|| declared.min(packed.len().saturating_mul(22)));
+            }
+            Codec::Snappy => (true, 22),
+            Codec::Lz4 => (packed.starts_with(&super::lz4_frame::MAGIC), 255),
+            // A block of 4 bytes repeats one byte 128 KiB times.
+            Codec::Zstd => (is_zstd(packed), 32 * 1024),
+        };
+        begins.then(|| packed.len().saturating_mul(expansion))
+    }
+
     /// A reader of the unpacked bytes.
     pub(super) fn unpack<'a>(self, packed: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
@@ -102,6 +123,17 @@ impl Codec {
         }
         Ok(())
     }
+}
+
+/// Whether these bytes begin with a zstd frame or with one that decoders skip (RFC 8878, 3.1).
+fn is_zstd(packed: &[u8]) -> bool {
+    let Some(magic) = packed.first_chunk::<4>() else {
+        return false;
+    };
+    matches!(
+        u32::from_le_bytes(*magic),
+        0xfd2f_b528 | 0x184d_2a50..=0x184d_2a5f
+    )
 }
 
 /// The window the first zstd frame asks for, as a power of two; 0 if its content is smaller than one, or

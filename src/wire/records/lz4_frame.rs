@@ -6,7 +6,8 @@
 
 use std::io::{self, Read};
 
-const MAGIC: [u8; 4] = 0x184D_2204u32.to_le_bytes();
+/// What a frame begins with.
+pub const MAGIC: [u8; 4] = 0x184D_2204u32.to_le_bytes();
 /// A copy reaches back at most this many bytes, into earlier blocks when blocks are linked.
 const WINDOW_BYTES: usize = 64 * 1024;
 /// One byte of LZ4 stands for at most this many bytes.

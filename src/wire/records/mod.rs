@@ -22,8 +22,8 @@ pub use codec::Codec;
 pub use header::{BatchError, BatchHeader};
 pub use record::{ControlType, HeaderSlice, OwnedRecord, Record, RecordHeaders, Records};
 pub use validate::{
-    ProducedRules, Refusal, set_base, set_log_append_time, set_producer, stamped_header,
-    validate_produced,
+    CheckBudget, ProducedRules, Refusal, set_base, set_log_append_time, set_producer,
+    stamped_header, validate_produced, validate_within,
 };
 pub use view::{BatchView, Batches, batches};
 

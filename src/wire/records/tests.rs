@@ -301,6 +301,112 @@ fn a_compacted_topic_names_the_records_without_a_key() {
     }
 }
 
+/// Records that unpack to `bytes` and almost nothing when packed.
+fn bomb(codec: Codec, bytes: usize) -> Vec<u8> {
+    let zeros = vec![0; 60_000];
+    let mut builder = BatchBuilder::new().codec(codec);
+    for n in 0..bytes / zeros.len() {
+        builder.push(n as i64, Some(b"k"), Some(&zeros), &[]);
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn the_batches_of_one_request_share_what_may_be_unpacked() {
+    let rules = ProducedRules {
+        keys_required: true,
+        ..RULES
+    };
+    let mut budget = CheckBudget::default();
+    let check = |batch: &[u8], budget: &mut CheckBudget| validate_within(batch, &rules, budget);
+    let large = bomb(Codec::Gzip, 20 << 20);
+    assert!(check(&large, &mut budget).is_ok());
+    let refused = check(&large, &mut budget).unwrap_err();
+    assert_eq!(refused, Refusal::UnpacksTooMuch);
+    assert_eq!(refused.code(), crate::wire::ErrorCode::MessageTooLarge);
+    let small = build(Codec::Gzip, &some_records(3));
+    assert_eq!(check(&small, &mut budget), Err(Refusal::UnpacksTooMuch));
+    // What was never packed costs nothing to look at.
+    assert!(check(&build(Codec::None, &some_records(3)), &mut budget).is_ok());
+    assert!(check(&large, &mut CheckBudget::default()).is_ok());
+}
+
+#[test]
+fn batches_that_do_not_unpack_use_the_budget_up() {
+    let rules = ProducedRules {
+        keys_required: true,
+        ..RULES
+    };
+    let mut budget = CheckBudget::default();
+    let damaged = forge(
+        Codec::Gzip,
+        2,
+        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 255, 255],
+    );
+    let mut failed = 0;
+    while matches!(
+        validate_within(&damaged, &rules, &mut budget),
+        Err(Refusal::Corrupt(_))
+    ) {
+        failed += 1;
+        assert!(failed < 20);
+    }
+    assert!(failed > 1);
+}
+
+#[test]
+fn the_refusals_of_one_request_name_a_hundred_records_in_all() {
+    let rules = ProducedRules {
+        keys_required: true,
+        ..RULES
+    };
+    let mut budget = CheckBudget::default();
+    let mut records = some_records(80);
+    records.iter_mut().for_each(|record| record.key = None);
+    for (codec, named) in [(Codec::None, 80), (Codec::Zstd, 20), (Codec::None, 0)] {
+        match validate_within(&build(codec, &records), &rules, &mut budget) {
+            Err(Refusal::KeysMissing(indexes)) => assert_eq!(indexes.len(), named),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn compressed_batches_must_begin_as_their_codec_and_can_hold_only_so_many_records() {
+    for codec in Codec::ALL.into_iter().filter(|codec| *codec != Codec::None) {
+        for body in [&b"notgzip"[..], b"g", b""] {
+            // A raw snappy block begins with nothing but a length.
+            let fewest = if codec == Codec::Snappy { 20 } else { 1 };
+            for count in [fewest, i32::MAX] {
+                assert!(
+                    validate_produced(&forge(codec, count, body), &RULES).is_err(),
+                    "{codec}"
+                );
+            }
+        }
+        let honest = build(codec, &some_records(50));
+        assert!(validate_produced(&honest, &RULES).is_ok(), "{codec}");
+        let body = &honest[BatchHeader::BYTES..];
+        let lying = forge(codec, i32::MAX, body);
+        assert!(
+            matches!(validate_produced(&lying, &RULES), Err(Refusal::Invalid(_))),
+            "{codec}"
+        );
+        // The best each codec can do is accepted.
+        let dense = vec![
+            OwnedRecord {
+                timestamp_ms: 5,
+                ..OwnedRecord::default()
+            };
+            100_000
+        ];
+        assert!(
+            validate_produced(&build(codec, &dense), &RULES).is_ok(),
+            "{codec}"
+        );
+    }
+}
+
 #[test]
 fn the_place_in_the_log_changes_no_crc_and_the_brokers_clock_does() {
     let mut batch = build(Codec::Lz4, &some_records(3));

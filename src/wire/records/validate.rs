@@ -2,7 +2,9 @@
 //!
 //! Every batch costs its header and a CRC-32C; uncompressed records are walked over as well, which finds
 //! wrong lengths, counts and offset deltas without reading a key or value. Compressed records stay closed
-//! unless the topic needs keys: what a producer compressed wrongly is found by its readers, who check too.
+//! unless the topic needs keys; only that they begin as their codec begins, and that they can hold as many
+//! records as they say, is looked at. What a producer compressed wrongly behind that is found by its readers,
+//! who check too.
 
 use thiserror::Error;
 
@@ -20,12 +22,35 @@ pub struct ProducedRules {
     pub keys_required: bool,
 }
 
-/// Records without a key that a refusal names.
+/// Records without a key that the refusals of one request name.
 const MAX_NAMED_RECORDS: usize = 100;
 
-/// Bytes a compressed batch may expand to while its keys are looked for: what can be unpacked without
-/// other clients noticing.
-const MAX_EXPANDED_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes the compressed batches of one request may expand to while their keys are looked for: what can be
+/// unpacked without other clients noticing.
+const MAX_UNPACKED_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a batch that does not unpack is charged beyond the records it gave: its decoder may have made this
+/// much before it failed.
+const FAILED_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of the smallest record: seven fields of one byte, key and value null.
+const MIN_RECORD_BYTES: usize = 7;
+
+/// What checking the batches of one request may still cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckBudget {
+    unpack_bytes: usize,
+    named_records: usize,
+}
+
+impl Default for CheckBudget {
+    fn default() -> CheckBudget {
+        CheckBudget {
+            unpack_bytes: MAX_UNPACKED_BYTES,
+            named_records: MAX_NAMED_RECORDS,
+        }
+    }
+}
 
 /// Why a produced batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -38,7 +63,11 @@ pub enum Refusal {
     TooLarge { bytes: usize, limit: usize },
     #[error("compression type {0} does not exist")]
     UnknownCodec(i16),
-    /// With the positions in the batch, for `record_errors`.
+    #[error(
+        "looking for its keys would unpack more than the {MAX_UNPACKED_BYTES} bytes that one request may"
+    )]
+    UnpacksTooMuch,
+    /// With the positions in the batch of some of them, for `record_errors`.
     #[error("a compacted topic cannot accept records without a key")]
     KeysMissing(Vec<i32>),
 }
@@ -49,14 +78,24 @@ impl Refusal {
         match self {
             Refusal::Invalid(_) | Refusal::KeysMissing(_) => ErrorCode::InvalidRecord,
             Refusal::Corrupt(_) => ErrorCode::CorruptMessage,
-            Refusal::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Refusal::TooLarge { .. } | Refusal::UnpacksTooMuch => ErrorCode::MessageTooLarge,
             Refusal::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
         }
     }
 }
 
-/// Checks the records of one partition of a Produce request: exactly one batch that may be appended.
+/// Checks a batch that comes alone, as [`validate_within`] does.
 pub fn validate_produced(records: &[u8], rules: &ProducedRules) -> Result<BatchHeader, Refusal> {
+    validate_within(records, rules, &mut CheckBudget::default())
+}
+
+/// Checks the records of one partition of a Produce request: exactly one batch that may be appended. All
+/// partitions of a request share one budget.
+pub fn validate_within(
+    records: &[u8],
+    rules: &ProducedRules,
+    budget: &mut CheckBudget,
+) -> Result<BatchHeader, Refusal> {
     if records.is_empty() {
         return Err(Refusal::Invalid("a partition without a record batch"));
     }
@@ -81,9 +120,13 @@ pub fn validate_produced(records: &[u8], rules: &ProducedRules) -> Result<BatchH
     let header = *batch.header();
     check_header(&header)?;
     match header.codec() {
-        Ok(Codec::None) => check_plain(&header, batch.body(), rules.keys_required)?,
-        Ok(_) if rules.keys_required => check_packed_keys(&batch)?,
-        Ok(_) => {}
+        Ok(Codec::None) => check_plain(&header, batch.body(), rules.keys_required, budget)?,
+        Ok(codec) => {
+            check_packed(codec, &header, batch.body())?;
+            if rules.keys_required {
+                check_packed_keys(&batch, budget)?;
+            }
+        }
         Err(_) => return Err(Refusal::UnknownCodec(header.attributes & 0x7)),
     }
     Ok(header)
@@ -112,22 +155,47 @@ fn check_header(header: &BatchHeader) -> Result<(), Refusal> {
 
 /// Walks over uncompressed records: from length to length, looking only at the offset delta and, if
 /// keys are required, at the length of the key.
-fn check_plain(header: &BatchHeader, body: &[u8], keys_required: bool) -> Result<(), Refusal> {
+fn check_plain(
+    header: &BatchHeader,
+    body: &[u8],
+    keys_required: bool,
+    budget: &mut CheckBudget,
+) -> Result<(), Refusal> {
     let mut rest = body;
-    let mut missing = Vec::new();
+    let mut missing = Missing::default();
     for index in 0..header.record_count {
         let keyed = step_over(&mut rest, index).map_err(Refusal::Corrupt)?;
-        if keys_required && !keyed && missing.len() < MAX_NAMED_RECORDS {
-            missing.push(index);
+        if keys_required && !keyed {
+            missing.add(index, budget);
         }
     }
     if !rest.is_empty() {
         return Err(Refusal::Corrupt(BatchError::BatchExcess));
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::KeysMissing(missing))
+    missing.refused()
+}
+
+/// Records without a key: whether there are any, and where the first ones are.
+#[derive(Default)]
+struct Missing {
+    any: bool,
+    named: Vec<i32>,
+}
+
+impl Missing {
+    fn add(&mut self, index: i32, budget: &mut CheckBudget) {
+        self.any = true;
+        if budget.named_records > 0 {
+            budget.named_records -= 1;
+            self.named.push(index);
+        }
+    }
+
+    fn refused(self) -> Result<(), Refusal> {
+        match self.any {
+            true => Err(Refusal::KeysMissing(self.named)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -145,25 +213,60 @@ fn step_over(rest: &mut &[u8], index: i32) -> Result<bool, BatchError> {
     Ok(take_varint(&mut body)? >= 0)
 }
 
-fn check_packed_keys(batch: &BatchView<'_>) -> Result<(), Refusal> {
-    let mut records = batch
-        .records(MAX_EXPANDED_BYTES)
-        .map_err(Refusal::Corrupt)?;
-    let mut missing = Vec::new();
+/// What compressed records show while they stay closed: how they begin, and how many there can be at most.
+fn check_packed(codec: Codec, header: &BatchHeader, body: &[u8]) -> Result<(), Refusal> {
+    let unpacked = codec
+        .most_unpacked(body)
+        .ok_or(Refusal::Corrupt(BatchError::Unpack(codec)))?;
+    let count = usize::try_from(header.record_count).unwrap_or(usize::MAX);
+    match count > unpacked / MIN_RECORD_BYTES {
+        true => Err(Refusal::Invalid(
+            "more records than its compressed bytes can hold",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn check_packed_keys(batch: &BatchView<'_>, budget: &mut CheckBudget) -> Result<(), Refusal> {
+    let body = batch.body().len();
+    let mut records = match batch.records(budget.unpack_bytes) {
+        Ok(records) if budget.unpack_bytes > 0 => records,
+        Ok(_) => return Err(Refusal::UnpacksTooMuch),
+        Err(error) => return Err(budget.failed(error, 0)),
+    };
+    let mut missing = Missing::default();
     let mut index = 0;
-    while let Some(record) = records.next_record().map_err(Refusal::Corrupt)? {
-        if record.offset.0 != i64::from(index) {
-            return Err(Refusal::Corrupt(BatchError::OffsetDelta));
-        }
-        if record.key.is_none() && missing.len() < MAX_NAMED_RECORDS {
-            missing.push(index);
+    let error = loop {
+        match records.next_record() {
+            Ok(Some(record)) if record.offset.0 != i64::from(index) => {
+                break BatchError::OffsetDelta;
+            }
+            Ok(Some(record)) if record.key.is_none() => missing.add(index, budget),
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                budget.charge(records.uncompressed_bytes(body));
+                return missing.refused();
+            }
+            Err(error) => break error,
         }
         index += 1;
+    };
+    Err(budget.failed(error, records.uncompressed_bytes(body)))
+}
+
+impl CheckBudget {
+    fn charge(&mut self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.unpack_bytes = self.unpack_bytes.saturating_sub(bytes);
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::KeysMissing(missing))
+
+    /// The refusal of a batch that went wrong after `bytes` of records.
+    fn failed(&mut self, error: BatchError, bytes: u64) -> Refusal {
+        self.charge(bytes.saturating_add(FAILED_BATCH_BYTES as u64));
+        match error {
+            BatchError::ExpandsTooMuch { .. } => Refusal::UnpacksTooMuch,
+            error => Refusal::Corrupt(error),
+        }
     }
 }
 
