@@ -68,7 +68,7 @@ impl Broker {
     pub fn picture(&mut self, now: Time, focus: &Focus) -> BrokerPicture {
         let topics = self.show_topics();
         let lanes = self.show_lanes(focus.lanes.as_ref());
-        let record = self.show_record(focus.record.as_ref());
+        let record = self.show_record(now, focus.record.as_ref());
         let segment = self.show_segment(now, focus.segment.as_ref());
         BrokerPicture {
             time: now,

@@ -5,6 +5,7 @@
 //! shown as far as it got and goes on with the next picture.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Broker;
@@ -12,7 +13,7 @@ use super::partition::PartitionKey;
 use crate::ids::{Offset, PartitionIndex};
 use crate::inspect::{Cell, CellKind, LANE_CELLS, Lane, LaneFocus, PICTURE_CELLS};
 use crate::storage::{Disk, Log, ReadError};
-use crate::wire::records::{BatchView, ControlType, Record, batches, murmur2};
+use crate::wire::records::{BatchView, Codec, ControlType, Record, batches, murmur2};
 
 /// Log bytes read for the lanes of one picture.
 const BUDGET_BYTES: usize = 4 * 1024 * 1024;
@@ -20,6 +21,8 @@ const BUDGET_BYTES: usize = 4 * 1024 * 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes one batch may expand to for its cells.
 const EXPANDED_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes unpacked for the lanes of one picture, after which no further batch is begun.
+const UNPACKED_BYTES: usize = 8 * 1024 * 1024;
 
 /// The lanes of the last picture.
 #[derive(Debug, Default)]
@@ -41,6 +44,7 @@ struct Window {
 /// What a picture may still read.
 struct Budget {
     bytes: usize,
+    unpack_bytes: usize,
     cells: u32,
     /// Some lane stopped early.
     exhausted: bool,
@@ -57,6 +61,7 @@ impl Broker {
         };
         let mut budget = Budget {
             bytes: BUDGET_BYTES,
+            unpack_bytes: UNPACKED_BYTES,
             cells: PICTURE_CELLS,
             exhausted: false,
         };
@@ -127,7 +132,7 @@ impl Window {
     fn read_on(&mut self, log: &mut Log, disk: &mut dyn Disk, count: u32, budget: &mut Budget) {
         let below = (self.from + i64::from(count)).min(log.log_end());
         while self.to < below {
-            if budget.bytes == 0 || budget.cells == 0 {
+            if budget.bytes == 0 || budget.cells == 0 || budget.unpack_bytes == 0 {
                 budget.exhausted = true;
                 break;
             }
@@ -139,7 +144,7 @@ impl Window {
                     let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
                     budget.bytes = budget.bytes.saturating_sub(bytes);
                     for batch in pieces.iter().flat_map(|piece| batches(piece)).flatten() {
-                        if self.to >= below {
+                        if self.to >= below || budget.unpack_bytes == 0 {
                             break;
                         }
                         self.take_batch(&batch, below, budget);
@@ -164,20 +169,35 @@ impl Window {
             self.batches.push_back(range);
         }
         let from = self.to;
-        if let Ok(mut records) = batch.records(EXPANDED_BYTES) {
-            while let Ok(Some(record)) = records.next_record() {
-                if record.offset >= below {
-                    break;
-                }
-                if record.offset >= from {
-                    self.cells.push_back(cell(&record, header.is_control()));
-                }
-            }
+        let unpacked = self.take_cells(batch, from..below);
+        if header.codec() != Ok(Codec::None) {
+            budget.unpack_bytes = budget.unpack_bytes.saturating_sub(unpacked);
         }
         // A batch whose records do not unpack has no cells, and is looked at once.
         self.to = range.1.min(below).max(self.to);
         let body = batch.bytes().len();
         budget.bytes = budget.bytes.saturating_sub(body / 8);
+    }
+
+    /// Makes cells of a batch's records; the bytes that took.
+    fn take_cells(&mut self, batch: &BatchView<'_>, wanted: Range<Offset>) -> usize {
+        let Ok(mut records) = batch.records(EXPANDED_BYTES) else {
+            return EXPANDED_BYTES;
+        };
+        loop {
+            match records.next_record() {
+                Ok(Some(record)) if record.offset < wanted.end => {
+                    if record.offset >= wanted.start {
+                        let control = batch.header().is_control();
+                        self.cells.push_back(cell(&record, control));
+                    }
+                }
+                Ok(_) => break,
+                Err(_) => return EXPANDED_BYTES,
+            }
+        }
+        let bytes = records.uncompressed_bytes(batch.body().len());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     fn show(&mut self, topic: &str, partition: PartitionIndex) -> Arc<Lane> {

@@ -4,49 +4,95 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::picture_lanes::kind;
-use crate::ids::{Offset, PartitionIndex};
+use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{BatchDetail, DETAIL_BYTES, RecordAnswer, RecordDetail, RecordFocus};
 use crate::storage::{BatchPlace, Disk, Log};
 use crate::wire::records::{BatchView, Record, partition_for_key};
 
-/// Bytes a batch may expand to for one record in it.
-const EXPANDED_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes a batch may expand to for one record in it …
+const EXPANDED_BYTES: usize = 8 * 1024 * 1024;
+/// … or this many times what it takes compressed, if that is more.
+const EXPANSION: usize = 4;
+/// Milliseconds between two looks at a record that could not be read.
+const LOOK_AGAIN_MS: i64 = 500;
 /// Headers shown of a record.
 const HEADERS_SHOWN: usize = 1_000;
 
 /// The record of the last picture.
 #[derive(Debug, Default)]
 pub(super) struct RecordCache {
-    shown: Option<(RecordFocus, Offset, Offset, Arc<RecordAnswer>)>,
+    shown: Option<Looked>,
+}
+
+#[derive(Debug)]
+struct Looked {
+    focus: RecordFocus,
+    topic: TopicId,
+    log_start: Offset,
+    log_end: Offset,
+    /// When to look again although the log still starts where it did.
+    again: Again,
+    answer: Arc<RecordAnswer>,
+}
+
+/// How long an answer stays true while the log starts where it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// What is in a batch does not change.
+    Never,
+    /// The log's end decided.
+    WhenItGrew,
+    /// The disk may be well again, but asking it is not free.
+    At(Time),
 }
 
 impl Broker {
-    pub(super) fn show_record(&mut self, focus: Option<&RecordFocus>) -> Option<Arc<RecordAnswer>> {
+    pub(super) fn show_record(
+        &mut self,
+        now: Time,
+        focus: Option<&RecordFocus>,
+    ) -> Option<Arc<RecordAnswer>> {
         let Some(focus) = focus else {
             self.shown.record.shown = None;
             return None;
         };
         let image = self.image.topic_named(&focus.topic)?;
         let partitions = i32::try_from(image.partitions.len()).unwrap_or(i32::MAX);
-        let topic = self.topics.get_mut(&image.id)?;
-        let index = usize::try_from(focus.partition.0).ok()?;
-        let log = topic.partitions.get_mut(index)?.log.as_mut()?;
-        let (start, end) = (log.log_start(), log.log_end());
-        if let Some((before, old_start, old_end, shown)) = &self.shown.record.shown
-            && before == focus
-            && *old_start == start
-            && (*old_end == end || matches!(**shown, RecordAnswer::Found(_)))
+        let id = image.id;
+        let partition = self.topics.get_mut(&id)?.partition_mut(focus.partition.0)?;
+        let log = partition.log.as_mut()?;
+        let (log_start, log_end) = (log.log_start(), log.log_end());
+        if let Some(shown) = &self.shown.record.shown
+            && (&shown.focus, shown.topic, shown.log_start) == (focus, id, log_start)
+            && match shown.again {
+                Again::Never => true,
+                Again::WhenItGrew => shown.log_end == log_end,
+                Again::At(time) => now < time,
+            }
         {
-            return Some(Arc::clone(shown));
+            return Some(Arc::clone(&shown.answer));
         }
-        let answer = Arc::new(look(log, &mut *self.disk, focus, partitions));
-        let shown = (focus.clone(), start, end, Arc::clone(&answer));
-        self.shown.record.shown = Some(shown);
+        let (answer, again) = look(now, log, &mut *self.disk, focus, partitions);
+        let answer = Arc::new(answer);
+        self.shown.record.shown = Some(Looked {
+            focus: focus.clone(),
+            topic: id,
+            log_start,
+            log_end,
+            again,
+            answer: Arc::clone(&answer),
+        });
         Some(answer)
     }
 }
 
-fn look(log: &mut Log, disk: &mut dyn Disk, focus: &RecordFocus, partitions: i32) -> RecordAnswer {
+fn look(
+    now: Time,
+    log: &mut Log,
+    disk: &mut dyn Disk,
+    focus: &RecordFocus,
+    partitions: i32,
+) -> (RecordAnswer, Again) {
     let absent = |why: String| RecordAnswer::Absent {
         partition: focus.partition,
         offset: focus.offset,
@@ -54,32 +100,31 @@ fn look(log: &mut Log, disk: &mut dyn Disk, focus: &RecordFocus, partitions: i32
     };
     let (start, end) = (log.log_start(), log.log_end());
     if focus.offset < start {
-        return absent(format!(
-            "The log starts at offset {start}: what was before is deleted."
-        ));
+        let why = format!("The log starts at offset {start}: what was before is deleted.");
+        return (absent(why), Again::Never);
     }
     if focus.offset >= end {
-        return absent(format!(
-            "The log ends at offset {end}: nothing has been written here yet."
-        ));
+        let why = format!("The log ends at offset {end}: nothing has been written here yet.");
+        return (absent(why), Again::WhenItGrew);
     }
+    let later = Again::At(now.plus_ms(LOOK_AGAIN_MS));
     let place = match log.batch_at(disk, focus.offset) {
         Ok(Some(place)) => place,
-        Ok(None) => return absent("No batch holds this offset.".to_owned()),
-        Err(error) => return absent(format!("It cannot be read: {error}.")),
+        Ok(None) => return (absent("No batch holds this offset.".to_owned()), later),
+        Err(error) => return (absent(format!("It cannot be read: {error}.")), later),
     };
     let Ok(batch) = BatchView::first(&place.bytes) else {
-        return absent("Its batch cannot be read.".to_owned());
+        return (absent("Its batch cannot be read.".to_owned()), later);
     };
-    let found = find(&batch, focus, partitions);
-    match found {
+    let answer = match find(&batch, focus, partitions) {
         Ok(Some(mut detail)) => {
             detail.batch = batch_detail(&batch, &place, detail.batch.uncompressed_bytes);
             RecordAnswer::Found(Box::new(detail))
         }
         Ok(None) => absent("The batch is there, but its record was compacted away.".to_owned()),
         Err(why) => absent(format!("Its batch does not unpack: {why}.")),
-    }
+    };
+    (answer, Again::Never)
 }
 
 fn find(
@@ -89,7 +134,8 @@ fn find(
 ) -> Result<Option<RecordDetail>, String> {
     let control = batch.header().is_control();
     let whole = batch.body().len();
-    let mut records = batch.records(EXPANDED_BYTES).map_err(|e| e.to_string())?;
+    let limit = EXPANDED_BYTES.max(whole.saturating_mul(EXPANSION));
+    let mut records = batch.records(limit).map_err(|e| e.to_string())?;
     let mut found = None;
     while let Some(record) = records.next_record().map_err(|e| e.to_string())? {
         if record.offset == focus.offset {

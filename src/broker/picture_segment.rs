@@ -16,8 +16,8 @@ use crate::wire::records::{BatchView, Codec, batches};
 const BUDGET_BYTES: usize = 8 * 1024 * 1024;
 /// Log bytes read at once.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// Bytes all listed batches together may expand to; batches beyond this show 0.
-const EXPANDED_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes unpacked for all listed batches together; batches beyond this show 0.
+const UNPACKED_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of each index that are shown, from the focused offset on.
 const ENTRIES_SHOWN: usize = 4_096;
 /// Milliseconds between two looks at a segment that grows.
@@ -132,7 +132,7 @@ fn list_batches(
     let mut position = first.position;
     let mut at = from;
     let mut read_bytes = 0;
-    let mut expandable = EXPANDED_BYTES;
+    let mut unpackable = UNPACKED_BYTES;
     while at < end && listed.len() < SEGMENT_BATCHES && read_bytes < BUDGET_BYTES {
         let before = at;
         let Ok(pieces) = log.read(disk, at, end, CHUNK_BYTES, true) else {
@@ -149,8 +149,7 @@ fn list_batches(
                 bytes: bytes::Bytes::new(),
                 crc_ok: batch.crc_ok(),
             };
-            let expanded = expanded(&batch, expandable);
-            expandable = expandable.saturating_sub(usize::try_from(expanded).unwrap_or(usize::MAX));
+            let expanded = expanded(&batch, &mut unpackable);
             listed.push(batch_detail(&batch, &place, expanded));
             position += batch.bytes().len() as u64;
             read_bytes += batch.bytes().len();
@@ -163,19 +162,27 @@ fn list_batches(
     (listed, at < end)
 }
 
-/// Bytes of a batch's records once unpacked; 0 if that is more than `limit`.
-fn expanded(batch: &BatchView<'_>, limit: usize) -> u64 {
+/// Bytes of a batch's records once unpacked; 0 if it does not unpack, or to more than is `left`. What it cost is
+/// taken off `left` either way.
+fn expanded(batch: &BatchView<'_>, left: &mut usize) -> u64 {
+    let body = batch.body().len();
     if batch.header().codec() == Ok(Codec::None) {
-        return batch.body().len() as u64;
+        return body as u64;
     }
-    let Ok(mut records) = batch.records(limit) else {
+    if *left == 0 {
         return 0;
-    };
-    loop {
-        match records.next_record() {
-            Ok(Some(_)) => {}
-            Ok(None) => return records.uncompressed_bytes(batch.body().len()),
-            Err(_) => return 0,
-        }
     }
+    let unpack = |limit| {
+        let mut records = batch.records(limit).ok()?;
+        while records.next_record().ok()?.is_some() {}
+        Some(records.uncompressed_bytes(body))
+    };
+    let found = unpack(*left);
+    // One that does not unpack may have cost all that was left. Half of it is taken, so that others still show
+    // their size, and all of them together cost twice the budget at most.
+    let cost = found.map_or(*left / 2 + 1, |bytes| {
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    });
+    *left = left.saturating_sub(cost);
+    found.unwrap_or(0)
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use klar::ids::{Offset, PartitionIndex};
 use klar::inspect::{CellKind, Focus, LaneFocus, RecordAnswer, RecordFocus, SegmentFocus};
-use klar::wire::records::{BatchBuilder, murmur2};
+use klar::wire::records::{BatchBuilder, BatchHeader, Codec, murmur2};
 
 use crate::rig::{Rig, batch};
 
@@ -193,4 +195,97 @@ fn pictures_are_cheap() {
     let average = spent / PICTURES;
     println!("a picture costs {average} µs, the slowest {slowest} µs");
     assert!(average < 50_000, "{average} µs");
+}
+
+/// One record of `bytes` zeros, packed to almost nothing.
+fn bomb(rig: &Rig, bytes: usize) -> Bytes {
+    let mut builder = BatchBuilder::new().codec(Codec::Zstd);
+    builder.push(rig.now.as_ms(), None, Some(&vec![0; bytes]), &[]);
+    builder.build().unwrap().into()
+}
+
+#[test]
+fn lanes_of_bombs_are_unpacked_a_few_per_picture_until_they_are_whole() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    let bomb = bomb(&rig, 3 << 20);
+    for _ in 0..10 {
+        rig.produce_bytes(connection, "t", 0, bomb.clone());
+    }
+    let focus = lanes("t", &[(0, 0, 100)]);
+    let mut seen = vec![0];
+    while *seen.last().unwrap() < 10 {
+        let changed = rig.broker.changed();
+        let cells = rig.broker.picture(rig.now, &focus).lanes[0].cells.len();
+        assert!(cells > *seen.last().unwrap(), "it goes on: {seen:?}");
+        assert!(cells == 10 || rig.broker.changed() > changed);
+        seen.push(cells);
+    }
+    assert_eq!(seen, [0, 3, 6, 9, 10]);
+}
+
+#[test]
+fn a_segment_of_bombs_is_listed_without_unpacking_them_all() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    let bomb = bomb(&rig, 3 << 20);
+    for _ in 0..10 {
+        rig.produce_bytes(connection, "t", 0, bomb.clone());
+    }
+    let focus = Focus {
+        segment: Some(SegmentFocus {
+            topic: "t".to_owned(),
+            partition: PartitionIndex(0),
+            base_offset: Offset(0),
+            from: Offset(0),
+        }),
+        ..Focus::default()
+    };
+    let detail = rig.broker.picture(rig.now, &focus).segment.unwrap();
+    let sizes: Vec<u64> = detail
+        .batches
+        .iter()
+        .map(|b| b.uncompressed_bytes)
+        .collect();
+    assert_eq!(sizes.len(), 10);
+    assert!(sizes[0] > 3 << 20);
+    assert_eq!(sizes[1..].iter().sum::<u64>(), 0, "the budget is spent");
+}
+
+#[test]
+fn a_record_that_does_not_unpack_is_tried_once_however_the_log_grows() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    // The end of the packed records is missing.
+    let mut wrong = bomb(&rig, 100_000).to_vec();
+    wrong.truncate(wrong.len() - 4);
+    let mut header = BatchHeader::parse(&bomb(&rig, 100_000)).unwrap();
+    header.length = i32::try_from(wrong.len() - 12).unwrap();
+    let head = header.to_bytes();
+    let covered = crc32c::crc32c(&head[BatchHeader::CRC_COVERS_FROM..]);
+    header.crc = crc32c::crc32c_append(covered, &wrong[BatchHeader::BYTES..]);
+    wrong[..BatchHeader::BYTES].copy_from_slice(&header.to_bytes());
+    assert_eq!(rig.produce_bytes(connection, "t", 0, wrong.into()), (0, 0));
+    let look = |rig: &mut Rig, offset| {
+        let focus = Focus {
+            record: Some(RecordFocus {
+                topic: "t".to_owned(),
+                partition: PartitionIndex(0),
+                offset: Offset(offset),
+            }),
+            ..Focus::default()
+        };
+        rig.broker.picture(rig.now, &focus).record.unwrap()
+    };
+    let first = look(&mut rig, 0);
+    assert!(matches!(&*first, RecordAnswer::Absent { .. }));
+    rig.produce("t", 0, &["more"]);
+    assert!(Arc::ptr_eq(&first, &look(&mut rig, 0)));
+    // What is not there yet is looked for as soon as the log grows.
+    assert!(matches!(&*look(&mut rig, 2), RecordAnswer::Absent { .. }));
+    rig.produce("t", 0, &["and more"]);
+    assert!(matches!(&*look(&mut rig, 2), RecordAnswer::Found(_)));
 }
