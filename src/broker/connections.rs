@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::ConnectionFacts;
+use super::event_rate::EventRate;
 use super::picture::CONNECTIONS_SHOWN;
 use crate::ids::{BrokerId, ConnectionId, Time};
 use crate::inspect::{ConnectionSnapshot, one_line};
 use crate::wire::ApiKey;
 
-/// Closed connections told as events per second; of the others only the number is told.
-const CLOSINGS_TOLD_PER_S: u32 = 20;
 /// Characters of a client id or software name that are kept.
 const NAME_CHARS: usize = 128;
 
@@ -34,15 +33,7 @@ pub(super) struct Connection {
 pub(super) struct Connections {
     open: BTreeMap<ConnectionId, Connection>,
     shown: Option<Arc<Vec<ConnectionSnapshot>>>,
-    closings: Closings,
-}
-
-/// How many closed connections were told of lately, so that a flood of them is told as a number.
-#[derive(Debug, Default)]
-struct Closings {
-    second: i64,
-    told: u32,
-    untold: u64,
+    closings: EventRate,
 }
 
 impl Connections {
@@ -78,20 +69,7 @@ impl Connections {
 
     /// The cause to tell of a closed connection, unless too many were told of in this second.
     pub fn tell_closing(&mut self, now: Time, cause: &str) -> Option<String> {
-        let closings = &mut self.closings;
-        let second = now.as_ms() / 1000;
-        if second != closings.second {
-            (closings.second, closings.told) = (second, 0);
-        }
-        if closings.told >= CLOSINGS_TOLD_PER_S {
-            closings.untold += 1;
-            return None;
-        }
-        closings.told += 1;
-        Some(match std::mem::take(&mut closings.untold) {
-            0 => cause.to_owned(),
-            more => format!("{cause} (and {more} more were closed)"),
-        })
+        self.closings.admit(now, cause)
     }
 
     pub fn count(&self) -> usize {

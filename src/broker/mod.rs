@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod dispatch;
 pub mod effect;
+mod event_rate;
 mod fetch_sessions;
 mod flush;
 mod metadata_log;
@@ -34,6 +35,7 @@ use rand::rngs::SmallRng;
 
 pub use api::answered_apis;
 pub use config::{BrokerConfig, ConnectionFacts, OpenError};
+pub use event_rate::EventRate;
 pub use picture::{BrokerPicture, CONNECTIONS_SHOWN};
 
 use crate::ids::{BrokerId, ConnectionId, Offset, Time, TopicId};

@@ -1,14 +1,16 @@
 //! Memory that frames under way may own, over all connections of one broker.
 //!
 //! Guarantees that what was received but not yet handed to the broker stays under a limit, whatever
-//! clients declare or how slowly they send. Whoever waits puts pressure on the slow ones; it does not
-//! choose whom to close.
+//! clients declare or how slowly they send, and that a few large frames leave room for small ones. Whoever waits
+//! puts pressure on the slow ones; it does not choose whom to close.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use super::limits::{LARGE_FRAME_BYTES, SMALL_FRAMES_RESERVE_BYTES};
 
 /// The budget of one broker.
 #[derive(Debug)]
@@ -60,11 +62,20 @@ impl Lease {
         }
     }
 
+    /// Bytes it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Makes the lease hold `total` bytes if they are there now.
     pub fn try_grow_to(&mut self, total: usize) -> bool {
         let more = total.saturating_sub(self.bytes);
         let used = self.budget.used.get() + more;
-        if used > self.budget.limit {
+        let reserve = match total > LARGE_FRAME_BYTES {
+            true => SMALL_FRAMES_RESERVE_BYTES,
+            false => 0,
+        };
+        if used.saturating_add(reserve) > self.budget.limit {
             return false;
         }
         self.budget.used.set(used);
@@ -124,6 +135,27 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_frames_leave_room_for_small_ones() {
+        const MIB: usize = 1024 * 1024;
+        let budget = FrameBudget::new(256 * MIB);
+        let mut large: Vec<Lease> = (0..5).map(|_| Lease::empty(&budget)).collect();
+        let granted = large.iter_mut().map(|lease| lease.try_grow_to(68 * MIB));
+        assert_eq!(granted.filter(|granted| *granted).count(), 3);
+        let mut rest = Lease::empty(&budget);
+        assert!(rest.try_grow_to(20 * MIB) && !rest.try_grow_to(21 * MIB));
+        let small: Vec<Lease> = (0..32)
+            .map(|_| {
+                let mut lease = Lease::empty(&budget);
+                assert!(lease.try_grow_to(MIB));
+                lease
+            })
+            .collect();
+        assert_eq!(budget.used.get(), 256 * MIB);
+        drop((large, rest, small));
+        assert_eq!(budget.used.get(), 0);
+    }
 
     #[tokio::test]
     async fn a_lease_waits_until_another_is_dropped() {

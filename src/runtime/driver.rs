@@ -15,12 +15,11 @@ use tokio::sync::mpsc::Sender;
 use super::clock::Clock;
 use super::flush::{FlushOrder, FlushThread};
 use super::frame_reader::Shared;
-use super::limits::REFUSALS_TOLD_PER_S;
 use super::pictures::Pictures;
 use super::slot::{Answer, Slot};
 use super::{Report, crash_message};
 use crate::broker::effect::Effect;
-use crate::broker::{Broker, ConnectionFacts};
+use crate::broker::{Broker, ConnectionFacts, EventRate};
 use crate::ids::{ConnectionId, Time};
 use crate::inspect::EventKind;
 
@@ -35,7 +34,8 @@ pub struct Driver {
     pub(super) frames: Shared,
     timer: Timer,
     crash: Crash,
-    refusals: Refusals,
+    /// Of clients turned away.
+    refusals: RefCell<EventRate>,
     next_connection: Cell<u64>,
     finished: Cell<bool>,
     /// Responses being written.
@@ -58,14 +58,6 @@ struct Crash {
     happened: Notify,
 }
 
-/// Counts refused connections, so that a flood of them is told as a number.
-#[derive(Default)]
-struct Refusals {
-    second: Cell<i64>,
-    told: Cell<u32>,
-    untold: Cell<u64>,
-}
-
 impl Driver {
     pub fn new(
         broker: Broker,
@@ -83,7 +75,7 @@ impl Driver {
             frames,
             timer: Timer::default(),
             crash: Crash::default(),
-            refusals: Refusals::default(),
+            refusals: RefCell::default(),
             next_connection: Cell::new(1),
             finished: Cell::new(false),
             writing: Cell::new(0),
@@ -156,7 +148,7 @@ impl Driver {
 
     /// Notes that a client was turned away; beyond a few per second only their number is told.
     pub fn note_refusal(&self, peer: SocketAddr, cause: String) {
-        self.tell_refusal(self.clock.now(), peer.to_string(), cause);
+        self.tell_refusal(self.clock.now(), peer.to_string(), &cause);
     }
 
     /// Calls `on_tick` whenever the broker wants to be woken; returns when it crashed.
@@ -202,18 +194,15 @@ impl Driver {
             Effect::Close { to, why } => self.with_slot(to, |slot| slot.close(&why)),
             Effect::Flush { token, files } => self.flush.send(FlushOrder { token, files }),
             Effect::Note(EventKind::ConnectionRefused { peer, cause }) => {
-                self.tell_refusal(now, peer, cause);
+                self.tell_refusal(now, peer, &cause);
             }
             Effect::Note(kind) => self.note(now, kind),
         }
     }
 
-    fn tell_refusal(&self, now: Time, peer: String, cause: String) {
-        if let Some(untold) = self.refusals.admit(now) {
-            let cause = match untold {
-                0 => cause,
-                more => format!("{cause} (after {more} refusals that were not told one by one)"),
-            };
+    fn tell_refusal(&self, now: Time, peer: String, cause: &str) {
+        let admitted = self.refusals.borrow_mut().admit(now, cause);
+        if let Some(cause) = admitted {
             self.note(now, EventKind::ConnectionRefused { peer, cause });
         }
     }
@@ -246,37 +235,5 @@ impl Timer {
         if earlier {
             self.moved.notify_one();
         }
-    }
-}
-
-impl Refusals {
-    /// How many refusals went untold before this one, if this one may be told.
-    fn admit(&self, now: Time) -> Option<u64> {
-        let second = now.as_ms() / 1000;
-        if second != self.second.replace(second) {
-            self.told.set(0);
-        }
-        if self.told.get() >= REFUSALS_TOLD_PER_S {
-            self.untold.set(self.untold.get() + 1);
-            return None;
-        }
-        self.told.set(self.told.get() + 1);
-        Some(self.untold.take())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_refusals_is_told_as_a_number() {
-        let refusals = Refusals::default();
-        let told = (0..100)
-            .filter(|_| refusals.admit(Time(0)).is_some())
-            .count();
-        assert_eq!(told as u32, REFUSALS_TOLD_PER_S);
-        assert_eq!(refusals.admit(Time(1_000_000)), Some(80));
-        assert_eq!(refusals.admit(Time(1_000_001)), Some(0));
     }
 }

@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -82,14 +81,25 @@ struct Partial {
     buffer: BytesMut,
     declared: usize,
     lease: Lease,
-    began: Instant,
+    pace: Pace,
+}
+
+/// How fast a frame comes: bytes received at two moments, the older at least a window ago.
+#[derive(Debug)]
+struct Pace {
+    older: (Instant, usize),
+    newer: (Instant, usize),
 }
 
 impl Shared {
     pub fn new(request_max_bytes: usize) -> Shared {
+        Shared::with_budget(request_max_bytes, FrameBudget::new(FRAMES_BUDGET_BYTES))
+    }
+
+    fn with_budget(request_max_bytes: usize, budget: Rc<FrameBudget>) -> Shared {
         Shared {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            budget: FrameBudget::new(FRAMES_BUDGET_BYTES),
+            budget,
             request_max_bytes,
         }
     }
@@ -176,7 +186,7 @@ impl FrameReader {
             buffer: BytesMut::from(&begun[..]),
             declared,
             lease: Lease::empty(&shared.budget),
-            began: Instant::now(),
+            pace: Pace::begin(begun.len()),
         }));
         Ok(None)
     }
@@ -250,6 +260,8 @@ impl Partial {
                 declared: self.declared,
             });
         }
+        // Time spent waiting for memory is not the client's.
+        self.pace = Pace::begin(received);
         let mut larger = BytesMut::with_capacity(target);
         larger.extend_from_slice(&self.buffer);
         self.buffer = larger;
@@ -287,9 +299,7 @@ impl Partial {
         let declared = self.declared;
         let deadline = Instant::now() + FRAME_STALL;
         loop {
-            let age = self.began.elapsed();
-            let slow = age >= SLOW_FRAME_AGE && self.is_slow(age);
-            if slow && budget.under_pressure() {
+            if self.is_slow() && budget.under_pressure() {
                 return Err(FrameError::TooSlow { declared });
             }
             tokio::select! {
@@ -301,19 +311,47 @@ impl Partial {
                     return Err(FrameError::Stalled { declared });
                 }
                 () = budget.pressed() => {}
-                () = tokio::time::sleep(SLOW_FRAME_AGE), if budget.under_pressure() => {}
+                () = tokio::time::sleep(PACE_WINDOW), if budget.under_pressure() => {}
             }
         }
     }
 
-    fn is_slow(&self, age: Duration) -> bool {
-        let expected = u128::from(SLOW_FRAME_RATE) * age.as_millis() / 1000;
-        (self.buffer.len() as u128) < expected
+    /// Whether it holds memory and comes too slowly to keep it while others wait.
+    fn is_slow(&mut self) -> bool {
+        let held = self.lease.bytes() as u64;
+        let needed = SLOW_FRAME_RATE.max(held / PRESSED_FILL_S);
+        held > 0
+            && self
+                .pace
+                .is_below(needed, Instant::now(), self.buffer.len())
+    }
+}
+
+impl Pace {
+    fn begin(received: usize) -> Pace {
+        let now = (Instant::now(), received);
+        Pace {
+            older: now,
+            newer: now,
+        }
+    }
+
+    /// Whether less than `needed` bytes per second came lately. Nothing is said of the first window.
+    fn is_below(&mut self, needed: u64, now: Instant, received: usize) -> bool {
+        if now - self.newer.0 >= PACE_WINDOW {
+            self.older = self.newer;
+            self.newer = (now, received);
+        }
+        let (since, before) = self.older;
+        let expected = u128::from(needed) * (now - since).as_millis() / 1000;
+        now - since >= PACE_WINDOW && ((received - before) as u128) < expected
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpListener;
@@ -433,6 +471,71 @@ mod tests {
         let partial = reader.partial.as_ref().unwrap();
         assert_eq!(partial.buffer.len(), 20_000);
         assert!(partial.buffer.capacity() <= 4 * 20_000);
+        assert!(partial.lease.bytes() >= partial.buffer.capacity());
+    }
+
+    #[test]
+    fn a_frame_that_came_quickly_once_is_slow_a_window_after_it_stalled() {
+        let mut pace = Pace::begin(0);
+        let begun = pace.older.0;
+        let at = |ms: u64| begun + Duration::from_millis(ms);
+        let received = 17 << 20;
+        assert!(!pace.is_below(SLOW_FRAME_RATE, at(900), received));
+        assert!(!pace.is_below(SLOW_FRAME_RATE, at(1_100), received));
+        assert!(!pace.is_below(SLOW_FRAME_RATE, at(1_900), received + 1));
+        assert!(pace.is_below(SLOW_FRAME_RATE, at(2_200), received + 2));
+        // One that goes on is not.
+        let mut pace = Pace::begin(0);
+        let begun = pace.older.0;
+        for tenth in 0..100 {
+            let now = begun + Duration::from_millis(100 * tenth);
+            assert!(!pace.is_below(SLOW_FRAME_RATE, now, 7_000 * tenth as usize));
+        }
+    }
+
+    /// Three clients send the beginning of a long frame and then a byte now and then.
+    #[tokio::test]
+    async fn clients_that_hold_memory_and_stall_give_way_to_one_that_sends() {
+        let shared = Shared::with_budget(REQUEST_MAX_BYTES, FrameBudget::new(1_000_000));
+        let stall = async || {
+            let (mut client, server) = pair().await;
+            let mut begin = (10_000_000u32).to_be_bytes().to_vec();
+            begin.extend_from_slice(&body(200_000));
+            client.write_all(&begin).await.unwrap();
+            let trickle = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    let _ = client.write_all(&[0]).await;
+                }
+            };
+            let slot = Slot::default();
+            let mut reader = FrameReader::default();
+            tokio::select! {
+                () = trickle => {}
+                read = reader.next(&server, &slot, &shared) => {
+                    let error = read.expect_err("it never comes whole");
+                    assert!(matches!(error, FrameError::TooSlow { .. }), "{error}");
+                    drop(reader);
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let honest = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(
+                shared.budget.under_pressure()
+                    || !Lease::empty(&shared.budget).try_grow_to(300_000)
+            );
+            let read = read_all(framed(&body(500_000)), 50_000, &shared);
+            tokio::time::timeout(Duration::from_secs(5), read).await
+        };
+        tokio::select! {
+            _ = async { tokio::join!(stall(), stall(), stall()) } => unreachable!("they never end"),
+            read = honest => {
+                let (frames, _) = read.expect("it need not wait long");
+                assert_eq!(frames.len(), 1);
+            }
+        }
     }
 
     #[test]

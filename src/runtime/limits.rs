@@ -20,11 +20,18 @@ pub const PLAIN_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// all connections of a broker.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// A frame under way may own this much memory without asking the budget, bytes.
+/// A frame under way may grow to this much memory without asking the budget, bytes. While it asks it owns what
+/// one read has brought, at most [`SCRATCH_BYTES`].
 pub const FREE_FRAME_BYTES: usize = 8 * 1024;
 
 /// Memory all frames under way of one broker may own beyond that, bytes.
 pub const FRAMES_BUDGET_BYTES: usize = 256 * 1024 * 1024;
+
+/// A frame that grows beyond this is a large one, bytes …
+pub const LARGE_FRAME_BYTES: usize = 8 * 1024 * 1024;
+/// … and large ones leave this much of the budget to the others, so that a few clients with long requests do not
+/// shut out everybody else, bytes.
+pub const SMALL_FRAMES_RESERVE_BYTES: usize = 32 * 1024 * 1024;
 
 /// A frame waits this long for the budget before its connection is closed.
 pub const BUDGET_WAIT: Duration = Duration::from_secs(10);
@@ -32,10 +39,13 @@ pub const BUDGET_WAIT: Duration = Duration::from_secs(10);
 /// A frame that has begun must go on within this time.
 pub const FRAME_STALL: Duration = Duration::from_secs(30);
 
-/// While others wait for the budget, a frame older than this ...
-pub const SLOW_FRAME_AGE: Duration = Duration::from_secs(1);
-/// ... must have come at this rate or faster, bytes per second.
+/// How fast a frame comes is measured over the last one or two of these, so that what came quickly once does not
+/// count for ever.
+pub const PACE_WINDOW: Duration = Duration::from_secs(1);
+/// While others wait for the budget, a frame must come at this rate or faster, bytes per second …
 pub const SLOW_FRAME_RATE: u64 = 64 * 1024;
+/// … and fast enough to fill the memory it holds within this many seconds.
+pub const PRESSED_FILL_S: u64 = 60;
 
 /// A client that reads nothing of its response for this long is cut off.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
@@ -67,6 +77,3 @@ pub const PICTURE_INTERVAL: Duration = Duration::from_millis(33);
 
 /// On a clean stop, responses under way get this long to leave.
 pub const STOP_WAIT: Duration = Duration::from_millis(500);
-
-/// Notes about refused connections per second; more are counted, not told.
-pub const REFUSALS_TOLD_PER_S: u32 = 20;
