@@ -88,10 +88,11 @@ impl App {
         self
     }
 
-    /// Wakes `ctx` whenever the source has news. Call once.
-    pub fn wake(&self, ctx: &egui::Context) {
+    /// Wakes `ctx` at most `pace` after the source has news. Call once.
+    pub fn wake(&self, ctx: &egui::Context, pace: Duration) {
         let ctx = ctx.clone();
-        self.source.on_news(Box::new(move || ctx.request_repaint()));
+        self.source
+            .on_news(Box::new(move || ctx.request_repaint_after(pace)));
     }
 
     /// What the user looks at.

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::App;
 use super::theme::{self, Theme, size};
@@ -105,11 +106,33 @@ fn open(source: Box<dyn Source>, options: WindowOptions) -> eframe::Result {
         native,
         Box::new(move |creation| {
             theme::install(&creation.egui_ctx);
-            app.wake(&creation.egui_ctx);
+            app.wake(&creation.egui_ctx, pace(creation.gl.as_deref()));
             app.set_window_size(size);
             Ok(Box::new(Native { app }))
         }),
     )
+}
+
+/// How long news wait for their frame where a CPU rasterises: that costs tens of milliseconds a frame, on
+/// cores the brokers need. Input is answered at once all the same.
+const PACE_WITHOUT_GPU: Duration = Duration::from_millis(200);
+/// What OpenGL renderers that run on a CPU call themselves, in lower case.
+const CPU_RENDERERS: [&str; 4] = ["llvmpipe", "softpipe", "swrast", "swiftshader"];
+
+/// How long the window lets news wait before it draws them.
+fn pace(gl: Option<&eframe::glow::Context>) -> Duration {
+    use eframe::glow::{HasContext as _, RENDERER};
+    // SAFETY: eframe made this context current on this thread before it asked for the app.
+    let renderer = gl.map(|gl| unsafe { gl.get_parameter_string(RENDERER) });
+    pace_of(&renderer.unwrap_or_default())
+}
+
+fn pace_of(renderer: &str) -> Duration {
+    let renderer = renderer.to_lowercase();
+    match CPU_RENDERERS.iter().any(|name| renderer.contains(name)) {
+        true => PACE_WITHOUT_GPU,
+        false => Duration::ZERO,
+    }
 }
 
 /// Pixels of the icon's side.
@@ -167,6 +190,13 @@ impl eframe::App for Native {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn news_wait_only_where_a_cpu_draws() {
+        assert!(pace_of("llvmpipe (LLVM 15.0.6, 256 bits)") > Duration::ZERO);
+        assert!(pace_of("Google SwiftShader") > Duration::ZERO);
+        assert_eq!(pace_of("Mesa Intel(R) UHD Graphics 620"), Duration::ZERO);
+    }
 
     #[test]
     fn a_missing_library_names_the_packages() {
