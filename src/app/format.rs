@@ -231,7 +231,7 @@ pub fn duration_ms(ms: u64) -> String {
         HOUR_MS..DAY_MS => (HOUR_MS, "h", MINUTE_MS, "min"),
         _ => (DAY_MS, "d", HOUR_MS, "h"),
     };
-    let about = if ms % less == 0 { "" } else { "≈ " };
+    let about = if ms.is_multiple_of(less) { "" } else { "≈ " };
     match ms % unit / less {
         0 => format!("{about}{} {name}", ms / unit),
         rest => format!("{about}{} {name} {rest} {less_name}", ms / unit),

@@ -290,10 +290,9 @@ impl UiState {
 
     /// Takes what is awaited from the picture. Once a frame, before it is drawn.
     pub fn see(&mut self, picture: &ClusterSnapshot) {
-        for sent in [&mut self.produce_sent, &mut self.dialog_sent] {
-            if let Some(sent) = sent {
-                sent.see(picture);
-            }
+        let sent = [&mut self.produce_sent, &mut self.dialog_sent];
+        for sent in sent.into_iter().flatten() {
+            sent.see(picture);
         }
         if let Some(topic) = &self.opening
             && find_topic(&picture.topics, topic).is_some()

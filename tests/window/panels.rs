@@ -113,6 +113,28 @@ fn type_a_new_topic(window: &mut Window) {
 }
 
 #[test]
+fn a_refused_topic_in_every_theme_and_size() {
+    let fixture = Fixture::shop();
+    fixture
+        .edit(|picture| picture.outcomes = (1..=8).map(|id| outcome(id, Err(refused()))).collect());
+    pictures("create-topic-refused", &fixture, type_a_new_topic);
+}
+
+#[test]
+fn a_long_value_in_every_theme_and_size() {
+    pictures("produce-long", &Fixture::shop(), |window| {
+        let state = window.state_mut().state_mut();
+        state.open_topic("orders");
+        state.open_produce(ProduceOne {
+            topic: "orders".into(),
+            key: Some(b"bike-17".to_vec()),
+            value: Some(format!("{{\"body\":\"{}\"}}", "long ".repeat(180_000)).into_bytes()),
+            ..ProduceOne::default()
+        });
+    });
+}
+
+#[test]
 fn a_topic_that_cannot_be_created_keeps_what_was_typed() {
     let fixture = Fixture::shop();
     let mut window = open(&fixture, SIZES[0], true, |_| {});

@@ -12,6 +12,8 @@ use crate::ids::BrokerId;
 
 /// Entries listed at most.
 const LISTED: usize = 50;
+/// Characters searched for at most.
+const TYPED_CHARS: usize = 256;
 /// Height of the list, points.
 const HEIGHT: f32 = 360.0;
 
@@ -77,6 +79,7 @@ impl Palette {
         let field = ui
             .add(
                 TextEdit::singleline(&mut self.typed)
+                    .char_limit(TYPED_CHARS)
                     .hint_text("Search topics, brokers and actions")
                     .desired_width(f32::INFINITY)
                     .min_size(vec2(0.0, size::CONTROL + space::S))

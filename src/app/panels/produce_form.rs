@@ -72,7 +72,7 @@ pub struct ProduceForm {
     pub count: String,
     pub name: String,
     /// Record sent last, for "Send again".
-    pub last: Option<ProduceOne>,
+    pub last: Option<Arc<ProduceOne>>,
 }
 
 impl Default for ProduceForm {
@@ -105,7 +105,7 @@ impl Field {
                 encoding: Encoding::Null,
                 ..Field::default()
             },
-            Some((bytes, _)) if bytes.len() > TYPED_BYTES => Field {
+            Some((bytes, _)) if bytes.len() >= TYPED_BYTES => Field {
                 held: Some(Arc::new(bytes.to_vec())),
                 ..Field::default()
             },
@@ -264,7 +264,7 @@ impl ProduceForm {
 
     /// The one record as typed.
     pub fn record(&self) -> Result<ProduceOne, String> {
-        self.check_topic()?;
+        self.check_record()?;
         let headers = self
             .headers
             .iter()
@@ -363,12 +363,22 @@ impl ProduceForm {
         if self.mode == Mode::AtRate {
             return self.plan().map(drop);
         }
+        self.check_record()
+    }
+
+    fn check_record(&self) -> Result<(), String> {
         self.check_topic()?;
         self.key.check("Key")?;
         self.value.check("Value")?;
         for row in &self.headers {
             row.key.check("Header key")?;
             row.value.check("Header value")?;
+            // Its field takes no more, and what it cut off would be missed only by the reader.
+            if row.value.held().is_none() && row.value.text.len() >= TYPED_BYTES {
+                return Err(format!(
+                    "Header value: no more than {TYPED_BYTES} bytes can be typed here"
+                ));
+            }
         }
         self.timestamp_ms().map(drop)
     }

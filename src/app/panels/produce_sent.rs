@@ -1,5 +1,7 @@
 //! The foot of the produce panel: its buttons, what came of them, and the producers that run.
 
+use std::sync::Arc;
+
 use egui::{Color32, Label, RichText, Ui};
 
 use super::produce_form::{Mode, ProduceForm};
@@ -31,7 +33,7 @@ fn buttons(ui: &mut Ui, scene: &mut Scene<'_>, form: &mut ProduceForm) {
             && let Ok(command) = form.command()
         {
             if let Command::Produce(record) = &command {
-                form.last = Some(record.clone());
+                form.last = Some(Arc::new(record.clone()));
             }
             send(scene, command);
         }
@@ -41,7 +43,7 @@ fn buttons(ui: &mut Ui, scene: &mut Scene<'_>, form: &mut ProduceForm) {
                 .clicked()
             && let Some(last) = form.last.clone()
         {
-            send(scene, Command::Produce(last));
+            send(scene, Command::Produce(last.as_ref().clone()));
         }
         if widgets::button(ui, "Close").clicked() {
             scene.state.producing = false;

@@ -122,10 +122,14 @@ pub fn tabs<T: PartialEq + Copy>(ui: &mut Ui, current: &mut T, all: &[(T, String
     changed
 }
 
+/// Characters a field of one line takes: it lays all of them out anew with every key.
+const FIELD_CHARS: usize = 16 * 1024;
+
 /// A field to type a filter or a search into. `name` is also its hint.
 pub fn search_field(ui: &mut Ui, text: &mut String, name: &str, width: f32) -> Response {
     ui.add(
         TextEdit::singleline(text)
+            .char_limit(FIELD_CHARS)
             .hint_text(RichText::new(name).color(Theme::of(ui).muted))
             .desired_width(width)
             .min_size(vec2(0.0, size::CONTROL))
@@ -139,6 +143,7 @@ pub fn search_field(ui: &mut Ui, text: &mut String, name: &str, width: f32) -> R
 pub fn text_field(ui: &mut Ui, text: &mut String, name: &str, width: f32) -> Response {
     ui.add(
         TextEdit::singleline(text)
+            .char_limit(FIELD_CHARS)
             .desired_width(width)
             .min_size(vec2(0.0, size::CONTROL))
             .align(egui::Align2::LEFT_CENTER)
