@@ -32,7 +32,7 @@ pub const TEMPLATES: &[Template] = &[
     },
     Template {
         name: "Sensor",
-        key: "sensor-{int 1 12}",
+        key: "sensor-{int 1 24}",
         value: r#"{"celsius": {float 12 31}, "at": {now_ms}}"#,
     },
 ];
