@@ -11,7 +11,7 @@ use super::Broker;
 use super::metadata_log::MetadataLogError;
 use super::partition::{METADATA_LOG, Partition, PartitionKey, Topic};
 use crate::ids::{Offset, PartitionIndex, Time, TopicId};
-use crate::inspect::EventKind;
+use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
 use crate::metadata::{Record, Resource, TopicSettings};
 use crate::storage::{
@@ -243,7 +243,14 @@ impl Broker {
         let new = Opening::Unclean {
             recovery_point: Offset::ZERO,
         };
-        Log::open(&mut *self.disk, dir, config, now, opening.unwrap_or(new))
+        let crashed = !matches!(opening, None | Some(Opening::Clean(_)));
+        let opening = opening.unwrap_or(new);
+        let (mut log, recovered) = Log::open(&mut *self.disk, dir, config, now, opening)?;
+        if crashed && self.config.durability == Durability::Batch {
+            // A crash leaves bytes that were written and never synced: they are below the high watermark now.
+            log.sync_now(&mut *self.disk)?;
+        }
+        Ok((log, recovered))
     }
 
     /// The directory of a partition: `orders-3`.

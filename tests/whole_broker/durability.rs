@@ -96,6 +96,21 @@ fn a_failed_sync_refuses_the_records_it_covered_and_all_later_ones() {
     );
 }
 
+/// They were below the high watermark, and a power loss took them.
+#[test]
+fn records_recovered_after_a_kill_are_synced_before_anyone_sees_them() {
+    let mut rig = Rig::with(Durability::Batch, &[]);
+    rig.create("t", 1, &[]);
+    rig.auto_flush = false;
+    let never_synced = send_produce(&mut rig);
+    assert!(rig.outcome(never_synced).is_none());
+    let mut rig = rig.restart(false);
+    assert_eq!(rig.fetch("t", 0, 0).1.len(), 1);
+    rig.disk.lose_power(1);
+    let mut rig = rig.restart(false);
+    assert_eq!(rig.fetch("t", 0, 0).1.len(), 1);
+}
+
 #[test]
 fn memory_never_syncs() {
     let mut rig = Rig::with(Durability::Memory, &[]);

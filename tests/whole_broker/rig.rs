@@ -64,7 +64,12 @@ impl Rig {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
         };
-        Rig::start(config, MemoryDisk::new(), START, FaultPlan::default())
+        Rig::start(
+            config,
+            MemoryDisk::with_power(),
+            START,
+            FaultPlan::default(),
+        )
     }
 
     fn start(config: BrokerConfig, disk: MemoryDisk, now: Time, faults: FaultPlan) -> Rig {
