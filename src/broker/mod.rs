@@ -20,6 +20,7 @@ mod metadata_log;
 mod open;
 mod parked;
 mod partition;
+mod peers;
 mod picture;
 mod picture_lanes;
 mod picture_record;

@@ -101,6 +101,7 @@ pub fn start(config: ClusterConfig) -> Result<Cluster, StartError> {
     let broker = BrokerStart {
         config: BrokerConfig {
             id: BROKER,
+            voters: vec![BROKER],
             cluster_id: facts.cluster_id.clone(),
             listen,
             data_dir: home.dir.clone(),

@@ -200,6 +200,7 @@ impl Driver {
             }
             Effect::NoReply { to } => self.with_slot(to, |slot| slot.put(Answer::NoReply)),
             Effect::Close { to, why } => self.with_slot(to, |slot| slot.close(&why)),
+            Effect::Send { .. } | Effect::Hangup { .. } => {}
             Effect::Flush { token, files } => self.flush.send(FlushOrder { token, files }),
             Effect::Note(EventKind::ConnectionRefused { peer, cause }) => {
                 self.tell_refusal(now, peer, cause);
