@@ -16,6 +16,10 @@ pub mod inspect;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod wire;
 
+/// The wires between brokers as data: cut, held, slow, lossy. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod links;
+
 /// One replica's log on disk.
 pub mod storage;
 
