@@ -229,7 +229,6 @@ impl Broker {
         Facts {
             image: &self.image,
             settings: &self.settings,
-            brokers: std::slice::from_ref(&self.config.id),
         }
     }
 

@@ -205,7 +205,7 @@ fn show_partition(
     let trouble = log.and_then(|log| log.trouble());
     PartitionSnapshot {
         index: PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX)),
-        leader: Some(image.leader),
+        leader: image.leader,
         leader_epoch: partition.leader_epoch,
         replicas: image.replicas.clone(),
         isr: image.isr.clone(),

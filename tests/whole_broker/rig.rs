@@ -135,6 +135,9 @@ impl Rig {
                     Effect::Close { to, why } => self.replies.push((to, Outcome::Closed(why))),
                     Effect::Flush { token, files } => self.flushes.push((token, files)),
                     Effect::Note(kind) => self.events.push(kind),
+                    Effect::Send { .. } | Effect::Hangup { .. } => {
+                        panic!("a broker alone asks nobody")
+                    }
                 }
             }
             if self.auto_flush {
