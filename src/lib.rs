@@ -27,6 +27,10 @@ pub mod storage;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod metadata;
 
+/// Who is controller, and which metadata records are committed. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod quorum;
+
 /// One whole broker without threads. *Pure but for the disk it is handed.*
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod broker;

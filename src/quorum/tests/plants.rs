@@ -1,0 +1,39 @@
+//! Planted bugs: each must be found by the seeds within its budget. They test the tests.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::seeds::run;
+use crate::quorum::Plant;
+
+/// A bug and the number of seeds it must be found in.
+const PLANTS: &[(Plant, u64)] = &[
+    (Plant::VotesTwice, 100),
+    (Plant::ForgetsVotes, 400),
+    (Plant::VotesForShorterLog, 200),
+    (Plant::HighWatermarkIsMax, 20),
+    (Plant::CountsOldEpochs, 200),
+    (Plant::CountsUnsynced, 100),
+    (Plant::FetchesBeforeSync, 100),
+    (Plant::OverlooksDivergence, 100),
+    (Plant::LeadsAlone, 100),
+];
+
+#[test]
+fn every_planted_bug_is_found() {
+    let mut missed = Vec::new();
+    for (plant, budget) in PLANTS {
+        let found = (0..*budget).find_map(|seed| {
+            let run = catch_unwind(AssertUnwindSafe(|| run(seed, *plant)));
+            match run {
+                Ok(Ok(_)) => None,
+                Ok(Err(violation)) => Some((seed, violation)),
+                Err(_) => Some((seed, "an assertion".to_owned())),
+            }
+        });
+        match found {
+            Some((seed, violation)) => println!("{plant:?}: seed {seed}: {violation}"),
+            None => missed.push(plant),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
