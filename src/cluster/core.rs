@@ -19,7 +19,7 @@ use super::{ClusterEnd, ClusterFacts};
 use crate::inspect::{
     BrokerState, ClusterSnapshot, Command, CommandId, EventKind, Failure, Outcome,
 };
-use crate::runtime::{BrokerThread, Clock, Ended, Order, Report};
+use crate::runtime::{BrokerThread, Clock, Ended, Order, Report, Told};
 
 /// Everything the cluster knows.
 pub struct Core {
@@ -45,7 +45,7 @@ pub struct Core {
 
 /// The queues the loop reads.
 pub struct Queues {
-    pub reports: mpsc::Receiver<Report>,
+    pub reports: mpsc::Receiver<Told>,
     pub requests: mpsc::Receiver<Request>,
     pub events: mpsc::Receiver<Happened>,
 }
@@ -91,7 +91,7 @@ impl Core {
             let due = self.next_due();
             let timer = tokio::time::sleep_until(due.unwrap_or_else(Instant::now));
             tokio::select! {
-                Some(report) = queues.reports.recv() => self.on_report(report),
+                Some(told) = queues.reports.recv() => self.on_report(told.report),
                 Some(request) = queues.requests.recv() => self.on_request(request),
                 Some(event) = queues.events.recv() => {
                     self.commands.on_event(self.clock.now(), event);
@@ -134,7 +134,7 @@ impl Core {
     fn on_ended(&mut self, ended: Ended) {
         let now = self.clock.now();
         match ended {
-            Ended::Clean => {
+            Ended::Clean | Ended::Killed => {
                 self.state = BrokerState::Stopped;
                 self.end = Some(ClusterEnd::Stopped);
             }

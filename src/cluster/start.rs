@@ -24,7 +24,7 @@ use crate::broker::BrokerConfig;
 use crate::ids::{BrokerId, TopicId};
 use crate::inspect::{BrokerState, Durability};
 use crate::runtime::{
-    BindError, BrokerStart, BrokerThread, Clock, Ended, Medium, Report, bind, connections_allowed,
+    BindError, BrokerStart, BrokerThread, Clock, Ended, Medium, Report, Told, bind, connections_allowed,
     raise_limit,
 };
 use crate::storage::{DirLock, Identity, RealDisk, StorageError};
@@ -108,6 +108,8 @@ pub fn start(config: ClusterConfig) -> Result<Cluster, StartError> {
             durability: config.durability,
             settings: config.settings,
         },
+        run: 0,
+        neighbours: watch::channel(Arc::default()).1,
         listener,
         medium: match config.durability {
             Durability::Memory => Medium::Memory,
@@ -130,7 +132,7 @@ fn launch(
     let mut broker = BrokerThread::start(broker, reports)?;
     let mut early = Vec::new();
     loop {
-        match queued_reports.blocking_recv() {
+        match queued_reports.blocking_recv().map(|told| told.report) {
             Some(Report::Ready) => break,
             Some(Report::Ended(Ended::Failed { message } | Ended::Crashed { message })) => {
                 broker.join();
@@ -199,7 +201,7 @@ struct ClusterThread {
     show: Show,
     next_command: Arc<AtomicU64>,
     early: Vec<Report>,
-    reports: mpsc::Receiver<Report>,
+    reports: mpsc::Receiver<Told>,
     requests: mpsc::Sender<Request>,
     queued_requests: mpsc::Receiver<Request>,
     stay_after_crash: bool,

@@ -37,6 +37,12 @@ pub const SLOW_FRAME_AGE: Duration = Duration::from_secs(1);
 /// ... must have come at this rate or faster, bytes per second.
 pub const SLOW_FRAME_RATE: u64 = 64 * 1024;
 
+/// The longest answer taken from another broker, bytes.
+pub const PEER_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// A connection to another broker that takes longer to make is given up.
+pub const PEER_CONNECT_WAIT: Duration = Duration::from_secs(1);
+
 /// A client that reads nothing of its response for this long is cut off.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 

@@ -11,25 +11,30 @@ mod connection;
 mod driver;
 mod flush;
 mod frame_reader;
+mod kill;
 mod limits;
 mod listener;
 mod open_files;
 mod opening;
+mod peers;
 mod pictures;
 mod response;
 mod slot;
 
 use std::any::Any;
 
+use tokio::sync::mpsc;
+
 pub use broker_thread::{BrokerStart, BrokerThread, Medium, Order};
 pub use clock::Clock;
 pub use limits::PICTURE_INTERVAL;
 pub use listener::{BindError, bind};
 pub use open_files::{connections_allowed, raise_limit};
+pub use peers::Neighbours;
 pub use response::Response;
 
 use crate::broker::BrokerPicture;
-use crate::ids::Time;
+use crate::ids::{BrokerId, Time};
 use crate::inspect::EventKind;
 
 /// What a broker's thread says.
@@ -46,6 +51,38 @@ pub enum Report {
     Ended(Ended),
 }
 
+/// A report and whose it is.
+#[derive(Debug)]
+pub struct Told {
+    pub broker: BrokerId,
+    /// Tells a broker from the one that ran before it under the same number.
+    pub run: u64,
+    pub report: Report,
+}
+
+/// Where a broker's thread reports to.
+#[derive(Debug, Clone)]
+struct Reports {
+    broker: BrokerId,
+    run: u64,
+    queue: mpsc::Sender<Told>,
+}
+
+impl Reports {
+    /// False when the report was not taken.
+    fn send(&self, report: Report) -> bool {
+        self.queue.try_send(self.tell(report)).is_ok()
+    }
+
+    fn tell(&self, report: Report) -> Told {
+        Told {
+            broker: self.broker,
+            run: self.run,
+            report,
+        }
+    }
+}
+
 /// How a broker's thread ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -58,6 +95,8 @@ pub enum Ended {
     Crashed {
         message: String,
     },
+    /// Somebody threw its switch.
+    Killed,
 }
 
 /// A panic's message.
