@@ -110,8 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn several_brokers_are_refused_with_a_sentence() {
-        let error = Arguments::try_parse_from(["klar", "--brokers", "3"]).unwrap_err();
-        assert!(error.to_string().contains("one broker"), "{error}");
+    fn too_many_brokers_are_refused_with_their_number() {
+        let error = Arguments::try_parse_from(["klar", "--brokers", "11"]).unwrap_err();
+        assert!(error.to_string().contains("1..=10"), "{error}");
     }
 }

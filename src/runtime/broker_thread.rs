@@ -25,7 +25,7 @@ use super::peers::Neighbours;
 use super::{Ended, Report, Reports, Told, crash_message, listener, pictures};
 use crate::broker::{Broker, BrokerConfig};
 use crate::inspect::Focus;
-use crate::storage::{Disk, MemoryDisk, RealDisk};
+use crate::storage::{Disk, MemoryDisk, MemoryFiles, RealDisk};
 
 /// Orders a broker's thread has not yet taken.
 const ORDERS_QUEUED: usize = 256;
@@ -59,10 +59,11 @@ pub struct BrokerStart {
 }
 
 /// What the broker's files are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Medium {
     Files,
-    Memory,
+    /// These, which outlive the broker and come back with its last report.
+    Memory(MemoryFiles),
 }
 
 /// What the cluster tells a broker's thread.
@@ -112,12 +113,14 @@ impl BrokerThread {
             .name(format!("broker-{}", start.config.id))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let ended = catch_unwind(AssertUnwindSafe(|| run(start, queues)))
-                    .unwrap_or_else(|payload| Ended::Crashed {
-                        message: crash_message(payload.as_ref()),
+                let (ended, memory) = catch_unwind(AssertUnwindSafe(|| run(start, queues)))
+                    .unwrap_or_else(|payload| {
+                        let message = crash_message(payload.as_ref());
+                        (Ended::Crashed { message }, MemoryFiles::default())
                     });
+                let last = reports.tell(Report::Ended(ended, memory));
                 // Nobody listens when the whole program ends.
-                let _ = reports.queue.blocking_send(reports.tell(Report::Ended(ended)));
+                let _ = reports.queue.blocking_send(last);
             })?;
         Ok(BrokerThread {
             orders,
@@ -160,12 +163,28 @@ impl BrokerThread {
     }
 }
 
-fn run(start: BrokerStart, queues: Queues) -> Ended {
+/// Runs a broker until its end; returns what it kept in memory, too.
+fn run(mut start: BrokerStart, queues: Queues) -> (Ended, MemoryFiles) {
+    let memory = match &mut start.medium {
+        Medium::Files => None,
+        Medium::Memory(files) => Some(MemoryDisk::holding(std::mem::take(files))),
+    };
+    let disk: Box<dyn Disk> = match &memory {
+        None => Box::new(RealDisk::default()),
+        Some(memory) => Box::new(memory.clone()),
+    };
+    let ended = run_on(disk, start, queues);
+    // Whoever used the disk went with the event loop.
+    let files = memory.map(|memory| memory.take_files());
+    (ended, files.unwrap_or_default())
+}
+
+fn run_on(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(live(start, queues)),
+        Ok(runtime) => runtime.block_on(live(disk, start, queues)),
         Err(error) => Ended::Failed {
             message: format!("no event loop: {error}"),
         },
@@ -173,8 +192,8 @@ fn run(start: BrokerStart, queues: Queues) -> Ended {
 }
 
 /// A broker's whole life.
-async fn live(start: BrokerStart, queues: Queues) -> Ended {
-    let (driver, flushed) = match open(&start, queues.reports, queues.switch) {
+async fn live(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
+    let (driver, flushed) = match open(disk, &start, queues.reports, queues.switch) {
         Ok(opened) => opened,
         Err(message) => return Ended::Failed { message },
     };
@@ -212,6 +231,7 @@ async fn live(start: BrokerStart, queues: Queues) -> Ended {
 type Opened = (Rc<Driver>, UnboundedReceiver<Flushed>);
 
 fn open(
+    disk: Box<dyn Disk>,
     start: &BrokerStart,
     reports: Reports,
     switch: Arc<KillSwitch>,
@@ -219,10 +239,6 @@ fn open(
     let (done, flushed) = mpsc::unbounded_channel();
     let name = format!("flush-{}", start.config.id);
     let flush = FlushThread::start(name, done).map_err(|error| error.to_string())?;
-    let disk: Box<dyn Disk> = match start.medium {
-        Medium::Files => Box::new(RealDisk::default()),
-        Medium::Memory => Box::new(MemoryDisk::default()),
-    };
     let now = Clock::new().now();
     let broker = Broker::open(start.config.clone(), disk, start.seed, now)
         .map_err(|error| error.to_string())?;
@@ -257,8 +273,10 @@ async fn obey(driver: &Driver, orders: &mut Receiver<Order>) -> String {
         match orders.recv().await {
             Some(Order::Look { focus, fresh }) => driver.pictures.look(focus, fresh),
             Some(Order::Stop { cause }) => return cause,
-            // Ends when the other end is dropped. Blocking is the point.
-            Some(Order::Pause(held)) => drop(held.recv()),
+            Some(Order::Pause(held)) => {
+                // An error is how it ends: the other end was dropped. Blocking is the point.
+                let _ = held.recv();
+            }
             None => return "the program ends".to_owned(),
         }
     }

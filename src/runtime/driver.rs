@@ -84,12 +84,12 @@ impl Driver {
             let me = Weak::clone(me);
             let tell = move |event| me.upgrade().ok_or(Gone)?.on_peer(event);
             Driver {
+                peers: Peers::new(broker.id(), neighbours, Arc::clone(&switch), tell),
                 broker: RefCell::new(broker),
                 clock: Clock::new(),
                 slots: RefCell::default(),
                 flush,
                 reports,
-                peers: Peers::new(neighbours, Arc::clone(&switch), tell),
                 switch,
                 pictures: Pictures::default(),
                 frames,

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 pub use broker_thread::{BrokerStart, BrokerThread, Medium, Order};
 pub use clock::Clock;
 pub use limits::PICTURE_INTERVAL;
-pub use listener::{BindError, bind};
+pub use listener::{BindError, Port, bind_row};
 pub use open_files::{connections_allowed, raise_limit};
 pub use peers::Neighbours;
 pub use response::Response;
@@ -36,6 +36,7 @@ pub use response::Response;
 use crate::broker::BrokerPicture;
 use crate::ids::{BrokerId, Time};
 use crate::inspect::EventKind;
+use crate::storage::MemoryFiles;
 
 /// What a broker's thread says.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ pub enum Report {
         kind: EventKind,
     },
     Picture(Box<BrokerPicture>),
-    /// The thread's last word.
-    Ended(Ended),
+    /// The thread's last word, and the files of a broker that kept them in memory.
+    Ended(Ended, MemoryFiles),
 }
 
 /// A report and whose it is.

@@ -3,7 +3,8 @@
 //! Guarantees that requests leave in order, that each answer is told once, and that a connection that
 //! cannot be made or is lost is told exactly once, after it was forgotten: whatever is sent from then on
 //! goes over a new one. A line that was hung up says nothing more. Never calls back from inside a call.
-//! It does not try again by itself and knows no timeouts but that of connecting.
+//! Whatever is wrong with the wires between two brokers (`links`) happens here, to whole requests and
+//! answers. It does not try again by itself and knows no timeouts but that of connecting.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -26,12 +28,15 @@ use super::response::Response;
 use super::slot::Slot;
 use crate::broker::effect::PeerLane;
 use crate::ids::BrokerId;
+use crate::links::{End, Fate, Links};
 
-/// What a broker's thread knows of its cluster's other brokers: where each listens. Kept by whoever
-/// starts them; a change is seen by the next connection.
+/// What a broker's thread knows of its cluster's other brokers. Kept by whoever starts them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Neighbours {
+    /// Where each listens; a change is seen by the next connection.
     pub addresses: BTreeMap<BrokerId, SocketAddr>,
+    /// The wires between them; a change is seen by the next request or answer, and by those that wait.
+    pub links: Links,
 }
 
 /// What happened on a line.
@@ -48,6 +53,7 @@ type Tell = Box<dyn Fn(PeerEvent) -> Result<(), Gone>>;
 
 /// All lines of one broker.
 pub struct Peers {
+    me: BrokerId,
     neighbours: watch::Receiver<Arc<Neighbours>>,
     lines: RefCell<BTreeMap<(BrokerId, PeerLane), Rc<Line>>>,
     answers: Shared,
@@ -78,6 +84,8 @@ enum Loss {
     Read(FrameError),
     #[error("writing to it failed: {0}")]
     Write(io::Error),
+    #[error("the connection was reset: its wire failed")]
+    WireFailed,
     /// Not a loss: nobody wants to hear of this line any more.
     #[error("hung up")]
     HungUp,
@@ -95,11 +103,13 @@ impl From<FrameError> for Loss {
 impl Peers {
     /// No lines yet. `tell` is called from the lines' own tasks.
     pub fn new(
+        me: BrokerId,
         neighbours: watch::Receiver<Arc<Neighbours>>,
         switch: Arc<KillSwitch>,
         tell: impl Fn(PeerEvent) -> Result<(), Gone> + 'static,
     ) -> Rc<Peers> {
         Rc::new(Peers {
+            me,
             neighbours,
             lines: RefCell::default(),
             answers: Shared::for_answers(),
@@ -152,10 +162,14 @@ impl Peers {
     async fn connect(&self, to: BrokerId) -> Result<Socket, Loss> {
         let address = self.neighbours.borrow().addresses.get(&to).copied();
         let address = address.ok_or(Loss::Unknown(to))?;
-        let stream = timeout(PEER_CONNECT_WAIT, TcpStream::connect(address))
-            .await
-            .map_err(|_| Loss::ConnectTimedOut)?
-            .map_err(Loss::Refused)?;
+        let connecting = async {
+            self.pass(self.me, to).await?;
+            let stream = TcpStream::connect(address).await.map_err(Loss::Refused)?;
+            self.pass(to, self.me).await?;
+            Ok::<TcpStream, Loss>(stream)
+        };
+        let connected = timeout(PEER_CONNECT_WAIT, connecting).await;
+        let stream = connected.map_err(|_| Loss::ConnectTimedOut)??;
         // A socket that refuses it is slower, not wrong.
         let _ = stream.set_nodelay(true);
         Ok(Socket::new(stream, &self.switch))
@@ -173,9 +187,9 @@ impl Peers {
         let slot = Slot::default();
         let mut turn = 0;
         loop {
-            match write_queued(stream, line).await {
+            match self.write_queued(stream, line, to).await {
                 Ok(written) => turn += written,
-                Err(error) => return Loss::Write(error),
+                Err(loss) => return loss,
             }
             let frame = tokio::select! {
                 biased;
@@ -184,6 +198,9 @@ impl Peers {
             };
             match frame {
                 Ok(frame) => {
+                    if let Err(loss) = self.pass(to, self.me).await {
+                        return loss;
+                    }
                     turn += frame.len() + TURN_BYTES / 64;
                     let told = (self.tell)(PeerEvent::Frame(to, lane, frame));
                     if told.is_err() || !self.is_current(line, to, lane) {
@@ -198,17 +215,59 @@ impl Peers {
             }
         }
     }
-}
 
-/// Writes everything that waits, in order; returns the bytes written.
-async fn write_queued(stream: &TcpStream, line: &Line) -> io::Result<usize> {
-    let mut written = 0;
-    loop {
-        let next = line.queue.borrow_mut().pop_front();
-        let Some(frame) = next else {
-            return Ok(written);
-        };
-        written += Response::new(frame).write_to(stream).await?;
+    /// Writes everything that waits, in order; returns the bytes written.
+    async fn write_queued(
+        &self,
+        stream: &TcpStream,
+        line: &Line,
+        to: BrokerId,
+    ) -> Result<usize, Loss> {
+        let mut written = 0;
+        loop {
+            let next = line.queue.borrow_mut().pop_front();
+            let Some(frame) = next else {
+                return Ok(written);
+            };
+            self.pass(self.me, to).await?;
+            let sent = Response::new(frame).write_to(stream).await;
+            written += sent.map_err(Loss::Write)?;
+        }
+    }
+
+    /// Waits as long as the wire in this direction takes for one piece. What a cut wire swallowed is gone with
+    /// its connection, which is reset once the wire carries again.
+    async fn pass(&self, from: BrokerId, to: BrokerId) -> Result<(), Loss> {
+        if self.neighbours.borrow().links == Links::default() {
+            return Ok(());
+        }
+        // Boxed, so that a line between perfect wires stays small.
+        Box::pin(self.pass_faulty(End::Broker(from), End::Broker(to))).await
+    }
+
+    async fn pass_faulty(&self, from: End, to: End) -> Result<(), Loss> {
+        let mut neighbours = self.neighbours.clone();
+        let mut swallowed = false;
+        loop {
+            let wire = neighbours.borrow_and_update().links.wire(from, to);
+            // Nothing in live mode makes a wire lossy or jittery, so there is no chance in it.
+            match wire.fate((0, 0)) {
+                Fate::Lost => swallowed = true,
+                _ if swallowed => return Err(Loss::WireFailed),
+                Fate::Reset => return Err(Loss::WireFailed),
+                Fate::Held => {}
+                Fate::Arrives { after_us } => {
+                    if after_us > 0 {
+                        tokio::time::sleep(Duration::from_micros(after_us)).await;
+                    }
+                    return Ok(());
+                }
+            }
+            if neighbours.changed().await.is_err() {
+                // Nobody is left who could change anything.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::broker::BrokerConfig;
 use crate::inspect::Durability;
-use crate::runtime::{BrokerStart, BrokerThread, Ended, Medium, Report, Told, bind};
+use crate::links::Wire;
+use crate::runtime::{BrokerStart, BrokerThread, Ended, Medium, Port, Report, Told, bind_row};
+use crate::storage::MemoryFiles;
 use crate::wire::messages::api_versions::ApiVersionsRequest;
 use crate::wire::request::RequestHeader;
 use crate::wire::{ApiKey, Writer};
@@ -23,20 +25,33 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Rig {
     peers: Rc<Peers>,
     events: mpsc::UnboundedReceiver<PeerEvent>,
-    _neighbours: watch::Sender<Arc<Neighbours>>,
+    neighbours: watch::Sender<Arc<Neighbours>>,
 }
+
+const ME: BrokerId = BrokerId(1);
 
 impl Rig {
     fn knowing(address: Option<SocketAddr>) -> Rig {
         let addresses = address.map(|address| (PEER, address)).into_iter().collect();
-        let (sender, neighbours) = watch::channel(Arc::new(Neighbours { addresses }));
+        let known = Neighbours {
+            addresses,
+            ..Neighbours::default()
+        };
+        let (sender, neighbours) = watch::channel(Arc::new(known));
         let (told, events) = mpsc::unbounded_channel();
         let tell = move |event| told.send(event).map_err(|_| Gone);
         Rig {
-            peers: Peers::new(neighbours, Arc::default(), tell),
+            peers: Peers::new(ME, neighbours, Arc::default(), tell),
             events,
-            _neighbours: sender,
+            neighbours: sender,
         }
+    }
+
+    fn change_link(&self, from: BrokerId, to: BrokerId, change: impl FnOnce(&mut Wire)) {
+        self.neighbours.send_modify(|known| {
+            let links = &mut Arc::make_mut(known).links;
+            links.change(End::Broker(from), End::Broker(to), change);
+        });
     }
 
     fn send(&self, lane: PeerLane, body: &[u8]) {
@@ -66,7 +81,10 @@ fn run(test: impl Future<Output = ()>) {
 /// A frame in two parts.
 fn framed(body: &[u8]) -> Vec<Bytes> {
     let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    vec![Bytes::copy_from_slice(&length), Bytes::copy_from_slice(body)]
+    vec![
+        Bytes::copy_from_slice(&length),
+        Bytes::copy_from_slice(body),
+    ]
 }
 
 async fn listener() -> (TcpListener, SocketAddr) {
@@ -95,7 +113,10 @@ fn requests_leave_in_order_and_answers_come_back_on_one_connection_per_lane() {
         let long = vec![7; 3_000_000];
         replica.write_all(&framed(&long).concat()).await.unwrap();
         let frame = rig.next().await;
-        assert_eq!(frame, PeerEvent::Frame(PEER, PeerLane::Replica, long.into()));
+        assert_eq!(
+            frame,
+            PeerEvent::Frame(PEER, PeerLane::Replica, long.into())
+        );
         rig.send(PeerLane::Control, b"beat");
         let (mut control, _) = listener.accept().await.unwrap();
         assert_eq!(read(&mut control).await, b"beat");
@@ -153,10 +174,57 @@ fn a_peer_nobody_knows_is_lost() {
     });
 }
 
+#[test]
+fn a_cut_wire_swallows_and_its_connection_is_reset_when_it_heals() {
+    run(async {
+        let (listener, address) = listener().await;
+        let mut rig = Rig::knowing(Some(address));
+        rig.send(PeerLane::Replica, b"one");
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(read(&mut stream).await, b"one");
+        // Only the way back is cut: the request arrives, its answer does not.
+        rig.change_link(PEER, ME, |wire| wire.cut = true);
+        stream
+            .write_all(&framed(b"an answer").concat())
+            .await
+            .unwrap();
+        // A lane without a connection does not get one either.
+        rig.send(PeerLane::Control, b"beat");
+        let silence = timeout(Duration::from_millis(200), rig.events.recv()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        rig.change_link(PEER, ME, |wire| wire.cut = false);
+        assert!(rig.lost().await.contains("reset"));
+        assert!(rig.lost().await.contains("reset"));
+    });
+}
+
+#[test]
+fn a_slow_wire_delays_each_way_and_a_held_one_lets_go_in_order() {
+    run(async {
+        let (listener, address) = listener().await;
+        let mut rig = Rig::knowing(Some(address));
+        rig.change_link(ME, PEER, |wire| wire.held = true);
+        rig.send(PeerLane::Forward, b"one");
+        rig.send(PeerLane::Forward, b"two");
+        let knock = timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(knock.is_err(), "nothing arrives");
+        rig.change_link(ME, PEER, |wire| wire.held = false);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(read(&mut stream).await, b"one");
+        assert_eq!(read(&mut stream).await, b"two");
+        rig.change_link(PEER, ME, |wire| wire.delay_us = 150_000);
+        let sent = std::time::Instant::now();
+        stream.write_all(&framed(b"yes").concat()).await.unwrap();
+        assert!(matches!(rig.next().await, PeerEvent::Frame(..)));
+        assert!(sent.elapsed() >= Duration::from_millis(150));
+    });
+}
+
 /// A broker on its own thread, keeping nothing.
-fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, SocketAddr) {
-    let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
-    let listen = listener.local_addr().unwrap();
+fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, Port) {
+    let mut row = bind_row(Ipv4Addr::LOCALHOST.into(), 0, 1).unwrap();
+    let (port, listener) = row.remove(0);
+    let listen = port.address();
     let (reports, told) = mpsc::channel(100);
     let start = BrokerStart {
         config: BrokerConfig {
@@ -171,18 +239,18 @@ fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, SocketAddr) {
         run: 7,
         neighbours: watch::channel(Arc::default()).1,
         listener,
-        medium: Medium::Memory,
+        medium: Medium::Memory(MemoryFiles::default()),
         seed: 1,
         connections_allowed: 10,
     };
-    (BrokerThread::start(start, reports).unwrap(), told, listen)
+    (BrokerThread::start(start, reports).unwrap(), told, port)
 }
 
 async fn ended(told: &mut mpsc::Receiver<Told>) -> Ended {
     loop {
         let told = timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
         assert_eq!((told.broker, told.run), (PEER, 7));
-        if let Report::Ended(ended) = told.report {
+        if let Report::Ended(ended, _) = told.report {
             return ended;
         }
     }
@@ -208,8 +276,8 @@ fn api_versions() -> Vec<Bytes> {
 #[test]
 fn a_real_broker_answers_stands_still_goes_on_and_is_killed() {
     run(async {
-        let (mut broker, mut told, address) = real_broker();
-        let mut rig = Rig::knowing(Some(address));
+        let (mut broker, mut told, port) = real_broker();
+        let mut rig = Rig::knowing(Some(port.address()));
         rig.peers.send(PEER, PeerLane::Control, api_versions());
         assert!(matches!(rig.next().await, PeerEvent::Frame(..)));
 
@@ -230,7 +298,7 @@ fn a_real_broker_answers_stands_still_goes_on_and_is_killed() {
         rig.peers.send(PEER, PeerLane::Control, api_versions());
         assert!(rig.lost().await.contains("cannot connect"));
         // Its port is free for the next run at once.
-        bind(address.ip(), address.port()).unwrap();
+        port.listen().unwrap();
     });
 }
 
