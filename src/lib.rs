@@ -31,6 +31,10 @@ pub mod metadata;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod quorum;
 
+/// One partition on one broker: leader, follower, in-sync replicas, truncation. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod replica;
+
 /// One whole broker without threads. *Pure but for the disk it is handed.*
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod broker;
