@@ -110,6 +110,8 @@ fn a_dead_brokers_logs_are_read_from_its_files() {
     let dir = fresh_dir();
     let klar = Klar::on(dir.path());
     produce(&klar, &klar.ready.bootstrap, "t", b"one");
+    assert_eq!(klar.snapshot()["topics"][0]["partitions"][0]["log_end"], 1);
+    // Written after the last picture: only the file knows.
     produce(&klar, &klar.ready.bootstrap, "t", b"two");
     klar.ctl_ok(&["kill", "1"]);
     let partition = eventually("its files are read", || {
