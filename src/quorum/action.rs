@@ -15,7 +15,9 @@ pub enum Action {
     /// Write this and sync it before anything that comes after it in the list is carried out, and before the
     /// response of the verb that gave it leaves. If that fails the broker must stop: it would vote twice.
     Persist(ElectionState),
-    /// Send a request to another broker. There is never more than one in flight per broker and lane.
+    /// Send a request to another broker. There is never more than one in flight per broker and lane; the owner
+    /// gives the quorum only the answer with the correlation id of the last one sent there, because a pre-vote's
+    /// answer taken for a vote's would break K1.
     Send {
         to: BrokerId,
         request: QuorumRequest,

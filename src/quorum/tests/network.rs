@@ -124,8 +124,8 @@ pub struct Network {
     queue: BTreeMap<(Time, u64), Event>,
     number: u64,
     connections: BTreeMap<Wire, u64>,
-    /// No loss noticed before a hangup is told after it.
-    hung_up: BTreeMap<Wire, u64>,
+    /// Losses not told yet: what is sent meanwhile is lost with them, and none is told after a hangup.
+    lost: BTreeMap<Wire, u64>,
     links: BTreeMap<(BrokerId, BrokerId), Link>,
     values: u64,
     /// Requests sent so far.
@@ -153,7 +153,7 @@ impl Network {
             queue: BTreeMap::new(),
             number: 0,
             connections: BTreeMap::new(),
-            hung_up: BTreeMap::new(),
+            lost: BTreeMap::new(),
             links: BTreeMap::new(),
             values: 0,
             sent: 0,
@@ -245,6 +245,7 @@ impl Network {
         node.paused = None;
         node.held.clear();
         node.disk.log.truncate(kept);
+        self.lost.retain(|wire, _| wire.0 != id);
         let wires: Vec<Wire> = self.connections.keys().copied().collect();
         for wire in wires {
             if wire.0 == id {
@@ -436,9 +437,10 @@ impl Network {
             }
             Event::Lost(wire, number) => {
                 let (at, peer, lane) = wire;
-                if self.hung_up.get(&wire).is_some_and(|up| number <= *up) {
+                if self.lost.get(&wire) != Some(&number) {
                     return;
                 }
+                self.lost.remove(&wire);
                 self.say(|| format!("{at} lost {peer} {lane:?}"));
                 self.verb(at, |quorum, now, disk| {
                     quorum.on_peer_lost(now, disk, peer, lane)
@@ -516,7 +518,7 @@ impl Network {
                 Action::Send { to, request } => self.send(id, to, request),
                 Action::Hangup { to, lane } => {
                     self.connections.remove(&(id, to, lane));
-                    self.hung_up.insert((id, to, lane), self.number);
+                    self.lost.remove(&(id, to, lane));
                 }
                 Action::LeaderChanged { .. } => {}
                 Action::BecameLeader { epoch, .. } => self.take_leadership(id, epoch),
@@ -573,6 +575,9 @@ impl Network {
     fn send(&mut self, from: BrokerId, to: BrokerId, request: QuorumRequest) {
         self.sent += 1;
         let wire = (from, to, request.lane());
+        if self.lost.contains_key(&wire) {
+            return;
+        }
         let broken =
             !self.alive(to) || self.link(from, to) == Link::Cut || self.link(to, from) == Link::Cut;
         if broken {
@@ -599,8 +604,9 @@ impl Network {
 
     fn lose(&mut self, wire: Wire) {
         let at = self.later((20, 400));
-        let lost = Event::Lost(wire, self.number);
-        self.push(at, lost);
+        self.number += 1;
+        self.lost.insert(wire, self.number);
+        self.push(at, Event::Lost(wire, self.number));
     }
 
     fn take_request(&mut self, wire: Wire, connection: u64, request: QuorumRequest) {

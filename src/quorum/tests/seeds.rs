@@ -1,6 +1,7 @@
 //! Many short runs: K1–K4 at every step, and a settled cluster soon after the last fault.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -16,8 +17,20 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs one seed; the counters, or what was violated.
-pub fn run(seed: u64, plant: Plant) -> Result<BTreeMap<&'static str, u64>, String> {
+/// What one seed came to: the counters, or what was violated.
+pub type Outcome = Result<BTreeMap<&'static str, u64>, String>;
+
+/// Runs one seed. An assertion that fails is a violation like any other.
+pub fn run(seed: u64, plant: Plant) -> Outcome {
+    let run = catch_unwind(AssertUnwindSafe(|| run_unguarded(seed, plant)));
+    run.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        Err(format!("panicked: {}", text.unwrap_or("?")))
+    })
+}
+
+fn run_unguarded(seed: u64, plant: Plant) -> Outcome {
     let mut random = SmallRng::seed_from_u64(seed);
     let weather = weather(&mut random, plant);
     let brokers = weather.voters + weather.observers;
