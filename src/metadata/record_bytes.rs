@@ -335,13 +335,9 @@ mod tests {
         assert!(partition.elr.is_empty());
     }
 
-    fn one_of_each() -> Vec<Record> {
+    fn of_partitions() -> Vec<Record> {
         let id = TopicId([9; 16]);
         vec![
-            Record::Topic {
-                name: "orders".into(),
-                id,
-            },
             Record::Partition {
                 topic: id,
                 index: PartitionIndex(3),
@@ -377,6 +373,11 @@ mod tests {
                 index: PartitionIndex(0),
                 change: PartitionChange::default(),
             },
+        ]
+    }
+
+    fn of_brokers() -> Vec<Record> {
+        vec![
             Record::RegisterBroker(BrokerImage {
                 id: BrokerId(2),
                 incarnation: IncarnationId([7; 16]),
@@ -405,6 +406,16 @@ mod tests {
             Record::UnregisterBroker {
                 id: BrokerId(2),
                 epoch: BrokerEpoch(77),
+            },
+        ]
+    }
+
+    fn one_of_each() -> Vec<Record> {
+        let id = TopicId([9; 16]);
+        vec![
+            Record::Topic {
+                name: "orders".into(),
+                id,
             },
             Record::Config {
                 resource: Resource::Topic("orders".into()),
@@ -435,7 +446,8 @@ mod tests {
 
     #[test]
     fn records_are_read_back_as_written() {
-        for record in one_of_each() {
+        let records = one_of_each().into_iter();
+        for record in records.chain(of_partitions()).chain(of_brokers()) {
             let bytes = record.encode().expect("it fits");
             assert_eq!(Record::decode(&bytes).expect("it is whole"), record);
             for cut in 0..bytes.len() {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use super::elections::settle;
 use super::{Facts, Refusal};
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, PartitionIndex, TopicId};
 use crate::metadata::configs::{
     Allowed, Change, ConfigType, broker_row, check_value, list_elements, topic_row,
 };
-use crate::metadata::{Record, Resource};
+use crate::metadata::{PartitionChange, Record, Resource, TopicImage};
 
 /// What to do with one configuration, with the numbers IncrementalAlterConfigs uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +157,7 @@ fn check_cluster_wide<'a>(
     }
 }
 
-/// Configuration records, and after them what they make of leaders and ELRs.
+/// Configuration records, and after them what they make of leaders, ELRs and partition epochs.
 fn with_elections(facts: Facts, mut records: Vec<Record>) -> Vec<Record> {
     let decides = |record: &Record| match record {
         Record::Config { name, .. } => ELECTION_RULES.contains(&name.as_str()),
@@ -169,9 +169,49 @@ fn with_elections(facts: Facts, mut records: Vec<Record>) -> Vec<Record> {
             image.apply(record);
         }
         let image = &image;
-        records.extend(settle(Facts { image, ..facts }));
+        let after = Facts { image, ..facts };
+        let topic = records.iter().find_map(|record| match record {
+            Record::Config {
+                resource: Resource::Topic(topic),
+                ..
+            } => Some(topic.clone()),
+            _ => None,
+        });
+        match topic {
+            Some(topic) => records.extend(told_of_raise(facts, after, image.topic_named(&topic))),
+            None => records.extend(told_of_raise(facts, after, image.topics_by_name())),
+        }
+        records.extend(settle(after));
     }
     records
+}
+
+/// Gives each partition that needs more in-sync replicas than before a new partition epoch. A leader that has not
+/// heard of the raise commits with fewer: until it has, its AlterPartition must not make those it drops eligible.
+fn told_of_raise<'a>(
+    before: Facts<'a>,
+    after: Facts<'a>,
+    topics: impl IntoIterator<Item = &'a TopicImage>,
+) -> Vec<Record> {
+    fn min(facts: Facts, topic: &TopicImage) -> usize {
+        facts.settings.min_insync_replicas(facts.image, topic)
+    }
+    let raised = |topic: &&TopicImage| {
+        let was = before.image.topic(topic.id);
+        was.is_some_and(|was| min(before, was) < min(after, topic))
+    };
+    let record = |topic: TopicId, index| Record::PartitionChange {
+        topic,
+        index: PartitionIndex(index),
+        change: PartitionChange::default(),
+    };
+    let raised = topics.into_iter().filter(raised);
+    raised
+        .flat_map(|topic| {
+            let indexes = (0..).zip(&topic.partitions).map(|(index, _)| index);
+            indexes.map(move |index| record(topic.id, index))
+        })
+        .collect()
 }
 
 fn changeable_on_topic(name: &str) -> Result<Changeable, Refusal> {
@@ -287,6 +327,7 @@ fn differences(
 
 #[cfg(test)]
 mod tests {
+    use super::super::alter_partition;
     use super::super::rig::{Rig, ids};
     use super::*;
 
@@ -312,8 +353,11 @@ mod tests {
         rig.fence(3);
         rig.fence(2);
         assert_eq!(rig.partition("t", 0).elr, ids(&[2]));
+        let before = rig.new_isr("t", 0, &[1]);
         rig.set_topic("t", "min.insync.replicas", "3");
         assert_eq!(rig.partition("t", 0).elr, ids(&[2]));
+        let unaware = alter_partition(rig.facts(), BrokerId(1), &before);
+        assert_eq!(unaware, Err(Refusal::InvalidUpdateVersion));
         rig.set_topic("t", "min.insync.replicas", "1");
         assert!(rig.partition("t", 0).elr.is_empty());
         let own = [change("min.insync.replicas", ConfigOp::Set, Some("2"))];

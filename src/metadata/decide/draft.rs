@@ -134,7 +134,9 @@ impl<'a> Draft<'a> {
             removing: changed(self.removing, &now.removing),
             elr: changed(elr, &now.elr),
             last_known_elr: changed(last_known, &now.last_known_elr),
-            recovery: (self.recovery != now.recovery).then_some(self.recovery),
+            // Said again by each unclean election, so that none is overlooked.
+            recovery: (unclean && leader.is_some() || self.recovery != now.recovery)
+                .then_some(self.recovery),
         };
         (!change.is_empty()).then_some(change)
     }

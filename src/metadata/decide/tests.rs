@@ -6,7 +6,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::rig::{Rig, id, ids};
 use super::*;
 use crate::ids::{BrokerEpoch, BrokerId, Offset, PartitionIndex, Time};
-use crate::metadata::{LeaderRecovery, Record};
+use crate::metadata::{LeaderRecovery, PartitionImage, Record};
 
 fn at(ms: i64) -> Time {
     Time::from_ms(ms)
@@ -241,9 +241,17 @@ struct Model {
     /// By broker id − 1.
     has: Vec<u64>,
     committed: u64,
+    leader: Option<Leader>,
     unclean: u32,
     clean_elections: u32,
     eligible_elections: u32,
+}
+
+/// What the leader knows, which may be long over.
+struct Leader {
+    id: BrokerId,
+    partition: PartitionImage,
+    min_insync: usize,
 }
 
 impl Model {
@@ -259,6 +267,7 @@ impl Model {
             random,
             has: vec![0; 5],
             committed: 0,
+            leader: None,
             unclean: 0,
             clean_elections: 0,
             eligible_elections: 0,
@@ -278,32 +287,21 @@ impl Model {
         if after.leader != before.leader {
             assert!(after.leader_epoch > before.leader_epoch, "E1, E2");
         }
-        if let Some(leader) = after.leader {
-            assert!(
-                self.rig.image().is_live(leader),
-                "E5: a dead leader {after:?}"
-            );
-        }
-        assert!(
-            after
-                .isr
-                .iter()
-                .all(|broker| self.rig.image().is_live(*broker)),
-            "E5"
-        );
+        let live = |broker: &BrokerId| self.rig.image().is_live(*broker);
+        assert!(after.leader.iter().all(live), "E5: {after:?}");
+        assert!(after.isr.iter().all(live), "E5: {after:?}");
         let Some(leader) = after.leader.filter(|_| after.leader != before.leader) else {
             return;
         };
-        let was_eligible = before.isr.contains(&leader) || before.elr.contains(&leader);
-        let unclean = records.iter().any(|record| match record {
+        let says_unclean = |record: &Record| match record {
             Record::PartitionChange { change, .. } => {
                 change.recovery == Some(LeaderRecovery::Recovering)
             }
             _ => false,
-        });
-        // A second unclean election in a row changes nothing about the recovery state.
-        if unclean || (!was_eligible && before.recovery == LeaderRecovery::Recovering) {
+        };
+        if records.iter().any(says_unclean) {
             self.unclean += 1;
+            self.leader = None;
             self.committed = self.committed.min(*self.log(leader));
             let history = self.committed;
             for log in &mut self.has {
@@ -312,48 +310,75 @@ impl Model {
             return;
         }
         let has = *self.log(leader);
-        assert_eq!(has, self.committed, "D1: {before:?} became {after:?}");
+        assert_eq!(has, self.committed, "D1, E3: {before:?} became {after:?}");
         self.clean_elections += 1;
         self.eligible_elections += u32::from(before.elr.contains(&leader));
     }
 
-    /// The leader commits a record, if it may: with enough in sync, once all of them have it.
-    fn commit(&mut self) {
+    /// The leader learns what the controller has decided by now.
+    fn learn(&mut self) {
         let partition = self.rig.partition("t", 0);
         let topic = self.rig.image().topic_named("t").expect("it was made");
         let facts = self.rig.facts();
-        let min = facts.settings.min_insync_replicas(facts.image, topic);
-        if partition.leader.is_none() || partition.isr.len() < min.min(partition.replicas.len()) {
+        let min_insync = facts.settings.min_insync_replicas(facts.image, topic);
+        self.leader = partition.leader.map(|id| Leader {
+            id,
+            partition,
+            min_insync,
+        });
+    }
+
+    /// Whether a broker can fetch from the leader: it lives and knows no later leader epoch.
+    fn fetches(&self, broker: BrokerId, leader: &Leader) -> bool {
+        let now = self.rig.partition("t", 0).leader_epoch;
+        broker == leader.id
+            || self.rig.image().is_live(broker) && now == leader.partition.leader_epoch
+    }
+
+    /// The leader commits a record, if as far as it knows it may: with enough in sync, once all have it.
+    fn commit(&mut self) {
+        let Some(leader) = &self.leader else {
+            return;
+        };
+        let isr = leader.partition.isr.clone();
+        let enough = leader.min_insync.min(leader.partition.replicas.len());
+        if isr.len() < enough || !isr.iter().all(|broker| self.fetches(*broker, leader)) {
             return;
         }
         self.committed += 1;
-        for broker in partition.isr {
+        for broker in isr {
             *self.log(broker) = self.committed;
         }
     }
 
     fn change_isr(&mut self) {
-        let partition = self.rig.partition("t", 0);
-        let Some(leader) = partition.leader else {
+        let Some(leader) = &self.leader else {
             return;
         };
-        let mut isr = vec![leader];
-        for broker in &partition.replicas {
-            let joins = partition.isr.contains(broker) || self.random.random_bool(0.7);
+        let (id, known) = (leader.id, leader.partition.clone());
+        let mut isr = vec![id];
+        for broker in &known.replicas {
+            let joins = self.fetches(*broker, leader) && self.random.random_bool(0.7);
             let stays = self.random.random_bool(0.7);
-            if *broker != leader && joins && stays {
+            if *broker != id && (joins || known.isr.contains(broker)) && stays {
                 isr.push(*broker);
             }
         }
         let numbers: Vec<i32> = isr.iter().map(|broker| broker.0).collect();
-        let asked = self.rig.new_isr("t", 0, &numbers);
-        let Ok(altered) = alter_partition(self.rig.facts(), leader, &asked) else {
+        let mut asked = self.rig.new_isr("t", 0, &numbers);
+        asked.leader_epoch = known.leader_epoch;
+        asked.partition_epoch = known.partition_epoch;
+        let Ok(altered) = alter_partition(self.rig.facts(), id, &asked) else {
             return;
         };
         // Whoever joins has caught up with the leader.
-        let has = *self.log(leader);
+        let has = *self.log(id);
         for broker in isr {
             *self.log(broker) = has;
+        }
+        match &mut self.leader {
+            Some(leader) if !altered.new_leader => leader.partition = altered.partition.clone(),
+            leader => *leader = None,
         }
         self.decide(&altered.records);
     }
@@ -367,6 +392,13 @@ impl Model {
                 let log = self.log(id(broker));
                 *log = log.saturating_sub(1);
             }
+        }
+        if self
+            .leader
+            .as_ref()
+            .is_some_and(|leader| leader.id == id(broker))
+        {
+            self.leader = None;
         }
         let sessions = Sessions::new(Time(0), self.rig.image(), 1);
         let facts = self.rig.facts();
@@ -385,61 +417,68 @@ impl Model {
         }
     }
 
+    fn beat(&mut self, broker: i32) {
+        let sessions = Sessions::new(Time(0), self.rig.image(), 1);
+        let mut asked = self.rig.beat(broker);
+        asked.want_shut_down = self.random.random_bool(0.1);
+        let decided = heartbeat(self.rig.facts(), &sessions, &asked, self.rig.end);
+        self.decide(&decided.expect("registered").records);
+    }
+
+    fn elect(&mut self) {
+        let kind = match self.random.random_bool(0.05) {
+            true => ElectionType::Unclean,
+            false => ElectionType::Preferred,
+        };
+        if let Ok(records) = elect_leader(self.rig.facts(), "t", PartitionIndex(0), kind) {
+            self.decide(&records);
+        }
+    }
+
+    fn configure(&mut self) {
+        let change = ConfigChange {
+            name: "min.insync.replicas".to_owned(),
+            op: ConfigOp::Set,
+            value: Some(self.random.random_range(1..=3).to_string()),
+        };
+        let records = alter_topic(self.rig.facts(), "t", &[change]);
+        self.decide(&records.expect("allowed"));
+    }
+
     fn step(&mut self) {
         let broker = self.random.random_range(1..=BROKERS);
-        match self.random.random_range(0..12) {
-            0..=2 => self.commit(),
-            3..=4 => self.change_isr(),
-            5 => {
+        match self.random.random_range(0..16) {
+            0..=3 => self.commit(),
+            4..=5 => self.change_isr(),
+            6..=8 => self.learn(),
+            9 => {
                 let records = fence(self.rig.facts(), id(broker));
                 self.decide(&records);
             }
-            6..=7 => {
-                let sessions = Sessions::new(Time(0), self.rig.image(), 1);
-                let mut asked = self.rig.beat(broker);
-                asked.want_shut_down = self.random.random_bool(0.1);
-                let decided = heartbeat(self.rig.facts(), &sessions, &asked, self.rig.end);
-                self.decide(&decided.expect("registered").records);
-            }
-            8 => self.restart(broker),
-            9 => self.reassign(),
-            10 => {
-                let kind = match self.random.random_bool(0.05) {
-                    true => ElectionType::Unclean,
-                    false => ElectionType::Preferred,
-                };
-                let zero = PartitionIndex(0);
-                if let Ok(records) = elect_leader(self.rig.facts(), "t", zero, kind) {
-                    self.decide(&records);
-                }
-            }
-            _ => {
-                let change = ConfigChange {
-                    name: "min.insync.replicas".to_owned(),
-                    op: ConfigOp::Set,
-                    value: Some(self.random.random_range(1..=3).to_string()),
-                };
-                let records = alter_topic(self.rig.facts(), "t", &[change]);
-                self.decide(&records.expect("allowed"));
-            }
+            10..=11 => self.beat(broker),
+            12 => self.restart(broker),
+            13 => self.reassign(),
+            14 => self.elect(),
+            _ => self.configure(),
         }
     }
 }
 
 #[test]
 fn d1_e1_e2_e3_e5_whoever_is_elected_cleanly_has_everything_committed() {
-    let (mut clean, mut eligible, mut unclean) = (0, 0, 0);
+    let (mut clean, mut eligible, mut unclean, mut committed) = (0, 0, 0, 0);
     for seed in 0..400 {
         let mut model = Model::new(seed);
-        for _ in 0..300 {
+        for _ in 0..400 {
             model.step();
         }
         clean += model.clean_elections;
         eligible += model.eligible_elections;
         unclean += model.unclean;
+        committed += model.committed;
     }
     assert!(
-        clean > 1_000 && eligible > 100 && unclean > 50,
-        "{clean} {eligible} {unclean}"
+        clean > 1_000 && eligible > 100 && unclean > 50 && committed > 5_000,
+        "{clean} {eligible} {unclean} {committed}"
     );
 }
