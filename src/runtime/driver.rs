@@ -261,7 +261,7 @@ impl Driver {
     }
 
     fn note(&self, time: Time, kind: EventKind) {
-        tracing::info!("{}", kind.sentence());
+        tracing::info!("broker {}: {}", self.reports.broker, kind.sentence());
         if !self.report(Report::Note { time, kind }) {
             tracing::warn!("an event was not kept: more came than could be taken");
         }
