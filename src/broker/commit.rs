@@ -11,7 +11,7 @@ use super::Broker;
 use super::metadata_log::MetadataLogError;
 use super::partition::{METADATA_LOG, Partition, Topic};
 use crate::ids::{PartitionIndex, Time, TopicId};
-use crate::inspect::EventKind;
+use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
 use crate::metadata::{Record, Resource, TopicSettings};
 use crate::storage::{Log, LogConfig, Opening, TimestampType, delete_dir};
@@ -179,7 +179,16 @@ impl Broker {
         let dir = self.partition_dir(id, index)?;
         let topic = self.topics.get_mut(&id)?;
         let config = Arc::clone(&topic.log_config);
-        let (partition, recovered) = match Log::open(&mut *self.disk, &dir, config, now, opening) {
+        let batch = self.config.durability == Durability::Batch;
+        let opened = Log::open(&mut *self.disk, &dir, config, now, opening);
+        let opened = opened.and_then(|(mut log, recovered)| {
+            // A crash leaves bytes that were written and never synced: they are below the high watermark now.
+            if batch {
+                log.sync_now(&mut *self.disk)?;
+            }
+            Ok((log, recovered))
+        });
+        let (partition, recovered) = match opened {
             Ok((log, recovered)) => (Partition::new(log, leader_epoch), Some(recovered)),
             Err(error) => (Partition::broken(error.to_string(), leader_epoch), None),
         };

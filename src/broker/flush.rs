@@ -76,7 +76,8 @@ impl Broker {
         let begin = match self.config.durability {
             Durability::Memory => false,
             Durability::Os => self.flushes.due.is_some_and(|due| due <= now),
-            Durability::Batch => !self.flushes.dirty.is_empty(),
+            // A batch that came again waits, too, and may find nothing left to sync.
+            Durability::Batch => !self.flushes.dirty.is_empty() || !self.flushes.waiting.is_empty(),
         };
         if !begin || !self.flushes.under_way.is_empty() {
             return;
@@ -101,7 +102,7 @@ impl Broker {
             .under_way
             .insert(token, UnderWay { tickets, waiting });
         if files.is_empty() {
-            // Nothing to sync: whoever waits is served as if it had been.
+            // Nothing to sync, or nothing that can be: each answer looks at its own logs.
             self.finish_sync(now, token, &Ok(()));
         } else {
             self.effects.push(Effect::Flush { token, files });
@@ -152,7 +153,9 @@ impl Broker {
     fn answer_synced(&mut self, now: Time, connection: ConnectionId, synced: bool) {
         match self.parked.take(connection) {
             Some(Waiting::Produce(wait)) => self.answer_produce(connection, *wait, synced),
-            Some(Waiting::Committed(parts)) if synced => self.send(connection, parts),
+            Some(Waiting::Committed(parts)) if synced && !self.metadata_log.log().sync_failed() => {
+                self.send(connection, parts);
+            }
             Some(Waiting::Committed(_)) => {
                 let why = "the metadata log could not be synced, so the outcome is unknown";
                 self.close(now, connection, why.to_owned());

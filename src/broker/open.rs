@@ -16,7 +16,7 @@ use super::picture::Shown;
 use super::ticks::Timers;
 use super::{Broker, BrokerConfig, OpenError};
 use crate::ids::{BrokerEpoch, IncarnationId, Offset, PartitionIndex, Time, TopicId};
-use crate::inspect::{EventKind, Totals};
+use crate::inspect::{Durability, EventKind, Totals};
 use crate::metadata::{BrokerImage, BrokerSettings, Image, Record};
 use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir};
 
@@ -49,7 +49,7 @@ impl Broker {
         let settings = BrokerSettings::new(config.id, set)?;
         let (dir, mut last_run) = BrokerDir::open(&mut *disk, &config.data_dir, config.id)?;
         let mut tally = Tally::default();
-        let (metadata_log, recovered) = MetadataLog::open(
+        let (mut metadata_log, recovered) = MetadataLog::open(
             &mut *disk,
             &dir.log_dir(metadata_log::DIR),
             MetadataLog::config(LogConfig::default()),
@@ -57,6 +57,9 @@ impl Broker {
             last_run.opening(metadata_log::DIR),
         )?;
         tally.add(&recovered);
+        if config.durability == Durability::Batch {
+            metadata_log.log_mut().sync_now(&mut *disk)?;
+        }
         let slots = settings.number(
             &Image::default(),
             "max.incremental.fetch.session.cache.slots",

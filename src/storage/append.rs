@@ -43,6 +43,8 @@ impl Log {
         as_leader: LeaderEpoch,
     ) -> Result<Appended, AppendError> {
         let header = self.inspect(&batch)?;
+        // Before looking for duplicates: what is in the log may not be on the medium.
+        self.check_writable()?;
         if let Verdict::Duplicate(known) = self.producers.judge(&header)? {
             return Ok(Appended {
                 base: known.base_offset,

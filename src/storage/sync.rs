@@ -91,6 +91,11 @@ impl Log {
         self.sync.failed = Some(cause);
     }
 
+    /// Whether a sync failed: what was appended since the one before may be lost.
+    pub fn sync_failed(&self) -> bool {
+        self.sync.failed.is_some()
+    }
+
     /// Refuses writes after a failed sync.
     pub(super) fn check_writable(&self) -> Result<(), StorageError> {
         match &self.sync.failed {

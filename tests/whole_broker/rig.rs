@@ -65,7 +65,7 @@ impl Rig {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
         };
-        Rig::start(config, MemoryDisk::new(), START)
+        Rig::start(config, MemoryDisk::with_power(), START)
     }
 
     fn start(config: BrokerConfig, disk: MemoryDisk, now: Time) -> Rig {

@@ -75,18 +75,17 @@ impl Queue {
         }
     }
 
-    /// The broker refused the batch: its sequence numbers are still to be used.
-    pub fn take_back_sequence(&mut self, batch: &Batch) {
-        if let Some(stamp) = batch.stamp {
+    /// The broker refused the batch: its sequence numbers are still to be used, unless they were another
+    /// producer id's.
+    pub fn take_back_sequence(&mut self, batch: &Batch, id: ProducerId) {
+        if let Some(stamp) = batch.stamp.filter(|stamp| stamp.id == id) {
             self.next_sequence = stamp.sequence;
         }
     }
 
-    /// A new producer id: sequences begin at 0 and waiting batches get new stamps.
+    /// A new producer id: sequences begin at 0. A batch that was sent before keeps its stamp: it may be in the
+    /// log, and only its old producer id and sequence tell the broker so.
     pub fn restart_sequence(&mut self) {
         self.next_sequence = 0;
-        for batch in &mut self.ready {
-            batch.stamp = None;
-        }
     }
 }

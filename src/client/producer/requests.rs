@@ -295,6 +295,7 @@ impl Producer {
             mut batch,
         } = sent;
         let outcome = judge(&batch, self.config.codec);
+        let id = self.producer_id();
         let queues = self.topics.entry(topic.clone()).or_default();
         let queue = queues.entry(partition).or_default();
         queue.in_flight = false;
@@ -302,7 +303,7 @@ impl Producer {
         match outcome {
             Outcome::Done(offset) => self.finish(now, &topic, partition, batch, Ok(offset)),
             Outcome::Failed(error) => {
-                queue.take_back_sequence(&batch);
+                queue.take_back_sequence(&batch, id);
                 self.finish(now, &topic, partition, batch, Err(error));
             }
             Outcome::Again(why) => {
@@ -311,7 +312,7 @@ impl Producer {
                 self.links.refresh_soon(now);
             }
             Outcome::Split(mut halves) => {
-                queue.take_back_sequence(&batch);
+                queue.take_back_sequence(&batch, id);
                 let first = batch.buffered * halves[0].ids.len() / batch.ids.len();
                 halves[0].buffered = first;
                 halves[1].buffered = batch.buffered - first;

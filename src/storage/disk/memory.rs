@@ -259,7 +259,9 @@ fn mix(old: &[u8], new: &[u8], rng: &mut SmallRng) -> Vec<u8> {
         let end = len.min(start + SECTOR);
         let source = if rng.random() { new } else { old };
         let available = source.len().clamp(start, end);
-        mixed[start..available].copy_from_slice(&source[start..available]);
+        if available > start {
+            mixed[start..available].copy_from_slice(&source[start..available]);
+        }
     }
     mixed
 }
