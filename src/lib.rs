@@ -49,6 +49,10 @@ pub mod client;
 /// Brokers on threads: start, stop; runs commands; fuses pictures.
 pub mod cluster;
 
+/// The same brokers and clients in one thread on virtual time: the simulator. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod lab;
+
 /// Where the window's pictures come from.
 pub mod source;
 

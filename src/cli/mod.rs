@@ -1,10 +1,11 @@
-//! The command line: `klar`, `klar serve`, `klar ctl …`, `klar dump FILE`.
+//! The command line: `klar`, `klar serve`, `klar ctl …`, `klar dump FILE`, `klar sim`.
 //!
 //! Prints what was asked for on stdout and everything else on stderr. It decides nothing about Kafka.
 
 mod control;
 mod options;
 mod serve;
+mod sim;
 #[cfg(feature = "window")]
 mod window;
 
@@ -38,6 +39,8 @@ enum Verb {
         /// The file, such as DATA_DIR/broker-1/orders-0/00000000000000000000.log
         file: PathBuf,
     },
+    /// Try seeds in the simulator, or run a kept schedule again
+    Sim(sim::Sim),
 }
 
 /// Runs what the arguments ask for.
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Serve) => serve::run(&arguments.options),
         Some(Verb::Ctl(ctl)) => control::run(&arguments.options, ctl),
         Some(Verb::Dump { file }) => dump(&file),
+        Some(Verb::Sim(arguments)) => sim::run(&arguments),
         None => open_window(&arguments.options),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BrowseQuery, Event, Outcome, ProducerPlan};
 use crate::ids::{
@@ -57,7 +57,7 @@ pub const EVENTS_KEPT: usize = 2_000;
 pub const OUTCOMES_KEPT: usize = 64;
 
 /// When an acknowledged record is on the medium.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// Written before the ack; synced on roll, clean stop and every second.
