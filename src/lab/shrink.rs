@@ -110,6 +110,6 @@ mod tests {
         };
         let small = shrink(&schedule, 1_000, needs);
         assert_eq!(small.faults, [kill(7), kill(31)]);
-        assert_eq!(small.length_ms, 231);
+        assert!((32..=231).contains(&small.length_ms), "{small:?}");
     }
 }
