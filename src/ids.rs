@@ -56,6 +56,18 @@ pub struct ProducerId(pub i64);
 #[serde(transparent)]
 pub struct ProducerEpoch(pub i16);
 
+/// How many times a broker has registered, in a way: the offset of its registration in the metadata log, so a
+/// later registration of any broker has a larger one. −1 is "none known".
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct BrokerEpoch(pub i64);
+
+/// One life of a broker: made anew each time it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct IncarnationId(pub [u8; 16]);
+
 /// One TCP connection to one broker, never reused while the broker lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -99,6 +111,11 @@ impl Sub for Offset {
 impl LeaderEpoch {
     /// No epoch: what the protocol writes as −1.
     pub const NONE: LeaderEpoch = LeaderEpoch(-1);
+}
+
+impl BrokerEpoch {
+    /// No epoch: what the protocol writes as −1.
+    pub const NONE: BrokerEpoch = BrokerEpoch(-1);
 }
 
 impl ProducerId {
@@ -178,6 +195,7 @@ display_as_number!(
     PartitionIndex,
     Offset,
     LeaderEpoch,
+    BrokerEpoch,
     ProducerId,
     ProducerEpoch,
     ConnectionId

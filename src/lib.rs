@@ -16,12 +16,24 @@ pub mod inspect;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod wire;
 
+/// The wires between brokers as data: cut, held, slow, lossy. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod links;
+
 /// One replica's log on disk.
 pub mod storage;
 
 /// What the controller knows and decides. *Pure.*
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod metadata;
+
+/// Who is controller, and which metadata records are committed. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod quorum;
+
+/// One partition on one broker: leader, follower, in-sync replicas, truncation. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod replica;
 
 /// One whole broker without threads. *Pure but for the disk it is handed.*
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -36,6 +48,10 @@ pub mod client;
 
 /// Brokers on threads: start, stop; runs commands; fuses pictures.
 pub mod cluster;
+
+/// The same brokers and clients in one thread on virtual time: the simulator. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod lab;
 
 /// Where the window's pictures come from.
 pub mod source;

@@ -76,7 +76,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "ids", "inspect", "wire", "storage", "broker", "runtime", "cluster", "source", "app",
+            "ids", "inspect", "wire", "storage", "broker", "runtime", "cluster", "lab", "source",
+            "app",
         ],
     ),
     (

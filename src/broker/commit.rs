@@ -65,7 +65,12 @@ impl Broker {
                 }
                 Record::RemoveTopic { id } => self.remove_topic(*id, removed, cause),
                 Record::Config { resource, .. } => self.apply_settings(resource),
-                Record::ProducerIds { .. } | Record::FeatureLevel { .. } => {}
+                Record::PartitionChange { .. }
+                | Record::RegisterBroker(_)
+                | Record::UnregisterBroker { .. }
+                | Record::BrokerChange { .. }
+                | Record::ProducerIds { .. }
+                | Record::FeatureLevel { .. } => {}
             }
         }
         let added = |record: &Record| matches!(record, Record::Partition { .. });

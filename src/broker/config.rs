@@ -12,6 +12,8 @@ use crate::storage::StorageError;
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
     pub id: BrokerId,
+    /// Who votes for the controller, this broker or not; the same for all brokers. A broker alone is the only one.
+    pub voters: Vec<BrokerId>,
     /// The same for all brokers of a cluster, kept by whoever starts them.
     pub cluster_id: String,
     /// The address the listener is bound to, with its real port.

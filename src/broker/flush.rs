@@ -81,6 +81,7 @@ impl Broker {
         let begin = match self.config.durability {
             Durability::Memory => false,
             Durability::Os => self.flushes.due.is_some_and(|due| due <= now),
+            // A batch that came again waits, too, and may find nothing left to sync.
             Durability::Batch => !self.flushes.dirty.is_empty() || !self.flushes.waiting.is_empty(),
         };
         if !begin || !self.flushes.under_way.is_empty() {
@@ -181,7 +182,9 @@ impl Broker {
     fn answer_synced(&mut self, now: Time, connection: ConnectionId, synced: bool) {
         match self.parked.take(connection) {
             Some(Waiting::Produce(wait)) => self.answer_produce(connection, *wait, synced),
-            Some(Waiting::Committed(parts)) if synced => self.send(connection, parts),
+            Some(Waiting::Committed(parts)) if synced && !self.metadata_log.log().sync_failed() => {
+                self.send(connection, parts);
+            }
             Some(Waiting::Committed(_)) => {
                 let why = "the metadata log could not be synced, so the outcome is unknown";
                 self.close(now, connection, why.to_owned());

@@ -21,6 +21,7 @@ mod metadata_log;
 mod open;
 mod parked;
 mod partition;
+mod peers;
 mod picture;
 mod picture_lanes;
 mod picture_record;
@@ -231,7 +232,6 @@ impl Broker {
         Facts {
             image: &self.image,
             settings: &self.settings,
-            brokers: std::slice::from_ref(&self.config.id),
         }
     }
 

@@ -15,9 +15,9 @@ use super::parked::Parked;
 use super::picture::Shown;
 use super::ticks::Timers;
 use super::{Broker, BrokerConfig, OpenError};
-use crate::ids::{Offset, PartitionIndex, Time, TopicId};
+use crate::ids::{BrokerEpoch, IncarnationId, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind, Totals};
-use crate::metadata::{BrokerSettings, Image};
+use crate::metadata::{BrokerImage, BrokerSettings, Image, Record};
 use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir, set_aside};
 
 /// What opening all logs took.
@@ -92,6 +92,7 @@ impl Broker {
             broker.note(EventKind::StorageFailed { path, cause });
         }
         broker.replay()?;
+        broker.know_itself();
         broker.set_strays_aside()?;
         broker.open_partitions(now, &mut last_run, &mut tally);
         broker.tell_of_start(last_run.clean, &tally);
@@ -108,6 +109,22 @@ impl Broker {
             offset: offset.0,
             why: error.to_string(),
         })
+    }
+
+    /// A broker alone is registered with nobody: it is in its own image without a record of it.
+    fn know_itself(&mut self) {
+        if self.image.is_live(self.config.id) {
+            return;
+        }
+        self.image.apply(&Record::RegisterBroker(BrokerImage {
+            id: self.config.id,
+            incarnation: IncarnationId::default(),
+            epoch: BrokerEpoch::NONE,
+            endpoints: Vec::new(),
+            rack: None,
+            fenced: false,
+            in_controlled_shutdown: false,
+        }));
     }
 
     fn open_partitions(&mut self, now: Time, last_run: &mut LastRun, tally: &mut Tally) {

@@ -12,10 +12,11 @@ use super::partition::{Partition, Topic};
 use super::picture_lanes::LaneCache;
 use super::picture_record::RecordCache;
 use super::picture_segment::SegmentCache;
-use crate::ids::{PartitionIndex, Time, TopicId};
+use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, Time, TopicId};
 use crate::inspect::{
     BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, Lane, PartitionSnapshot,
-    RecordAnswer, SegmentDetail, SegmentSnapshot, TopicSnapshot, Totals,
+    QuorumReplica, QuorumSnapshot, RecordAnswer, ReplicaSnapshot, ReplicaState, SegmentDetail,
+    SegmentSnapshot, TopicSnapshot, Totals,
 };
 use crate::metadata::ConfigSource;
 use crate::metadata::decide::is_internal;
@@ -30,6 +31,8 @@ pub struct BrokerPicture {
     /// By name; the whole list is the same `Arc` when no topic changed.
     pub topics: Arc<Vec<Arc<TopicSnapshot>>>,
     pub totals: Totals,
+    /// The metadata quorum as this broker sees it.
+    pub quorum: QuorumSnapshot,
     /// The newest first, at most [`CONNECTIONS_SHOWN`].
     pub connections: Arc<Vec<ConnectionSnapshot>>,
     pub lanes: Vec<Arc<Lane>>,
@@ -76,10 +79,28 @@ impl Broker {
             broker: self.show_broker(),
             topics,
             totals: self.totals,
+            quorum: self.show_quorum(),
             connections: self.connections.shown(self.config.id),
             lanes,
             record,
             segment,
+        }
+    }
+
+    fn show_quorum(&self) -> QuorumSnapshot {
+        let log_end = self.metadata_log.log().log_end();
+        QuorumSnapshot {
+            leader: Some(self.config.id),
+            epoch: LeaderEpoch(0),
+            high_watermark: log_end,
+            log_end,
+            replicas: vec![QuorumReplica {
+                broker: self.config.id,
+                voter: true,
+                log_end,
+                fetched_ms: None,
+                caught_up_ms: None,
+            }],
         }
     }
 
@@ -154,7 +175,9 @@ impl Broker {
                 })
                 .collect(),
             partitions: partitions
-                .map(|(index, (partition, image))| show_partition(index, partition, image))
+                .map(|(index, (partition, image))| {
+                    show_partition(self.config.id, index, partition, image)
+                })
                 .collect(),
         })
     }
@@ -197,6 +220,7 @@ fn bytes_of(topic: &TopicSnapshot) -> u64 {
 }
 
 fn show_partition(
+    me: BrokerId,
     index: usize,
     partition: &Partition,
     image: &crate::metadata::PartitionImage,
@@ -205,9 +229,9 @@ fn show_partition(
     let trouble = log.and_then(|log| log.trouble());
     PartitionSnapshot {
         index: PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX)),
-        leader: Some(image.leader),
+        leader: image.leader,
         leader_epoch: partition.leader_epoch,
-        replicas: image.replicas.clone(),
+        replicas: show_replicas(me, partition, image),
         isr: image.isr.clone(),
         log_start: log.map(|log| log.log_start()).unwrap_or_default(),
         high_watermark: partition.high_watermark,
@@ -229,6 +253,39 @@ fn show_partition(
         }),
         trouble: partition.trouble.clone().or(trouble),
     }
+}
+
+/// All replicas in the order of the assignment, with what this broker knows of its own.
+fn show_replicas(
+    me: BrokerId,
+    partition: &Partition,
+    image: &crate::metadata::PartitionImage,
+) -> Vec<ReplicaSnapshot> {
+    let own = |broker| ReplicaSnapshot {
+        leader_epoch: partition.leader_epoch,
+        state: match (&partition.log, image.leader == Some(me)) {
+            (None, _) => ReplicaState::Failed,
+            (Some(_), true) => ReplicaState::Leader,
+            (Some(_), false) => ReplicaState::Follower,
+        },
+        ..match &partition.log {
+            Some(log) => ReplicaSnapshot {
+                log_start: log.log_start(),
+                log_end: log.log_end(),
+                high_watermark: partition.high_watermark,
+                ..ReplicaSnapshot::unknown(broker)
+            },
+            None => ReplicaSnapshot::unknown(broker),
+        }
+    };
+    let replicas = image.replicas.iter().map(|&broker| ReplicaSnapshot {
+        in_sync: image.isr.contains(&broker),
+        ..match broker == me {
+            true => own(broker),
+            false => ReplicaSnapshot::unknown(broker),
+        }
+    });
+    replicas.collect()
 }
 
 fn show_segment_state(state: SegmentState) -> SegmentSnapshot {

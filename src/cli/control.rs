@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::options::{Options, setting};
 use crate::cluster::control::{Ask, Heard, socket_of};
+use crate::ids::BrokerId;
 use crate::inspect::{Command, Failure, ProduceOne};
 
 /// What every snapshot line begins with; the rest of the line is the snapshot and one brace.
@@ -26,8 +27,24 @@ pub enum Ctl {
     Produce(ProduceArguments),
     /// Run a command given as JSON, as the window sends it
     Run { json: String },
-    /// Stop klar cleanly and wait until it has stopped
-    Stop,
+    /// End a broker as `kill -9` does: connections reset, nothing flushed
+    Kill { broker: i32 },
+    /// Start a broker that does not run; one that runs is stopped cleanly first
+    Restart { broker: i32 },
+    /// Have a broker stand still, as SIGSTOP does
+    Pause { broker: i32 },
+    /// Let a broker go on that stands still
+    Resume { broker: i32 },
+    /// Cut the link between two brokers (`cut 1 2`), or one direction of it (`cut "1>2"`)
+    Cut { from: String, to: Option<i32> },
+    /// Delay everything between two brokers by so many milliseconds, each way
+    Slow { a: i32, b: i32, delay_ms: u32 },
+    /// Make all links between brokers as good as new
+    Heal,
+    /// Start one more broker
+    AddBroker,
+    /// Stop one broker cleanly, or the whole klar, and wait until it has stopped
+    Stop { broker: Option<i32> },
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,7 +164,21 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
                 .map_err(|error| CtlError::Usage(format!("not a command: {error}")))?;
             order(dir, command)
         }
-        Ctl::Stop => stop(dir),
+        Ctl::Kill { broker } => about(dir, broker, |broker| Command::KillBroker { broker }),
+        Ctl::Restart { broker } => about(dir, broker, |broker| Command::RestartBroker { broker }),
+        Ctl::Pause { broker } => about(dir, broker, |broker| Command::PauseBroker { broker }),
+        Ctl::Resume { broker } => about(dir, broker, |broker| Command::ResumeBroker { broker }),
+        Ctl::Cut { from, to } => order(dir, cut_command(&from, to)?),
+        Ctl::Slow { a, b, delay_ms } => {
+            let (a, b) = (BrokerId(a), BrokerId(b));
+            order(dir, Command::SlowLink { a, b, delay_ms })
+        }
+        Ctl::Heal => order(dir, Command::HealLinks),
+        Ctl::AddBroker => order(dir, Command::AddBroker),
+        Ctl::Stop {
+            broker: Some(broker),
+        } => about(dir, broker, |broker| Command::StopBroker { broker }),
+        Ctl::Stop { broker: None } => stop(dir),
     }
 }
 
@@ -250,6 +281,29 @@ fn list(snapshot: &str) -> Result<(), CtlError> {
 fn order(dir: &Path, command: Command) -> Result<(), CtlError> {
     let (line, _) = converse(dir, &Ask::Run { command })?;
     print_line(&heard(&line)?)
+}
+
+/// `A B` is both directions, `A>B` one.
+fn cut_command(from: &str, to: Option<i32>) -> Result<Command, CtlError> {
+    let number = |text: &str| text.trim().parse().ok().map(BrokerId);
+    let link = match (to, from.split_once('>')) {
+        (Some(to), None) => number(from).map(|from| (from, BrokerId(to), true)),
+        (None, Some((from, to))) => number(from).zip(number(to)).map(|(a, b)| (a, b, false)),
+        _ => None,
+    };
+    let (from, to, both_ways) = link.ok_or_else(|| {
+        CtlError::Usage("write `cut 1 2` for both directions or `cut \"1>2\"` for one".into())
+    })?;
+    Ok(Command::CutLink {
+        from,
+        to,
+        both_ways,
+    })
+}
+
+/// Runs a command about one broker.
+fn about(dir: &Path, broker: i32, command: impl Fn(BrokerId) -> Command) -> Result<(), CtlError> {
+    order(dir, command(BrokerId(broker)))
 }
 
 fn stop(dir: &Path) -> Result<(), CtlError> {

@@ -1,10 +1,11 @@
-//! The command line: `klar`, `klar serve`, `klar ctl …`, `klar dump FILE`.
+//! The command line: `klar`, `klar serve`, `klar ctl …`, `klar dump FILE`, `klar sim`.
 //!
 //! Prints what was asked for on stdout and everything else on stderr. It decides nothing about Kafka.
 
 mod control;
 mod options;
 mod serve;
+mod sim;
 #[cfg(feature = "window")]
 mod window;
 
@@ -42,6 +43,8 @@ enum Verb {
         /// The file, such as DATA_DIR/broker-1/orders-0/00000000000000000000.log
         file: PathBuf,
     },
+    /// Try seeds in the simulator, or run a kept schedule again
+    Sim(sim::Sim),
 }
 
 /// Options that are about starting klar. The rest, `--data-dir`, says which one is meant.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Serve) => serve::run(&arguments.options),
         Some(Verb::Ctl(ctl)) => control::run(&arguments.options, ctl),
         Some(Verb::Dump { file }) => dump(&file),
+        Some(Verb::Sim(arguments)) => sim::run(&arguments),
         None => open_window(&arguments.options),
     }
 }
@@ -153,8 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn several_brokers_are_refused_with_a_sentence() {
-        let error = Arguments::read(["klar", "--brokers", "3"]).unwrap_err();
-        assert!(error.to_string().contains("one broker"), "{error}");
+    fn too_many_brokers_are_refused_with_their_number() {
+        let error = Arguments::read(["klar", "--brokers", "11"]).unwrap_err();
+        assert!(error.to_string().contains("1..=10"), "{error}");
     }
 }

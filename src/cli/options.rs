@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cluster::ClusterConfig;
+use crate::cluster::{ClusterConfig, MAX_BROKERS};
 use crate::inspect::Durability;
 
 /// The port clients try first.
@@ -19,10 +19,10 @@ pub struct Options {
     /// Keep nothing: use a fresh directory and remove it at the end
     #[arg(long, global = true, conflicts_with = "data_dir")]
     pub ephemeral: bool,
-    /// Number of brokers; only 1 so far
-    #[arg(long, value_name = "N", global = true, default_value = "1", value_parser = one_broker)]
-    pub brokers: u32,
-    /// Port clients connect to, or the next free one after it; 0 takes any free port
+    /// Number of brokers, up to 10 [default: those the data directory belongs to, or 1]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BROKERS)))]
+    pub brokers: Option<u32>,
+    /// Port clients connect to, or the next free one after it; 0 takes any free port. Further brokers listen on the ports behind it
     #[arg(long, value_name = "P", global = true, default_value_t = DEFAULT_PORT)]
     pub port: u16,
     /// Address to listen on; anything but loopback lets other machines in
@@ -67,6 +67,7 @@ impl Options {
             data_dir,
             listen: self.listen,
             port: self.port,
+            brokers: self.brokers,
             durability: match self.durability {
                 DurabilityChoice::Os => Durability::Os,
                 DurabilityChoice::Batch => Durability::Batch,
@@ -75,14 +76,6 @@ impl Options {
             settings: self.settings.clone(),
             stay_after_crash: false,
         })
-    }
-}
-
-fn one_broker(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(1) => Ok(1),
-        Ok(0) | Err(_) => Err("not a number of brokers".into()),
-        Ok(_) => Err("clusters do not exist yet: this klar runs one broker, --brokers 1".into()),
     }
 }
 

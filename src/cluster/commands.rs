@@ -12,7 +12,7 @@ use super::fuse::Panels;
 use super::producing::Producing;
 use super::topics::Topics;
 use super::wires::{Client, Happened, WireEvent, Wires};
-use crate::client::{LinkId, LinksConfig, Machine};
+use crate::client::{Address, LinkId, LinksConfig, Machine};
 use crate::ids::Time;
 use crate::inspect::{Command, CommandId, Done, Failure};
 
@@ -47,7 +47,8 @@ impl Concluded {
 /// Everything that runs commands.
 pub struct Commands {
     wires: Wires,
-    bootstrap: SocketAddr,
+    /// Where the brokers listen.
+    bootstrap: Vec<SocketAddr>,
     /// Made by the first topic command.
     topics: Option<Topics>,
     producing: Producing,
@@ -58,22 +59,28 @@ pub struct Commands {
 }
 
 impl Commands {
-    pub fn new(
-        listen: SocketAddr,
-        events: mpsc::Sender<Happened>,
-        own: mpsc::Sender<SocketAddr>,
-    ) -> Commands {
-        let bootstrap = reachable(listen);
+    pub fn new(bootstrap: Vec<SocketAddr>, events: mpsc::Sender<Happened>) -> Commands {
         Commands {
-            wires: Wires::new(events, own),
-            bootstrap,
+            wires: Wires::new(events),
             topics: None,
-            producing: Producing::new(bootstrap),
+            producing: Producing::new(bootstrap.clone()),
+            bootstrap,
             browser: None,
             browses: 0,
             concluded: Vec::new(),
             news: false,
         }
+    }
+
+    /// Brokers that clients begin with from now on.
+    pub fn know_brokers(&mut self, bootstrap: Vec<SocketAddr>) {
+        self.producing.know_brokers(bootstrap.clone());
+        self.bootstrap = bootstrap;
+    }
+
+    /// From now on the broker on this port is told here which connections are klar's own.
+    pub fn know_own(&mut self, port: u16, own: mpsc::Sender<SocketAddr>) {
+        self.wires.know_own(port, own);
     }
 
     /// Starts a command.
@@ -86,7 +93,7 @@ impl Commands {
             | Command::EmptyTopic { .. }
             | Command::AddPartitions { .. }
             | Command::AlterTopic { .. } => {
-                let links = links(self.bootstrap, "klar-admin");
+                let links = links(&self.bootstrap, "klar-admin");
                 let topics = self.topics.get_or_insert_with(|| Topics::new(links));
                 self.concluded.extend(topics.run(now, id, command));
                 self.pump(now, Client::Admin);
@@ -107,7 +114,7 @@ impl Commands {
                 self.drop_browser();
                 self.browses += 1;
                 let sentence = format!("Reading topic {}.", query.topic);
-                let links = links(self.bootstrap, "klar-browse");
+                let links = links(&self.bootstrap, "klar-browse");
                 self.browser = Some(Browser::new(now, query, links));
                 self.concluded.push(Concluded::done(id, sentence));
                 self.pump(now, Client::Browse(self.browses));
@@ -121,7 +128,16 @@ impl Commands {
                 self.browser = None;
                 self.concluded.push(Concluded::done(id, "Stopped reading."));
             }
-            Command::Stop => unreachable!("the loop stops by itself"),
+            Command::Stop
+            | Command::KillBroker { .. }
+            | Command::StopBroker { .. }
+            | Command::RestartBroker { .. }
+            | Command::PauseBroker { .. }
+            | Command::ResumeBroker { .. }
+            | Command::CutLink { .. }
+            | Command::SlowLink { .. }
+            | Command::HealLinks
+            | Command::AddBroker => unreachable!("no client's business"),
         }
     }
 
@@ -190,6 +206,7 @@ impl Commands {
             browse: self.browser.as_ref().map(Browser::picture),
             producers: self.producing.pictures(),
             deleting: self.topics.as_ref().map_or_else(Vec::new, Topics::deleting),
+            links: Vec::new(),
         }
     }
 
@@ -313,9 +330,16 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, listen.port())
 }
 
-/// A client of the broker listening there.
-pub fn links(bootstrap: SocketAddr, client_id: &str) -> LinksConfig {
-    LinksConfig::new(&bootstrap.ip().to_string(), bootstrap.port(), client_id)
+/// A client of the brokers listening there.
+pub fn links(bootstrap: &[SocketAddr], client_id: &str) -> LinksConfig {
+    let bootstrap = bootstrap.iter().map(|address| Address {
+        host: address.ip().to_string(),
+        port: address.port(),
+    });
+    LinksConfig {
+        bootstrap: bootstrap.collect(),
+        ..LinksConfig::new("", 0, client_id)
+    }
 }
 
 #[cfg(test)]

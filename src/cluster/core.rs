@@ -1,8 +1,9 @@
 //! The cluster's one loop: reports of brokers, requests of window and `ctl`, its own clients, time.
 //!
-//! Everything the cluster knows is owned here. A step never blocks.
+//! Everything the cluster knows is owned here. A step never blocks for longer than a thread takes to start or
+//! to return after its last word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,101 +11,127 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::brokers::{BrokerCommand, Brokers, News};
 use super::commands::{Commands, Concluded};
-use super::fuse::{Chronicle, fuse};
+use super::fuse::{Chronicle, Panels, fuse};
+use super::fuse_topics::FusedTopics;
 use super::link::{Reply, Request};
+use super::remains::Found;
 use super::show::Show;
 use super::wires::Happened;
 use super::{ClusterEnd, ClusterFacts};
-use crate::inspect::{
-    BrokerState, ClusterSnapshot, Command, CommandId, EventKind, Failure, Outcome,
-};
-use crate::runtime::{BrokerThread, Clock, Ended, Order, Report};
+use crate::ids::{BrokerId, Time};
+use crate::inspect::{ClusterSnapshot, Command, CommandId, EventKind, Failure, Focus, Outcome};
+use crate::runtime::{Clock, Ended, Told};
 
 /// Everything the cluster knows.
 pub struct Core {
     facts: ClusterFacts,
     clock: Clock,
-    broker: BrokerThread,
-    state: BrokerState,
-    picture: Option<Box<crate::broker::BrokerPicture>>,
+    brokers: Brokers,
+    fused: FusedTopics,
+    /// What pictures contain.
+    focus: Focus,
     chronicle: Chronicle,
     commands: Commands,
     show: Show,
     /// Who waits for a fresh picture.
-    askers: Vec<oneshot::Sender<Arc<ClusterSnapshot>>>,
+    askers: Vec<Asker>,
     /// Who waits for a command's end.
     waiting: BTreeMap<CommandId, Reply>,
-    /// Why the broker stops, once deletions that waited are done or this moment has come.
+    /// Why the brokers stop, once deletions that waited are done or this moment has come.
     stopping: Option<(String, Instant)>,
-    /// Show a crashed broker instead of ending.
+    /// The brokers were told to stop: the last one's end is the cluster's.
+    stops: bool,
+    /// Show crashed brokers instead of ending.
     stays_after_crash: bool,
     next_command: Arc<AtomicU64>,
     end: Option<ClusterEnd>,
 }
 
+/// One who waits for a fresh picture.
+struct Asker {
+    reply: oneshot::Sender<Arc<ClusterSnapshot>>,
+    /// Brokers whose pictures are on their way.
+    awaits: BTreeSet<BrokerId>,
+    /// Not longer than this.
+    until: Instant,
+}
+
 /// The queues the loop reads.
 pub struct Queues {
-    pub reports: mpsc::Receiver<Report>,
+    pub reports: mpsc::Receiver<Told>,
     pub requests: mpsc::Receiver<Request>,
     pub events: mpsc::Receiver<Happened>,
+    pub found: mpsc::Receiver<Found>,
 }
 
 /// How long stopping waits for deletions that are carried out early.
 const DELETIONS_WAIT: Duration = Duration::from_secs(1);
-/// When a stop that found the broker's queue full is tried again.
-const STOP_AGAIN: Duration = Duration::from_millis(20);
+/// How long a fresh picture waits for a broker that is busy.
+const PICTURE_WAIT: Duration = Duration::from_secs(1);
 
 impl Core {
     pub fn new(
         facts: ClusterFacts,
-        broker: BrokerThread,
+        brokers: Brokers,
         show: Show,
         events: mpsc::Sender<Happened>,
         next_command: Arc<AtomicU64>,
     ) -> Core {
-        let commands = Commands::new(facts.listen, events, broker.own.clone());
-        Core {
+        let mut core = Core {
             facts,
             clock: Clock::new(),
-            broker,
-            state: BrokerState::Running,
-            picture: None,
+            commands: Commands::new(brokers.addresses(), events),
+            brokers,
+            fused: FusedTopics::default(),
+            focus: Focus::default(),
             chronicle: Chronicle::default(),
-            commands,
             show,
             askers: Vec::new(),
             waiting: BTreeMap::new(),
             stopping: None,
+            stops: false,
             stays_after_crash: false,
             next_command,
             end: None,
+        };
+        let running: Vec<BrokerId> = core.brokers.running().collect();
+        for broker in running {
+            core.on_ready(broker);
         }
+        core
     }
 
-    /// With a window, a crash is shown; without one, it ends the program.
+    /// With a window, crashes are shown; without one, the last broker's crash ends the program.
     pub fn stay_after_crash(&mut self, stay: bool) {
         self.stays_after_crash = stay;
     }
 
-    /// Runs until no broker is left.
+    /// Runs until the cluster has ended.
     pub async fn run(mut self, mut queues: Queues) -> ClusterEnd {
         loop {
             let due = self.next_due();
             let timer = tokio::time::sleep_until(due.unwrap_or_else(Instant::now));
             tokio::select! {
-                Some(report) = queues.reports.recv() => self.on_report(report),
+                Some(told) = queues.reports.recv() => self.on_told(told),
                 Some(request) = queues.requests.recv() => self.on_request(request),
                 Some(event) = queues.events.recv() => {
                     self.commands.on_event(self.clock.now(), event);
                 }
+                Some(found) = queues.found.recv() => {
+                    if self.brokers.on_found(found) {
+                        self.show.news();
+                    }
+                }
                 () = timer, if due.is_some() => self.commands.on_time(self.clock.now()),
             }
+            self.take_notes();
             self.conclude_commands();
             self.stop_if_due();
+            self.answer_askers();
             self.publish_if_due();
             if let Some(end) = self.end.take() {
-                self.broker.join();
                 return end;
             }
         }
@@ -114,48 +141,53 @@ impl Core {
         let wakeup = self.commands.next_wakeup();
         let wakeup = wakeup.map(|time| Instant::from_std(self.clock.instant_of(time)));
         let stop = self.stopping.as_ref().map(|(_, at)| *at);
-        [wakeup, self.show.due(), stop].into_iter().flatten().min()
+        let asked = self.askers.iter().map(|asker| asker.until).min();
+        let dues = [wakeup, self.show.due(), stop, asked];
+        dues.into_iter().flatten().min()
     }
 
-    pub fn on_report(&mut self, report: Report) {
-        match report {
-            Report::Ready => {}
-            Report::Note { time, kind } => {
-                self.chronicle.note(self.facts.broker, time, kind);
-                self.show.news();
-            }
-            Report::Picture(picture) => {
-                self.picture = Some(picture);
-                self.show.news();
-                self.answer_askers();
-            }
-            Report::Ended(ended) => self.on_ended(ended),
-        }
+    /// Keeps what a broker noted.
+    pub fn note(&mut self, broker: BrokerId, time: Time, kind: EventKind) {
+        self.chronicle.note(broker, time, kind);
+        self.show.news();
     }
 
-    fn on_ended(&mut self, ended: Ended) {
-        let now = self.clock.now();
-        match ended {
-            Ended::Clean => {
-                self.state = BrokerState::Stopped;
-                self.end = Some(ClusterEnd::Stopped);
-            }
-            Ended::Crashed { message } | Ended::Failed { message } => {
-                self.state = BrokerState::Crashed {
-                    message: message.clone(),
-                };
-                let kind = EventKind::BrokerCrashed {
-                    message: message.clone(),
-                };
-                tracing::error!("{}", kind.sentence());
-                self.chronicle.note(self.facts.broker, now, kind);
-                if !self.stays_after_crash {
-                    self.end = Some(ClusterEnd::Crashed { message });
-                }
+    fn on_told(&mut self, told: Told) {
+        match self.brokers.on_told(told) {
+            News::Nothing => return,
+            News::Ready(broker) => self.on_ready(broker),
+            News::Note(broker, time, kind) => self.note(broker, time, kind),
+            News::Picture(broker) => self.has_shown(broker),
+            News::Ended(broker, ended) => {
+                self.has_shown(broker);
+                self.on_ended(&ended);
             }
         }
         self.show.news();
-        self.answer_askers();
+    }
+
+    fn on_ready(&mut self, broker: BrokerId) {
+        self.commands.know_brokers(self.brokers.addresses());
+        if let Some((port, own)) = self.brokers.own(broker) {
+            self.commands.know_own(port, own);
+        }
+        self.brokers.look_at(broker, Some(&self.focus), false);
+    }
+
+    fn on_ended(&mut self, ended: &Ended) {
+        if self.brokers.any_alive() {
+            return;
+        }
+        if self.stops {
+            self.end = Some(ClusterEnd::Stopped);
+            return;
+        }
+        if let Ended::Crashed { message } | Ended::Failed { message } = ended
+            && !self.stays_after_crash
+        {
+            let message = message.clone();
+            self.end = Some(ClusterEnd::Crashed { message });
+        }
     }
 
     fn on_request(&mut self, request: Request) {
@@ -167,54 +199,57 @@ impl Core {
                 self.run_command(id, command);
             }
             Request::Focus(focus) => {
-                self.order(Order::Look {
-                    focus: Some(focus),
-                    fresh: false,
-                });
+                self.brokers.look(Some(&focus), false);
+                self.focus = focus;
             }
             Request::Look => {
                 self.show.look();
-                self.order(Order::Look {
-                    focus: None,
-                    fresh: false,
-                });
+                self.brokers.look(None, false);
             }
             Request::OnNews(wake) => self.show.on_news(wake),
-            Request::Snapshot(asker) => {
-                self.askers.push(asker);
-                match self.state {
-                    BrokerState::Running => {
-                        self.order(Order::Look {
-                            focus: None,
-                            fresh: true,
-                        });
-                    }
-                    _ => self.answer_askers(),
-                }
+            Request::Snapshot(reply) => {
+                self.brokers.look(None, true);
+                self.askers.push(Asker {
+                    reply,
+                    awaits: self.brokers.running().collect(),
+                    until: Instant::now() + PICTURE_WAIT,
+                });
             }
             Request::Stop { cause } => self.stop(cause),
         }
     }
 
     fn run_command(&mut self, id: CommandId, command: Command) {
-        let now = self.clock.now();
         if command == Command::Stop {
             self.conclude(Concluded::done(id, "klar stops."));
             self.stop("asked to stop".to_owned());
-            return;
+        } else if let Some(command) = BrokerCommand::of(&command) {
+            self.brokers.run(id, command);
+        } else if self.brokers.any_alive() {
+            self.commands.run(self.clock.now(), id, command);
+        } else {
+            self.conclude(Concluded::failed(id, nobody_there()));
         }
-        if self.state != BrokerState::Running {
-            self.conclude(Concluded::failed(id, broker_gone()));
-            return;
+    }
+
+    /// Keeps what the cluster itself saw happen to brokers.
+    fn take_notes(&mut self) {
+        let now = self.clock.now();
+        for (broker, kind) in self.brokers.take_notes() {
+            tracing::info!("broker {broker}: {}", kind.sentence());
+            self.note(broker, now, kind);
         }
-        self.commands.run(now, id, command);
     }
 
     fn conclude_commands(&mut self) {
         if self.commands.take_news() {
             self.show.news();
         }
-        for concluded in self.commands.take_concluded() {
+        let about_brokers = self.brokers.take_concluded();
+        for concluded in about_brokers
+            .into_iter()
+            .chain(self.commands.take_concluded())
+        {
             self.conclude(concluded);
         }
     }
@@ -229,50 +264,45 @@ impl Core {
         self.show.news();
     }
 
-    /// Stops the broker; the loop ends with its report. A broker that is gone already ends it here.
+    /// Stops all brokers; the loop ends with the last one's report. Without any it ends here.
     fn stop(&mut self, cause: String) {
-        match self.state {
-            BrokerState::Running if self.stopping.is_none() => {
-                self.commands.finish(self.clock.now());
-                self.stopping = Some((cause, Instant::now() + DELETIONS_WAIT));
-            }
-            BrokerState::Running => {}
-            _ => self.end = Some(ClusterEnd::Stopped),
+        if !self.brokers.any_alive() {
+            self.end = Some(ClusterEnd::Stopped);
+        } else if self.stopping.is_none() && !self.stops {
+            self.commands.finish(self.clock.now());
+            self.stopping = Some((cause, Instant::now() + DELETIONS_WAIT));
         }
     }
 
     fn stop_if_due(&mut self) {
         let due = |at: &Instant| !self.commands.is_finishing() || *at <= Instant::now();
-        let Some((cause, _)) = self.stopping.as_ref().filter(|(_, at)| due(at)) else {
-            return;
-        };
-        let cause = cause.clone();
-        if self.order(Order::Stop { cause }) {
-            self.stopping = None;
-        } else {
-            // The queue is full: the broker gets to it, and then there is room for this.
-            let soon = Instant::now() + STOP_AGAIN;
-            self.stopping = self.stopping.take().map(|(cause, _)| (cause, soon));
+        if self.stopping.as_ref().is_some_and(|(_, at)| due(at))
+            && let Some((cause, _)) = self.stopping.take()
+        {
+            self.stops = true;
+            if !self.brokers.stop_all(&cause) {
+                self.end = Some(ClusterEnd::Stopped);
+            }
         }
     }
 
-    /// Whether the broker's queue took the order.
-    fn order(&mut self, order: Order) -> bool {
-        let sent = self.broker.orders.try_send(order);
-        if let Err(error) = &sent {
-            tracing::debug!("an order found no taker: {error}");
+    /// This broker's picture need not be waited for any more.
+    fn has_shown(&mut self, broker: BrokerId) {
+        for asker in &mut self.askers {
+            asker.awaits.remove(&broker);
         }
-        sent.is_ok()
     }
 
     fn answer_askers(&mut self) {
-        if self.askers.is_empty() {
+        let now = Instant::now();
+        let is_due = |asker: &Asker| asker.awaits.is_empty() || asker.until <= now;
+        if !self.askers.iter().any(is_due) {
             return;
         }
         let snapshot = Arc::new(self.fuse());
-        for asker in self.askers.drain(..) {
+        for asker in self.askers.extract_if(.., |asker| is_due(asker)) {
             // An asker that hung up needs no answer.
-            let _ = asker.send(Arc::clone(&snapshot));
+            let _ = asker.reply.send(Arc::clone(&snapshot));
         }
     }
 
@@ -283,22 +313,27 @@ impl Core {
         }
     }
 
-    fn fuse(&self) -> ClusterSnapshot {
+    fn fuse(&mut self) -> ClusterSnapshot {
         fuse(
             &self.facts,
             self.clock.now(),
-            &self.state,
-            self.picture.as_deref(),
+            &self.brokers.seen(),
+            &self.focus,
+            &mut self.fused,
             &self.chronicle,
-            self.commands.panels(),
+            Panels {
+                links: self.brokers.links(),
+                ..self.commands.panels()
+            },
         )
     }
 }
 
-fn broker_gone() -> Failure {
+fn nobody_there() -> Failure {
     Failure {
         name: "BROKER_NOT_RUNNING".into(),
-        what: "the broker crashed and answers nothing".into(),
-        what_to_do: "Its records are on disk: stop klar and start it again.".into(),
+        what: "no broker runs, so nobody answers".into(),
+        what_to_do: "Their records are on disk: start them again with `klar ctl restart`, or stop klar and start it again."
+            .into(),
     }
 }

@@ -1,16 +1,20 @@
-//! Makes one picture of what the broker reported and what the cluster itself knows.
+//! Makes one picture of what the brokers reported and what the cluster itself knows.
 //!
 //! Pure: it adds nothing of its own, and a broker that is gone keeps its last picture with its end on it.
+//! Brokers, connections and events stand side by side; `fuse_topics` puts topics together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ClusterFacts;
-use crate::broker::BrokerPicture;
+use super::commands::reachable;
+use super::fuse_topics::{FusedTopics, fuse_lanes, leader_of, most_advanced, pick};
+use super::member::Seen;
 use crate::ids::Time;
 use crate::inspect::{
-    BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, EVENTS_KEPT, Event, EventKind,
-    OUTCOMES_KEPT, Outcome, ProducerSnapshot, Totals,
+    BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot, EVENTS_KEPT, Event,
+    EventKind, Focus, LinkSnapshot, OUTCOMES_KEPT, Outcome, ProducerSnapshot, QuorumSnapshot,
+    Totals,
 };
 
 /// The newest events and outcomes, each bounded.
@@ -21,12 +25,14 @@ pub struct Chronicle {
     newest: u64,
 }
 
-/// What the cluster adds to the broker's picture.
+/// What the cluster adds to the brokers' pictures.
 #[derive(Debug, Default)]
 pub struct Panels {
     pub browse: Option<Arc<Browse>>,
     pub producers: Vec<ProducerSnapshot>,
     pub deleting: Vec<(String, Time)>,
+    /// Links between brokers that are not as good as new.
+    pub links: Vec<LinkSnapshot>,
 }
 
 impl Chronicle {
@@ -57,52 +63,90 @@ impl Chronicle {
 pub fn fuse(
     facts: &ClusterFacts,
     now: Time,
-    state: &BrokerState,
-    picture: Option<&BrokerPicture>,
+    seen: &[Seen<'_>],
+    focus: &Focus,
+    topics: &mut FusedTopics,
     chronicle: &Chronicle,
     panels: Panels,
 ) -> ClusterSnapshot {
-    let broker = broker_snapshot(facts, now, state, picture);
-    let alive = matches!(state, BrokerState::Running);
+    let quorum = quorum(seen);
+    let alive = seen.iter().any(|s| s.is_alive());
+    let topics = topics.fuse(seen);
+    let lanes = fuse_lanes(seen, &topics);
+    let record = focus.record.as_ref();
+    let record = record.and_then(|at| leader_of(&topics, &at.topic, at.partition));
+    let segment = focus.segment.as_ref();
+    let segment = segment.and_then(|at| leader_of(&topics, &at.topic, at.partition));
     ClusterSnapshot {
         event_number: chronicle.newest,
         time: now,
         cluster_id: facts.cluster_id.clone(),
-        bootstrap: facts.bootstrap.clone(),
+        bootstrap: bootstrap(seen),
         data_dir: facts.kept_dir.clone(),
         durability: facts.durability,
         listens_beyond_loopback: facts.beyond_loopback,
-        controller: alive.then_some(broker.id),
-        brokers: vec![broker],
-        topics: picture.map_or_else(Vec::new, |seen| seen.topics.as_ref().clone()),
-        totals: picture.map_or_else(Totals::default, |seen| seen.totals),
-        connections: match picture {
-            Some(seen) if alive => seen.connections.as_ref().clone(),
-            _ => Vec::new(),
-        },
+        controller: quorum.as_ref().filter(|_| alive).and_then(|q| q.leader),
+        quorum,
+        brokers: seen.iter().map(|s| broker_snapshot(now, s)).collect(),
+        links: panels.links,
+        totals: totals(seen),
+        connections: connections(seen),
         events: chronicle.events.iter().cloned().collect(),
         outcomes: chronicle.outcomes.iter().cloned().collect(),
-        lanes: picture.map_or_else(Vec::new, |seen| seen.lanes.clone()),
-        record: picture.and_then(|seen| seen.record.clone()),
-        segment: picture.and_then(|seen| seen.segment.clone()),
+        lanes,
+        record: pick(seen, record, |picture| picture.record.clone()),
+        segment: pick(seen, segment, |picture| picture.segment.clone()),
+        topics,
         browse: panels.browse,
         producers: panels.producers,
         deleting: panels.deleting,
     }
 }
 
-fn broker_snapshot(
-    facts: &ClusterFacts,
-    now: Time,
-    state: &BrokerState,
-    picture: Option<&BrokerPicture>,
-) -> BrokerSnapshot {
-    let mut broker = match picture {
-        Some(seen) => BrokerSnapshot::clone(&seen.broker),
+/// What clients on this machine connect to: every broker, since any may be dead.
+pub fn bootstrap(seen: &[Seen<'_>]) -> String {
+    let addresses = seen.iter().map(|s| reachable(s.listen).to_string());
+    addresses.collect::<Vec<_>>().join(",")
+}
+
+/// The quorum as the leader of the newest epoch sees it, who is the only one that knows how far the others
+/// are; without one, as the most advanced broker does.
+fn quorum(seen: &[Seen<'_>]) -> Option<QuorumSnapshot> {
+    let living = seen.iter().filter(|s| s.is_alive());
+    let leader = living
+        .filter_map(|s| Some((s.id, &s.picture?.quorum)))
+        .filter(|(id, quorum)| quorum.leader == Some(*id))
+        .max_by_key(|(_, quorum)| quorum.epoch);
+    let (_, newest) = most_advanced(seen)?;
+    match leader {
+        Some((_, quorum)) if quorum.epoch >= newest.quorum.epoch => Some(quorum.clone()),
+        _ => Some(newest.quorum.clone()),
+    }
+}
+
+/// Counters of all brokers over all their runs.
+fn totals(seen: &[Seen<'_>]) -> Totals {
+    let mut totals = Totals::default();
+    for s in seen {
+        totals.add(s.past);
+        totals.add(s.picture.map_or_else(Totals::default, |p| p.totals));
+    }
+    totals
+}
+
+fn connections(seen: &[Seen<'_>]) -> Vec<ConnectionSnapshot> {
+    let living = seen.iter().filter(|s| s.is_alive());
+    let shown = living.filter_map(|s| Some(s.picture?.connections.as_ref()));
+    shown.flatten().cloned().collect()
+}
+
+fn broker_snapshot(now: Time, seen: &Seen<'_>) -> BrokerSnapshot {
+    let mut broker = match seen.picture {
+        Some(picture) => BrokerSnapshot::clone(&picture.broker),
         None => BrokerSnapshot {
-            id: facts.broker,
-            host: facts.listen.ip().to_string(),
-            port: facts.listen.port(),
+            id: seen.id,
+            host: seen.listen.ip().to_string(),
+            port: seen.listen.port(),
             state: BrokerState::Starting,
             started: now,
             recovery: String::new(),
@@ -111,54 +155,12 @@ fn broker_snapshot(
             settings: Vec::new(),
         },
     };
-    broker.state = state.clone();
-    if !matches!(state, BrokerState::Running) {
+    broker.state = seen.state.clone();
+    if !seen.is_alive() {
         broker.connections = 0;
     }
     broker
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::BrokerId;
-
-    #[test]
-    fn events_are_numbered_without_gaps_and_the_oldest_are_forgotten() {
-        let mut chronicle = Chronicle::default();
-        for _ in 0..EVENTS_KEPT + 3 {
-            let kind = EventKind::BrokerStopped {
-                cause: String::new(),
-            };
-            chronicle.note(BrokerId(1), Time(0), kind);
-        }
-        let snapshot = fuse(
-            &ClusterFacts::example(),
-            Time(1),
-            &BrokerState::Starting,
-            None,
-            &chronicle,
-            Panels::default(),
-        );
-        assert_eq!(snapshot.events.len(), EVENTS_KEPT);
-        assert_eq!(snapshot.events[0].number, 4);
-        assert_eq!(snapshot.event_number, EVENTS_KEPT as u64 + 3);
-    }
-
-    #[test]
-    fn a_crashed_broker_is_shown_with_its_message_and_controls_nothing() {
-        let state = BrokerState::Crashed {
-            message: "boom".into(),
-        };
-        let snapshot = fuse(
-            &ClusterFacts::example(),
-            Time(1),
-            &state,
-            None,
-            &Chronicle::default(),
-            Panels::default(),
-        );
-        assert_eq!(snapshot.brokers[0].state, state);
-        assert_eq!(snapshot.controller, None);
-    }
-}
+mod tests;

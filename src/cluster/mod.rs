@@ -1,18 +1,22 @@
-//! Brokers on threads: start, stop; runs commands; fuses pictures.
+//! Brokers on threads: start, stop, kill, pause; runs commands; fuses pictures.
 //!
 //! One thread owns everything here: it takes what brokers report and what the window or `klar ctl` ask,
 //! runs klar's own clients over TCP, and publishes pictures to whoever looks. It holds no lock and no
 //! broker's memory; a broker that crashes is a report like any other.
 
+mod brokers;
 mod browse;
 mod chance;
 mod commands;
 pub mod control;
 mod core;
 mod fuse;
+mod fuse_topics;
 mod link;
+mod member;
 mod plan;
 mod producing;
+mod remains;
 mod row;
 mod scan;
 mod show;
@@ -30,8 +34,10 @@ pub use link::ClusterLink;
 use link::Request;
 pub use start::StartError;
 
-use crate::ids::BrokerId;
 use crate::inspect::Durability;
+
+/// Brokers one cluster may have.
+pub const MAX_BROKERS: u32 = 10;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -39,22 +45,24 @@ pub struct ClusterConfig {
     /// `None` keeps nothing beyond the cluster's end.
     pub data_dir: Option<PathBuf>,
     pub listen: IpAddr,
-    /// 0 is any free port; otherwise the next free one is taken.
+    /// 0 is any free port; otherwise the next free one is taken. Further brokers take the ports behind it.
     pub port: u16,
+    /// How many brokers; `None` is as many as the directory belongs to. Never fewer than that.
+    pub brokers: Option<u32>,
     pub durability: Durability,
     /// Broker configurations by Kafka's names.
     pub settings: Vec<(String, String)>,
-    /// Keep showing a broker that crashed, instead of ending.
+    /// Keep showing brokers that crashed, instead of ending when the last one did.
     pub stay_after_crash: bool,
 }
 
 /// What stays the same while a cluster runs.
 #[derive(Debug, Clone)]
 pub struct ClusterFacts {
-    pub broker: BrokerId,
     pub cluster_id: String,
-    /// What clients on this machine connect to.
+    /// What clients on this machine connect to: every broker the cluster started with.
     pub bootstrap: String,
+    /// Where the first broker listens.
     pub listen: SocketAddr,
     pub beyond_loopback: bool,
     /// Where the lock and the control socket are.
@@ -111,7 +119,6 @@ impl ClusterFacts {
     /// Made-up facts for tests.
     fn example() -> ClusterFacts {
         ClusterFacts {
-            broker: BrokerId(1),
             cluster_id: "example".into(),
             bootstrap: "127.0.0.1:9092".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 9092)),

@@ -29,7 +29,7 @@ const ENDED_SHOWN: usize = 16;
 
 /// All of klar's own producers.
 pub struct Producing {
-    bootstrap: SocketAddr,
+    bootstrap: Vec<SocketAddr>,
     singles: VecDeque<Single>,
     plans: BTreeMap<u64, Plan>,
     ended: VecDeque<ProducerSnapshot>,
@@ -47,7 +47,7 @@ struct Single {
 }
 
 impl Producing {
-    pub fn new(bootstrap: SocketAddr) -> Producing {
+    pub fn new(bootstrap: Vec<SocketAddr>) -> Producing {
         Producing {
             bootstrap,
             singles: VecDeque::new(),
@@ -57,6 +57,11 @@ impl Producing {
             concluded: Vec::new(),
             gone: Vec::new(),
         }
+    }
+
+    /// Brokers that producers begin with from now on.
+    pub fn know_brokers(&mut self, bootstrap: Vec<SocketAddr>) {
+        self.bootstrap = bootstrap;
     }
 
     /// Sends one record; returns the client that does.
@@ -102,7 +107,7 @@ impl Producing {
             return None;
         }
         let number = self.number();
-        let links = links(self.bootstrap, &format!("klar-producer-{number}"));
+        let links = links(&self.bootstrap, &format!("klar-producer-{number}"));
         match Plan::new(now, number, plan, links) {
             Ok(plan) => {
                 let done = Done {
@@ -219,7 +224,7 @@ impl Producing {
         // As Kafka's console producer: writing to a topic that is not there makes it.
         let links = LinksConfig {
             create_topics: true,
-            ..links(self.bootstrap, "klar-produce")
+            ..links(&self.bootstrap, "klar-produce")
         };
         let config = ProducerConfig::new(links, &settings).map_err(|error| error.to_failure())?;
         self.singles.push_back(Single {

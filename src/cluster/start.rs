@@ -1,4 +1,4 @@
-//! How a cluster comes up: directory, lock, identity, port, threads.
+//! How a cluster comes up: directory, lock, identity, roster, ports, threads.
 //!
 //! Nothing is left behind by a start that fails, except a directory that was made.
 
@@ -11,26 +11,26 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use super::brokers::{Brokers, News, Recipe};
 use super::chance;
-use super::commands::reachable;
 use super::control::Control;
 use super::core::{Core, Queues};
-use super::fuse::{Chronicle, Panels, fuse};
+use super::fuse::{Chronicle, Panels, bootstrap, fuse};
+use super::fuse_topics::FusedTopics;
 use super::link::{REQUESTS_QUEUED, Request};
+use super::remains::{Found, REMAINS_QUEUED};
 use super::show::Show;
 use super::wires::EVENTS_QUEUED;
-use super::{Cluster, ClusterConfig, ClusterEnd, ClusterFacts, ClusterLink};
-use crate::broker::BrokerConfig;
-use crate::ids::{BrokerId, TopicId};
-use crate::inspect::{BrokerState, Durability};
-use crate::runtime::{
-    BindError, BrokerStart, BrokerThread, Clock, Ended, Medium, Report, bind, connections_allowed,
-    raise_limit,
-};
-use crate::storage::{DirLock, Identity, RealDisk, StorageError};
+use super::{Cluster, ClusterConfig, ClusterEnd, ClusterFacts, ClusterLink, MAX_BROKERS};
+use crate::ids::{BrokerId, Time, TopicId};
+use crate::inspect::{Durability, EventKind, Focus};
+use crate::runtime::{BindError, Clock, Ended, Told, bind_row, connections_allowed, raise_limit};
+use crate::storage::{DirLock, Identity, RealDisk, Roster, StorageError};
 
-/// The only broker so far.
-const BROKER: BrokerId = BrokerId(1);
+/// Brokers that vote for the controller; those beyond only follow.
+const MAX_VOTERS: u32 = 5;
+/// Brokers of a new cluster when nobody says how many.
+const DEFAULT_BROKERS: u32 = 1;
 /// Reports the cluster has not taken yet.
 const REPORTS_QUEUED: usize = 4_096;
 /// The cluster thread's stack, bytes.
@@ -85,67 +85,122 @@ pub fn start(config: ClusterConfig) -> Result<Cluster, StartError> {
     let connections = connections_allowed(raise_limit());
     let home = Home::open(config.data_dir.as_deref())?;
     let identity = Identity::load_or_create(&mut RealDisk::default(), &home.dir, new_cluster_id)?;
-    let listener = bind(config.listen, config.port)?;
-    let listen = listener.local_addr()?;
+    let roster = roster(&home.dir, &config)?;
+    let count = u16::try_from(roster.brokers.len()).unwrap_or(u16::MAX);
+    let ports = bind_row(config.listen, config.port, count)?;
     let keeps = config.durability != Durability::Memory && !home.ephemeral;
+    let recipe = Recipe {
+        cluster_id: identity.cluster_id.clone(),
+        dir: home.dir.clone(),
+        durability: config.durability,
+        settings: config.settings,
+        roster: roster.clone(),
+        connections_allowed: (connections / usize::from(count)).max(1),
+    };
+    let (reports, queued_reports) = mpsc::channel(REPORTS_QUEUED);
+    let (finders, found) = mpsc::channel(REMAINS_QUEUED);
+    let mut brokers = Brokers::new(recipe, reports, finders);
+    let mut listeners = Vec::new();
+    for (id, (port, listener)) in roster.brokers.into_iter().zip(ports) {
+        brokers.add(id, port);
+        listeners.push((id, listener));
+    }
+    let seen = brokers.seen();
     let facts = ClusterFacts {
-        broker: BROKER,
         cluster_id: identity.cluster_id,
-        bootstrap: reachable(listen).to_string(),
-        listen,
-        beyond_loopback: !listen.ip().is_loopback(),
+        bootstrap: bootstrap(&seen),
+        listen: seen[0].listen,
+        beyond_loopback: !config.listen.is_loopback(),
         kept_dir: keeps.then(|| home.dir.display().to_string()),
         dir: home.dir.clone(),
         durability: config.durability,
     };
-    let broker = BrokerStart {
-        config: BrokerConfig {
-            id: BROKER,
-            cluster_id: facts.cluster_id.clone(),
-            listen,
-            data_dir: home.dir.clone(),
-            durability: config.durability,
-            settings: config.settings,
-        },
-        listener,
-        medium: match config.durability {
-            Durability::Memory => Medium::Memory,
-            Durability::Os | Durability::Batch => Medium::Files,
-        },
-        seed: chance::number(),
-        connections_allowed: connections,
+    for (id, listener) in listeners {
+        brokers.launch(id, listener)?;
+    }
+    let (brokers, early, reports) = wait_until_ready(brokers, queued_reports)?;
+    let started = Started {
+        brokers,
+        early,
+        reports,
+        found,
     };
-    launch(facts, home, broker, config.stay_after_crash)
+    launch(facts, home, started, config.stay_after_crash)
 }
 
-/// Starts the threads and waits until clients can connect.
+/// Who belongs to the cluster: who did before, and as many more as are asked for.
+fn roster(dir: &Path, config: &ClusterConfig) -> Result<Roster, StartError> {
+    let mut disk = RealDisk::default();
+    // Without files nothing of earlier runs is left, so neither need their votes be.
+    let before = match config.durability {
+        Durability::Memory => None,
+        Durability::Os | Durability::Batch => Roster::load(&mut disk, dir)?,
+    };
+    let asked = config.brokers.map(|count| count.clamp(1, MAX_BROKERS));
+    let Some(mut roster) = before else {
+        let roster = Roster::new(asked.unwrap_or(DEFAULT_BROKERS), MAX_VOTERS);
+        if config.durability != Durability::Memory {
+            roster.save(&mut disk, dir)?;
+        }
+        return Ok(roster);
+    };
+    let asked = usize::try_from(asked.unwrap_or(0)).unwrap_or(0);
+    if asked > 0 && asked < roster.brokers.len() {
+        let count = roster.brokers.len();
+        tracing::warn!("this directory belongs to {count} brokers, and all of them start");
+    }
+    while roster.brokers.len() < asked {
+        roster.brokers.push(roster.next_broker());
+    }
+    roster.save(&mut disk, dir)?;
+    Ok(roster)
+}
+
+type Reports = mpsc::Receiver<Told>;
+
+/// Waits until clients can connect to every broker; returns what was told besides.
+fn wait_until_ready(
+    mut brokers: Brokers,
+    mut reports: Reports,
+) -> Result<(Brokers, Vec<Note>, Reports), StartError> {
+    let mut notes = Vec::new();
+    let mut failed: Option<String> = None;
+    while let Some(told) = reports.blocking_recv() {
+        match brokers.on_told(told) {
+            News::Note(broker, time, kind) => notes.push((broker, time, kind)),
+            News::Ended(_, Ended::Failed { message } | Ended::Crashed { message }) => {
+                // The others leave their directories as they found them.
+                brokers.stop_all("another broker did not start");
+                failed.get_or_insert(message);
+            }
+            _ => {}
+        }
+        match failed {
+            Some(message) if !brokers.any_alive() => return Err(StartError::Broker(message)),
+            None if brokers.running().count() == brokers.seen().len() => {
+                return Ok((brokers, notes, reports));
+            }
+            _ => {}
+        }
+    }
+    Err(StartError::Broker("the brokers ended unheard".into()))
+}
+
+/// Starts the cluster's own thread.
 fn launch(
     facts: ClusterFacts,
     home: Home,
-    broker: BrokerStart,
+    started: Started,
     stay_after_crash: bool,
 ) -> Result<Cluster, StartError> {
-    let (reports, mut queued_reports) = mpsc::channel(REPORTS_QUEUED);
-    let mut broker = BrokerThread::start(broker, reports)?;
-    let mut early = Vec::new();
-    loop {
-        match queued_reports.blocking_recv() {
-            Some(Report::Ready) => break,
-            Some(Report::Ended(Ended::Failed { message } | Ended::Crashed { message })) => {
-                broker.join();
-                return Err(StartError::Broker(message));
-            }
-            Some(other) => early.push(other),
-            None => return Err(StartError::Broker("the broker ended unheard".into())),
-        }
-    }
     let control = Control::open(&facts.dir)?;
     let (requests, queued_requests) = mpsc::channel(REQUESTS_QUEUED);
     let first = fuse(
         &facts,
         Clock::new().now(),
-        &BrokerState::Starting,
-        None,
+        &started.brokers.seen(),
+        &Focus::default(),
+        &mut FusedTopics::default(),
         &Chronicle::default(),
         Panels::default(),
     );
@@ -163,12 +218,10 @@ fn launch(
     let thread = ClusterThread {
         facts: facts.clone(),
         home,
-        broker,
+        started,
         control,
         show: Show::new(shown, looking),
         next_command,
-        early,
-        reports: queued_reports,
         requests,
         queued_requests,
         stay_after_crash,
@@ -189,16 +242,26 @@ fn launch(
     })
 }
 
+/// Brokers that serve, and the ends of their queues.
+struct Started {
+    brokers: Brokers,
+    /// What they noted while they started.
+    early: Vec<Note>,
+    reports: Reports,
+    found: mpsc::Receiver<Found>,
+}
+
+/// Something a broker noted: whose it is, when, and what.
+type Note = (BrokerId, Time, EventKind);
+
 /// What the cluster's thread is made of.
 struct ClusterThread {
     facts: ClusterFacts,
     home: Home,
-    broker: BrokerThread,
+    started: Started,
     control: Control,
     show: Show,
     next_command: Arc<AtomicU64>,
-    early: Vec<Report>,
-    reports: mpsc::Receiver<Report>,
     requests: mpsc::Sender<Request>,
     queued_requests: mpsc::Receiver<Request>,
     stay_after_crash: bool,
@@ -229,16 +292,16 @@ impl ClusterThread {
         let ClusterThread {
             facts,
             home,
-            broker,
+            started,
             control,
             show,
             ..
         } = self;
         let (events, queued_events) = mpsc::channel(EVENTS_QUEUED);
-        let mut core = Core::new(facts, broker, show, events, self.next_command);
+        let mut core = Core::new(facts, started.brokers, show, events, self.next_command);
         core.stay_after_crash(self.stay_after_crash);
-        for report in self.early {
-            core.on_report(report);
+        for (broker, time, kind) in started.early {
+            core.note(broker, time, kind);
         }
         match Signals::listen() {
             Ok(signals) => drop(spawn_local(pass_signals(signals, self.requests.clone()))),
@@ -247,7 +310,8 @@ impl ClusterThread {
         // Nobody waits when the start was given up.
         let _ = self.listening.send(());
         let queues = Queues {
-            reports: self.reports,
+            reports: started.reports,
+            found: started.found,
             requests: self.queued_requests,
             events: queued_events,
         };

@@ -48,8 +48,8 @@ const FIRST_BYTES: usize = 64 * 1024;
 pub struct Wires {
     open: BTreeMap<(Client, LinkId), Wire>,
     events: mpsc::Sender<Happened>,
-    /// Tells the broker which connections are klar's own before they knock.
-    own: mpsc::Sender<SocketAddr>,
+    /// Tells each broker, by its port, which connections are klar's own before they knock.
+    own: BTreeMap<u16, mpsc::Sender<SocketAddr>>,
 }
 
 /// One connection's task; dropping it closes the connection.
@@ -65,12 +65,17 @@ impl Drop for Wire {
 }
 
 impl Wires {
-    pub fn new(events: mpsc::Sender<Happened>, own: mpsc::Sender<SocketAddr>) -> Wires {
+    pub fn new(events: mpsc::Sender<Happened>) -> Wires {
         Wires {
             open: BTreeMap::new(),
             events,
-            own,
+            own: BTreeMap::new(),
         }
+    }
+
+    /// From now on the broker on this port is told here.
+    pub fn know_own(&mut self, port: u16, own: mpsc::Sender<SocketAddr>) {
+        self.own.insert(port, own);
     }
 
     /// Does what a machine wants done.
@@ -107,7 +112,7 @@ impl Wires {
         // As long as the machine makes it: it has few requests under way at a time.
         let (outgoing, queue) = mpsc::unbounded_channel();
         let events = self.events.clone();
-        let own = self.own.clone();
+        let own = self.own.get(&to.port).cloned();
         let task = spawn_local(async move {
             let ended = converse(client, link, &to, queue, &events, own).await;
             let why = match ended {
@@ -130,7 +135,7 @@ async fn converse(
     to: &Address,
     queue: mpsc::UnboundedReceiver<Vec<Bytes>>,
     events: &mpsc::Sender<Happened>,
-    own: mpsc::Sender<SocketAddr>,
+    own: Option<mpsc::Sender<SocketAddr>>,
 ) -> io::Result<()> {
     let stream = dial(to, own).await?;
     let connected = events.send((client, link, WireEvent::Connected)).await;
@@ -144,7 +149,7 @@ async fn converse(
 }
 
 /// Connects from an address the broker was told of first.
-async fn dial(to: &Address, own: mpsc::Sender<SocketAddr>) -> io::Result<TcpStream> {
+async fn dial(to: &Address, own: Option<mpsc::Sender<SocketAddr>>) -> io::Result<TcpStream> {
     let host: IpAddr = to.host.parse().map_err(|_| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -157,8 +162,10 @@ async fn dial(to: &Address, own: mpsc::Sender<SocketAddr>) -> io::Result<TcpStre
     };
     // The broker runs on this machine, so its address is one of ours.
     socket.bind(SocketAddr::new(host, 0))?;
-    // A broker that does not take it shows this connection as a foreign one.
-    let _ = own.send(socket.local_addr()?).await;
+    if let Some(own) = own {
+        // A broker that does not take it now, or is gone, shows this connection as a foreign one.
+        let _ = own.try_send(socket.local_addr()?);
+    }
     let stream = socket.connect(SocketAddr::new(host, to.port)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Offset, PartitionIndex};
+use crate::ids::{BrokerId, Offset, PartitionIndex};
 
 /// Identifies a command so that its outcome can be found in a later snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,9 +55,49 @@ pub enum Command {
     BrowseMore,
     PauseBrowse,
     StopBrowse,
+    /// Ends a broker as `kill -9` ends a process: its thread is gone, its connections are reset, nothing
+    /// is flushed.
+    KillBroker {
+        broker: BrokerId,
+    },
+    /// Stops one broker cleanly; the others go on.
+    StopBroker {
+        broker: BrokerId,
+    },
+    /// Starts a broker that does not run, on the directory and port it had. One that runs is stopped
+    /// cleanly first.
+    RestartBroker {
+        broker: BrokerId,
+    },
+    /// Has a broker's thread stand still, as SIGSTOP does to a process.
+    PauseBroker {
+        broker: BrokerId,
+    },
+    ResumeBroker {
+        broker: BrokerId,
+    },
+    /// Lets nothing through from one broker to another any more, nor back if `both_ways`.
+    CutLink {
+        from: BrokerId,
+        to: BrokerId,
+        both_ways: bool,
+    },
+    /// Makes everything between two brokers take longer, each way; 0 makes it as fast as it can be.
+    SlowLink {
+        a: BrokerId,
+        b: BrokerId,
+        delay_ms: u32,
+    },
+    /// Makes all links between brokers as good as new.
+    HealLinks,
+    /// Starts one more broker, with the next number, on the next free port.
+    AddBroker,
     /// Stops the whole program cleanly.
     Stop,
 }
+
+/// The longest delay a link may be given, milliseconds.
+pub const MAX_LINK_DELAY_MS: u32 = 60_000;
 
 /// Milliseconds during which deleting an embedded topic can be undone.
 pub const UNDO_DELETE_MS: i64 = 10_000;

@@ -33,6 +33,37 @@ pub enum EventKind {
     BrokerCrashed {
         message: String,
     },
+    /// Ended from outside: connections reset, nothing flushed.
+    BrokerKilled {
+        cause: String,
+    },
+    BrokerPaused {
+        cause: String,
+    },
+    BrokerResumed {
+        cause: String,
+    },
+    /// A broker that was not part of the cluster before.
+    BrokerAdded {
+        port: u16,
+        cause: String,
+    },
+    /// Nothing arrives any more from this broker at another.
+    LinkCut {
+        to: BrokerId,
+        cause: String,
+    },
+    /// Everything from this broker to another takes longer.
+    LinkSlowed {
+        to: BrokerId,
+        delay_ms: u64,
+        cause: String,
+    },
+    /// What goes from this broker to another is as good as new.
+    LinkHealed {
+        to: BrokerId,
+        cause: String,
+    },
     TopicCreated {
         topic: String,
         partitions: i32,
@@ -158,6 +189,21 @@ impl EventKind {
             ),
             BrokerStopped { cause } => format!("Stopped: {cause}."),
             BrokerCrashed { message } => format!("Crashed: {message}"),
+            BrokerKilled { cause } => {
+                format!("Killed, its connections reset and nothing flushed: {cause}.")
+            }
+            BrokerPaused { cause } => format!("Stands still: {cause}."),
+            BrokerResumed { cause } => format!("Goes on: {cause}."),
+            BrokerAdded { port, cause } => format!("New in the cluster, on port {port}: {cause}."),
+            LinkCut { to, cause } => format!("Nothing reaches broker {to} from here: {cause}."),
+            LinkSlowed {
+                to,
+                delay_ms,
+                cause,
+            } => format!("Everything takes {delay_ms} ms longer to broker {to}: {cause}."),
+            LinkHealed { to, cause } => {
+                format!("The link to broker {to} is as good as new: {cause}.")
+            }
             TopicCreated {
                 topic,
                 partitions,
@@ -241,11 +287,18 @@ impl EventKind {
     pub fn severity(&self) -> Severity {
         use EventKind::*;
         match self {
-            BrokerCrashed { .. } | StorageFailed { .. } | LogDamaged { .. } => Severity::Bad,
+            BrokerCrashed { .. }
+            | BrokerKilled { .. }
+            | LinkCut { .. }
+            | StorageFailed { .. }
+            | LogDamaged { .. } => Severity::Bad,
             BrokerStarted { clean: true, .. } | StorageHealed { .. } => Severity::Good,
-            BrokerStarted { .. } | ConnectionRefused { .. } | LimitReached { .. } => {
-                Severity::Warning
-            }
+            BrokerResumed { .. } | BrokerAdded { .. } | LinkHealed { .. } => Severity::Good,
+            BrokerStarted { .. }
+            | BrokerPaused { .. }
+            | LinkSlowed { .. }
+            | LimitReached { .. }
+            | ConnectionRefused { .. } => Severity::Warning,
             LogRecovered { cut_bytes, .. } if *cut_bytes > 0 => Severity::Warning,
             _ => Severity::Neutral,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BrowseQuery, Event, Outcome, ProducerPlan};
 use crate::ids::{
@@ -25,8 +25,14 @@ pub struct ClusterSnapshot {
     pub durability: Durability,
     /// True when clients from other machines can connect.
     pub listens_beyond_loopback: bool,
+    /// The broker that decides about metadata, as the most advanced of the living ones sees it.
     pub controller: Option<BrokerId>,
+    /// `None` until a broker has told of it.
+    pub quorum: Option<QuorumSnapshot>,
+    /// By number, the dead ones too.
     pub brokers: Vec<BrokerSnapshot>,
+    /// Directions between brokers that are not as good as new.
+    pub links: Vec<LinkSnapshot>,
     /// By name.
     pub topics: Vec<Arc<TopicSnapshot>>,
     pub totals: Totals,
@@ -51,7 +57,7 @@ pub const EVENTS_KEPT: usize = 2_000;
 pub const OUTCOMES_KEPT: usize = 64;
 
 /// When an acknowledged record is on the medium.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// Written before the ack; synced on roll, clean stop and every second.
@@ -74,6 +80,18 @@ pub struct Totals {
     pub errors: u64,
 }
 
+impl Totals {
+    /// Adds what another broker, or the same one before, has counted.
+    pub fn add(&mut self, other: Totals) {
+        self.records_in += other.records_in;
+        self.bytes_in += other.bytes_in;
+        self.records_out += other.records_out;
+        self.bytes_out += other.bytes_out;
+        self.requests += other.requests;
+        self.errors += other.errors;
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BrokerSnapshot {
     pub id: BrokerId,
@@ -94,8 +112,52 @@ pub struct BrokerSnapshot {
 pub enum BrokerState {
     Starting,
     Running,
+    /// Its thread stands still: it reads nothing, answers nothing, and no timer of it runs.
+    Paused,
+    /// Stopped cleanly.
     Stopped,
-    Crashed { message: String },
+    /// Ended from outside, as `kill -9` ends a process.
+    Killed,
+    Crashed {
+        message: String,
+    },
+}
+
+/// The metadata quorum, as its leader reports it or else the most advanced broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct QuorumSnapshot {
+    pub leader: Option<BrokerId>,
+    pub epoch: LeaderEpoch,
+    /// Below this, metadata records are committed and applied.
+    pub high_watermark: Offset,
+    pub log_end: Offset,
+    /// By number: the voters, then the observers.
+    pub replicas: Vec<QuorumReplica>,
+}
+
+/// One broker's place in the metadata quorum, as the leader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct QuorumReplica {
+    pub broker: BrokerId,
+    /// It votes; an observer only reads.
+    pub voter: bool,
+    /// −1 while the leader does not know.
+    pub log_end: Offset,
+    /// Milliseconds since its last fetch.
+    pub fetched_ms: Option<u64>,
+    /// Milliseconds since it had everything the leader had.
+    pub caught_up_ms: Option<u64>,
+}
+
+/// One direction between two brokers that is cut, slow or lossy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LinkSnapshot {
+    pub from: BrokerId,
+    pub to: BrokerId,
+    /// Nothing arrives.
+    pub cut: bool,
+    /// Everything takes this much longer, milliseconds.
+    pub delay_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -118,13 +180,14 @@ pub struct ConfigValue {
     pub doc: &'static str,
 }
 
-/// One partition as its leader reports it.
+/// One partition as its leader reports it; as the last leader did while there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionSnapshot {
     pub index: PartitionIndex,
     pub leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
-    pub replicas: Vec<BrokerId>,
+    /// In the order of the assignment: the first is the preferred leader.
+    pub replicas: Vec<ReplicaSnapshot>,
     pub isr: Vec<BrokerId>,
     pub log_start: Offset,
     pub high_watermark: Offset,
@@ -143,6 +206,53 @@ pub struct PartitionSnapshot {
     pub producers: u32,
     /// Set while a range of the log is known to be damaged, or its disk refuses writes.
     pub trouble: Option<String>,
+}
+
+/// One replica of a partition as the broker that holds it reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReplicaSnapshot {
+    pub broker: BrokerId,
+    /// Offsets are −1 while the broker has not told of them. A dead broker's are the last it told.
+    pub log_start: Offset,
+    pub log_end: Offset,
+    /// As this replica knows it; a follower's is behind its leader's.
+    pub high_watermark: Offset,
+    pub leader_epoch: LeaderEpoch,
+    /// It is in the partition's ISR.
+    pub in_sync: bool,
+    /// Milliseconds since a follower had everything its leader had, as the leader sees it.
+    pub caught_up_ms: Option<u64>,
+    pub state: ReplicaState,
+}
+
+/// What a replica does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    Leader,
+    Follower,
+    /// Its log cannot be used.
+    Failed,
+    /// Its broker does not run.
+    Offline,
+    /// Its broker has not told of it.
+    Unknown,
+}
+
+impl ReplicaSnapshot {
+    /// A replica nobody has told of.
+    pub fn unknown(broker: BrokerId) -> ReplicaSnapshot {
+        ReplicaSnapshot {
+            broker,
+            log_start: Offset::NONE,
+            log_end: Offset::NONE,
+            high_watermark: Offset::NONE,
+            leader_epoch: LeaderEpoch::NONE,
+            in_sync: false,
+            caught_up_ms: None,
+            state: ReplicaState::Unknown,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,7 +1,7 @@
 //! The tables of topic and broker configurations: Kafka's names, types, defaults, limits, in one row each.
 //!
 //! Defaults are Kafka's unless the row says why not. A row whose effect belongs to something klar does not
-//! do (compaction, several brokers) says so in its text; a name that is in no table is refused.
+//! do (compaction) says so in its text; a name that is in no table is refused.
 
 use std::fmt;
 
@@ -182,7 +182,7 @@ pub const TOPIC_ROWS: &[TopicRow] = &[
     topic("segment.ms", Long, AtLeast(1), &[("log.roll.ms", 1), ("log.roll.hours", 3_600_000)],
         "Milliseconds after which a new segment begins even when the old one is not full."),
     topic("unclean.leader.election.enable", Boolean, Any, &[("unclean.leader.election.enable", 1)],
-        "Whether a replica that is not in sync may lead when no other is left. With one broker there is nothing to elect."),
+        "Whether a replica that is neither in sync nor eligible may lead when no other is left: committed records may be lost."),
 ];
 
 /// Every broker configuration, by name.
@@ -190,15 +190,30 @@ pub const TOPIC_ROWS: &[TopicRow] = &[
 pub const BROKER_ROWS: &[BrokerRow] = &[
     fixed("auto.create.topics.enable", Boolean, Any, Some("true"),
         "Whether a client asking for the metadata of an unknown topic makes it."),
+    fixed("auto.leader.rebalance.enable", Boolean, Any, Some("true"),
+        "Whether the controller gives leadership back to preferred leaders by itself, every leader.imbalance.check.interval.seconds."),
+    // Kafka's default is 2000; brokers in one process can say more often that they live, and failover is the sooner for it.
+    fixed("broker.heartbeat.interval.ms", Int, AtLeast(1), Some("100"), "Milliseconds between two heartbeats of a broker to the controller."),
+    fixed("broker.rack", Text, Any, None, "The rack a broker stands in: a partition's replicas go to different racks where they can."),
+    // Kafka's default is 9000: a network's pauses. Within one process 700 ms of silence is a broker that is gone.
+    fixed("broker.session.timeout.ms", Int, AtLeast(1), Some("700"), "Milliseconds without a heartbeat after which the controller fences a broker and elects other leaders."),
     live("compression.gzip.level", Int, Between(-1, 9), Some("-1"), "Default of the topic configuration of the same name."),
     live("compression.lz4.level", Int, Between(1, 17), Some("9"), "Default of the topic configuration of the same name."),
     live("compression.type", Text, OneOf(COMPRESSION_TYPES), Some("producer"), "Default of the topic configuration of the same name."),
     live("compression.zstd.level", Int, Between(-131_072, 22), Some("3"), "Default of the topic configuration of the same name."),
     fixed("connections.max.idle.ms", Long, Any, Some("600000"),
         "Milliseconds after which a connection that asks nothing is closed; negative is never."),
+    // The three below are 1000, 1000 and 2000 in Kafka; on one machine an election takes a millisecond, not a round trip across racks.
+    fixed("controller.quorum.election.backoff.max.ms", Int, AtLeast(0), Some("100"), "Longest random pause in milliseconds before a candidate that lost tries again."),
+    fixed("controller.quorum.election.timeout.ms", Int, AtLeast(1), Some("300"), "Milliseconds a candidate waits for votes before it begins another election."),
+    fixed("controller.quorum.fetch.timeout.ms", Int, AtLeast(1), Some("400"), "Milliseconds a voter goes without a successful fetch from the controller before it stands for election."),
+    // Kafka's default is 2000: longer than a voter may wait for its fetch here.
+    fixed("controller.quorum.request.timeout.ms", Int, AtLeast(1), Some("400"), "Milliseconds a request between voters may take before its connection is given up."),
     fixed("default.replication.factor", Int, Between(1, 32_767), Some("1"), "Replicas of a topic that does not say."),
     fixed("delete.topic.enable", Boolean, Any, Some("true"), "Whether topics can be deleted."),
     fixed("fetch.max.bytes", Int, AtLeast(1024), Some("57671680"), "Most bytes one Fetch answer carries."),
+    fixed("leader.imbalance.check.interval.seconds", Long, AtLeast(1), Some("300"), "Seconds between two looks for partitions not led by their preferred leader."),
+    fixed("leader.imbalance.per.broker.percentage", Int, Between(0, 100), Some("10"), "Share in percent of the partitions a broker is preferred for that others may lead before leadership is given back."),
     live("log.cleaner.delete.retention.ms", Long, AtLeast(0), Some("86400000"), "Default of delete.retention.ms."),
     live("log.cleaner.max.compaction.lag.ms", Long, AtLeast(1), Some("9223372036854775807"), "Default of max.compaction.lag.ms."),
     live("log.cleaner.min.cleanable.ratio", Double, Share, Some("0.5"), "Default of min.cleanable.dirty.ratio."),
@@ -233,6 +248,13 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     live("min.insync.replicas", Int, AtLeast(1), Some("1"), "Default of the topic configuration of the same name."),
     fixed("num.partitions", Int, AtLeast(1), Some("1"), "Partitions of a topic that does not say."),
     fixed("producer.id.expiration.ms", Int, AtLeast(1), Some("86400000"), "Milliseconds after which an idempotent producer that sends nothing is forgotten."),
+    // Kafka's default is 1000: a follower that asked too early must not hold acks=all up for a second after a failover.
+    fixed("replica.fetch.backoff.ms", Int, AtLeast(0), Some("100"), "Milliseconds a follower waits after a failed fetch of a partition."),
+    fixed("replica.fetch.max.bytes", Int, AtLeast(0), Some("1048576"), "Bytes of one partition a follower asks for at once; a larger first batch is sent whole."),
+    fixed("replica.fetch.min.bytes", Int, AtLeast(1), Some("1"), "Bytes a leader gathers before it answers a follower, within replica.fetch.wait.max.ms."),
+    fixed("replica.fetch.response.max.bytes", Int, AtLeast(0), Some("10485760"), "Bytes one answer to a follower carries."),
+    fixed("replica.fetch.wait.max.ms", Int, AtLeast(0), Some("500"), "Milliseconds a leader lets a follower's fetch wait for new records."),
+    fixed("replica.lag.time.max.ms", Long, AtLeast(1), Some("30000"), "Milliseconds a follower may go without having caught up before the leader takes it out of the ISR."),
     fixed("socket.request.max.bytes", Int, Between(1024, INT_MAX), Some("104857600"), "Largest request in bytes; a larger one closes its connection."),
     live("unclean.leader.election.enable", Boolean, Any, Some("false"), "Default of the topic configuration of the same name."),
 ];

@@ -1,4 +1,4 @@
-//! What the cluster consists of: topics, partitions, overridden configurations, producer id blocks.
+//! What the cluster consists of: brokers, topics, partitions, overridden configurations, producer id blocks.
 //!
 //! The image is rebuilt by applying the metadata log's records in order. `apply` never fails: a record that
 //! makes no sense for the image (a partition of an unknown topic) is a record of a newer klar or a damaged
@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::broker_image::{BrokerImage, Retired};
+use super::partition_image::{PartitionChange, PartitionImage};
 use super::record::{Record, Resource};
-use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
+use crate::ids::{BrokerEpoch, BrokerId, IncarnationId, PartitionIndex, ProducerId, TopicId};
 
 /// Deleted topics that are remembered: more than a crash can leave half deleted.
 const MAX_REMOVED: usize = 10_000;
@@ -21,6 +23,9 @@ pub struct Image {
     dotted: BTreeMap<String, TopicId>,
     /// Names of deleted topics whose directories may still lie around after a crash.
     removed: VecDeque<String>,
+    brokers: BTreeMap<BrokerId, BrokerImage>,
+    /// Earlier incarnations of each broker id, of unregistered ones too.
+    retired: BTreeMap<BrokerId, Retired>,
     broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
     features: BTreeMap<String, i16>,
     next_producer_id: ProducerId,
@@ -39,16 +44,6 @@ pub struct TopicImage {
     pub configs: BTreeMap<String, String>,
 }
 
-/// One partition as the controller knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionImage {
-    pub replicas: Vec<BrokerId>,
-    pub isr: Vec<BrokerId>,
-    pub leader: BrokerId,
-    pub leader_epoch: LeaderEpoch,
-    pub partition_epoch: i32,
-}
-
 impl Image {
     /// Takes one committed record in. The only way the image changes.
     pub fn apply(&mut self, record: &Record) {
@@ -59,7 +54,20 @@ impl Image {
                 index,
                 partition,
             } => self.put_partition(*topic, *index, partition),
+            Record::PartitionChange {
+                topic,
+                index,
+                change,
+            } => self.change_partition(*topic, *index, change),
             Record::RemoveTopic { id } => self.remove_topic(*id),
+            Record::RegisterBroker(broker) => self.register_broker(broker),
+            Record::UnregisterBroker { id, epoch } => self.unregister_broker(*id, *epoch),
+            Record::BrokerChange {
+                id,
+                epoch,
+                fenced,
+                in_controlled_shutdown,
+            } => self.change_broker(*id, *epoch, *fenced, *in_controlled_shutdown),
             Record::Config {
                 resource,
                 name,
@@ -105,6 +113,52 @@ impl Image {
             self.partitions += 1;
         } else {
             self.ignored += 1;
+        }
+    }
+
+    fn change_partition(&mut self, id: TopicId, index: PartitionIndex, change: &PartitionChange) {
+        let at = usize::try_from(index.0).unwrap_or(usize::MAX);
+        let topic = self.topics.get_mut(&id);
+        match topic.and_then(|topic| topic.partitions.get_mut(at)) {
+            Some(partition) => *partition = partition.changed_by(change),
+            None => self.ignored += 1,
+        }
+    }
+
+    fn register_broker(&mut self, broker: &BrokerImage) {
+        let before = self.brokers.insert(broker.id, broker.clone());
+        if let Some(before) = before.filter(|b| b.incarnation != broker.incarnation) {
+            let retired = self.retired.entry(broker.id).or_default();
+            retired.push(before.incarnation);
+        }
+    }
+
+    fn unregister_broker(&mut self, id: BrokerId, epoch: BrokerEpoch) {
+        match self.brokers.remove(&id) {
+            Some(broker) if broker.epoch == epoch => {
+                self.retired.entry(id).or_default().push(broker.incarnation);
+            }
+            Some(other) => {
+                self.brokers.insert(id, other);
+                self.ignored += 1;
+            }
+            None => self.ignored += 1,
+        }
+    }
+
+    fn change_broker(
+        &mut self,
+        id: BrokerId,
+        epoch: BrokerEpoch,
+        fenced: Option<bool>,
+        in_controlled_shutdown: bool,
+    ) {
+        match self.brokers.get_mut(&id) {
+            Some(broker) if broker.epoch == epoch => {
+                broker.fenced = fenced.unwrap_or(broker.fenced);
+                broker.in_controlled_shutdown |= in_controlled_shutdown;
+            }
+            _ => self.ignored += 1,
         }
     }
 
@@ -172,6 +226,39 @@ impl Image {
             .map(|(_, id)| &self.topics[id])
     }
 
+    /// Every partition with its topic and index, topics in the order of their names.
+    pub fn partitions(
+        &self,
+    ) -> impl Iterator<Item = (&TopicImage, PartitionIndex, &PartitionImage)> {
+        self.topics_by_name().flat_map(|topic| {
+            let indexes = (0..).map(PartitionIndex);
+            indexes
+                .zip(&topic.partitions)
+                .map(move |(index, partition)| (topic, index, partition))
+        })
+    }
+
+    /// Every registered broker, fenced ones too, in the order of their ids.
+    pub fn brokers(&self) -> impl Iterator<Item = &BrokerImage> {
+        self.brokers.values()
+    }
+
+    /// The registered broker with this id.
+    pub fn broker(&self, id: BrokerId) -> Option<&BrokerImage> {
+        self.brokers.get(&id)
+    }
+
+    /// Whether a broker is registered, unfenced and not on its way out: then it may lead.
+    pub fn is_live(&self, id: BrokerId) -> bool {
+        self.brokers.get(&id).is_some_and(BrokerImage::is_live)
+    }
+
+    /// Whether an incarnation of a broker id is over: another has registered since, or the id was removed.
+    pub fn is_retired(&self, id: BrokerId, incarnation: IncarnationId) -> bool {
+        let retired = self.retired.get(&id);
+        retired.is_some_and(|retired| retired.contains(incarnation))
+    }
+
     /// How many topics there are.
     pub fn topic_count(&self) -> usize {
         self.topics.len()
@@ -209,7 +296,7 @@ impl Image {
         self.ignored
     }
 
-    /// What must hold between the maps.
+    /// What must hold between the maps, after each decision's last record.
     pub fn check(&self) {
         assert_eq!(self.names.len(), self.topics.len());
         let mut partitions = 0;
@@ -218,7 +305,12 @@ impl Image {
             assert_eq!(&topic.name, name);
             partitions += topic.partitions.len();
             for partition in &topic.partitions {
-                assert!(partition.isr.iter().all(|b| partition.replicas.contains(b)));
+                partition.check();
+                let fenced = |b: &BrokerId| self.brokers.get(b).is_some_and(|b| b.fenced);
+                assert!(
+                    !partition.isr.iter().any(fenced),
+                    "E5: a fenced broker in the ISR of {name}: {partition:?}"
+                );
             }
         }
         assert_eq!(partitions, self.partitions);
@@ -245,13 +337,7 @@ mod tests {
     use super::*;
 
     fn one_replica() -> PartitionImage {
-        PartitionImage {
-            replicas: vec![BrokerId(1)],
-            isr: vec![BrokerId(1)],
-            leader: BrokerId(1),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: 0,
-        }
+        PartitionImage::new(vec![BrokerId(1)], vec![BrokerId(1)])
     }
 
     fn partition(topic: TopicId, index: i32) -> Record {
@@ -350,5 +436,68 @@ mod tests {
         }
         let names: Vec<&str> = image.topics_from("aa").map(|t| t.name.as_str()).collect();
         assert_eq!(names, ["b", "c"]);
+    }
+
+    fn registered(incarnation: u8, epoch: i64) -> Record {
+        Record::RegisterBroker(BrokerImage {
+            id: BrokerId(1),
+            incarnation: IncarnationId([incarnation; 16]),
+            epoch: BrokerEpoch(epoch),
+            endpoints: Vec::new(),
+            rack: None,
+            fenced: true,
+            in_controlled_shutdown: false,
+        })
+    }
+
+    #[test]
+    fn e6_a_broker_registers_changes_and_leaves_and_its_old_lives_are_remembered() {
+        let mut image = Image::default();
+        let change = |epoch, fenced, in_controlled_shutdown| Record::BrokerChange {
+            id: BrokerId(1),
+            epoch: BrokerEpoch(epoch),
+            fenced,
+            in_controlled_shutdown,
+        };
+        image.apply(&registered(1, 5));
+        assert!(!image.is_live(BrokerId(1)));
+        image.apply(&change(5, Some(false), false));
+        assert!(image.is_live(BrokerId(1)));
+        image.apply(&change(4, Some(true), false));
+        assert_eq!(image.ignored(), 1, "that was about an earlier registration");
+        image.apply(&change(5, None, true));
+        assert!(!image.is_live(BrokerId(1)));
+        image.apply(&registered(2, 9));
+        assert!(image.is_retired(BrokerId(1), IncarnationId([1; 16])));
+        assert!(!image.is_retired(BrokerId(1), IncarnationId([2; 16])));
+        let gone = |epoch| Record::UnregisterBroker {
+            id: BrokerId(1),
+            epoch: BrokerEpoch(epoch),
+        };
+        image.apply(&gone(5));
+        assert_eq!((image.ignored(), image.brokers().count()), (2, 1));
+        image.apply(&gone(9));
+        assert_eq!(image.brokers().count(), 0);
+        assert!(image.is_retired(BrokerId(1), IncarnationId([2; 16])));
+    }
+
+    #[test]
+    fn e2_a_change_counts_partition_epochs_and_a_named_leader_begins_a_leader_epoch() {
+        let before = PartitionImage::new(vec![BrokerId(1), BrokerId(2)], vec![BrokerId(1)]);
+        let isr = PartitionChange {
+            isr: Some(vec![BrokerId(1), BrokerId(2)]),
+            ..PartitionChange::default()
+        };
+        let grown = before.changed_by(&isr);
+        assert_eq!((grown.leader_epoch.0, grown.partition_epoch), (0, 1));
+        let nobody = PartitionChange {
+            leader: Some(None),
+            isr: Some(Vec::new()),
+            ..PartitionChange::default()
+        };
+        let left = grown.changed_by(&nobody);
+        assert_eq!((left.leader_epoch.0, left.partition_epoch), (1, 2));
+        assert_eq!(left.leader, None);
+        left.check();
     }
 }

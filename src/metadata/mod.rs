@@ -4,14 +4,19 @@
 //! written to the metadata log; [`Image::apply`] is the only thing that writes the image. Replaying the
 //! log therefore rebuilds it. Nothing here knows files, clients or wire error codes.
 
+mod broker_image;
 pub mod configs;
 pub mod decide;
 mod image;
+mod partition_image;
 mod record;
 mod record_bytes;
+mod record_messages;
 mod settings;
 
-pub use image::{Image, PartitionImage, TopicImage};
+pub use broker_image::{BrokerImage, Endpoint};
+pub use image::{Image, TopicImage};
+pub use partition_image::{LeaderRecovery, PartitionChange, PartitionImage};
 pub use record::{Record, Resource};
 pub use record_bytes::RecordError;
 pub use settings::{

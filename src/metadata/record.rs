@@ -2,8 +2,9 @@
 //!
 //! `record_bytes` says how they lie in the metadata log.
 
-use super::image::PartitionImage;
-use crate::ids::{BrokerId, PartitionIndex, ProducerId, TopicId};
+use super::broker_image::BrokerImage;
+use super::partition_image::{PartitionChange, PartitionImage};
+use crate::ids::{BrokerEpoch, BrokerId, PartitionIndex, ProducerId, TopicId};
 
 /// One change to the cluster's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,27 @@ pub enum Record {
         index: PartitionIndex,
         partition: PartitionImage,
     },
+    PartitionChange {
+        topic: TopicId,
+        index: PartitionIndex,
+        change: PartitionChange,
+    },
     RemoveTopic {
         id: TopicId,
+    },
+    /// A broker registered, or told of itself anew.
+    RegisterBroker(BrokerImage),
+    UnregisterBroker {
+        id: BrokerId,
+        epoch: BrokerEpoch,
+    },
+    BrokerChange {
+        id: BrokerId,
+        epoch: BrokerEpoch,
+        /// `None` stays as it is.
+        fenced: Option<bool>,
+        /// `true` begins a controlled shutdown, which only a new registration ends.
+        in_controlled_shutdown: bool,
     },
     /// `None` goes back to the default.
     Config {

@@ -6,15 +6,22 @@
 
 use bytes::Bytes;
 
-use super::image::PartitionImage;
 use super::record::{Record, Resource};
-use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
+use super::record_messages::{
+    broker_change_record, broker_of, change_of, change_record, fencing_of, partition_of,
+    partition_record, register_record,
+};
+use crate::ids::{BrokerEpoch, BrokerId, PartitionIndex, ProducerId};
+use crate::wire::messages::broker_registration_change_record::BrokerRegistrationChangeRecord;
 use crate::wire::messages::config_record::ConfigRecord;
 use crate::wire::messages::feature_level_record::FeatureLevelRecord;
+use crate::wire::messages::partition_change_record::PartitionChangeRecord;
 use crate::wire::messages::partition_record::PartitionRecord;
 use crate::wire::messages::producer_ids_record::ProducerIdsRecord;
+use crate::wire::messages::register_broker_record::RegisterBrokerRecord;
 use crate::wire::messages::remove_topic_record::RemoveTopicRecord;
 use crate::wire::messages::topic_record::TopicRecord;
+use crate::wire::messages::unregister_broker_record::UnregisterBrokerRecord;
 use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 
 /// Why bytes are not a metadata record.
@@ -28,6 +35,8 @@ pub enum RecordError {
     Unknown(u32, u32),
     #[error("config resource type {0} named {1:?} is not known")]
     Resource(i8, String),
+    #[error("leader recovery state {0} is not known")]
+    Recovery(i8),
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
@@ -35,16 +44,28 @@ pub enum RecordError {
 }
 
 const FRAME: u32 = 1;
-const VERSION: u32 = 0;
 const TOPIC: u32 = 2;
 const PARTITION: u32 = 3;
 const CONFIG: u32 = 4;
+const PARTITION_CHANGE: u32 = 5;
 const REMOVE_TOPIC: u32 = 9;
+const UNREGISTER_BROKER: u32 = 10;
 const FEATURE_LEVEL: u32 = 12;
 const PRODUCER_IDS: u32 = 15;
+const BROKER_CHANGE: u32 = 17;
+const REGISTER_BROKER: u32 = 27;
 
 const RESOURCE_TOPIC: i8 = 2;
 const RESOURCE_BROKER: i8 = 4;
+
+/// The version a record type is written in; it and those below can be read.
+fn version_of(number: u32) -> i16 {
+    match number {
+        PARTITION | PARTITION_CHANGE => 2,
+        BROKER_CHANGE | REGISTER_BROKER => 1,
+        _ => 0,
+    }
+}
 
 impl Record {
     /// The record as the value of a log record.
@@ -53,68 +74,84 @@ impl Record {
     /// A text longer than the wire can carry.
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
         let mut writer = Writer::new();
-        let version = 0;
-        let number = match self {
-            Record::Topic { name, id } => {
-                let message = TopicRecord {
-                    name: name.clone(),
-                    topic_id: *id,
-                };
-                message.encode(&mut writer, version)?;
-                TOPIC
-            }
-            Record::Partition {
-                topic,
-                index,
-                partition,
-            } => {
-                partition_message(*topic, *index, partition).encode(&mut writer, version)?;
-                PARTITION
-            }
-            Record::RemoveTopic { id } => {
-                RemoveTopicRecord { topic_id: *id }.encode(&mut writer, version)?;
-                REMOVE_TOPIC
-            }
-            Record::Config {
-                resource,
-                name,
-                value,
-            } => {
-                let (resource_type, resource_name) = resource.to_wire();
-                let message = ConfigRecord {
-                    resource_type,
-                    resource_name,
-                    name: name.clone(),
-                    value: value.clone(),
-                };
-                message.encode(&mut writer, version)?;
-                CONFIG
-            }
-            Record::ProducerIds { broker, next } => {
-                let message = ProducerIdsRecord {
-                    broker_id: broker.0,
-                    broker_epoch: 0,
-                    next_producer_id: next.0,
-                };
-                message.encode(&mut writer, version)?;
-                PRODUCER_IDS
-            }
-            Record::FeatureLevel { name, level } => {
-                let message = FeatureLevelRecord {
-                    name: name.clone(),
-                    feature_level: *level,
-                };
-                message.encode(&mut writer, version)?;
-                FEATURE_LEVEL
-            }
-        };
+        let number = self.number();
+        let version = version_of(number);
+        self.encode_body(&mut writer, version)?;
+        let version = u8::try_from(version).expect("versions are small");
         // All three numbers are below 128, so each is one byte as a varint.
-        let mut bytes = vec![FRAME as u8, number as u8, VERSION as u8];
+        let mut bytes = vec![FRAME as u8, number as u8, version];
         bytes.extend_from_slice(&writer.finish_value());
         Ok(bytes)
     }
 
-    /// Reads what [`Record::encode`] wrote.
+    fn number(&self) -> u32 {
+        match self {
+            Record::Topic { .. } => TOPIC,
+            Record::Partition { .. } => PARTITION,
+            Record::PartitionChange { .. } => PARTITION_CHANGE,
+            Record::RemoveTopic { .. } => REMOVE_TOPIC,
+            Record::RegisterBroker(_) => REGISTER_BROKER,
+            Record::UnregisterBroker { .. } => UNREGISTER_BROKER,
+            Record::BrokerChange { .. } => BROKER_CHANGE,
+            Record::Config { .. } => CONFIG,
+            Record::ProducerIds { .. } => PRODUCER_IDS,
+            Record::FeatureLevel { .. } => FEATURE_LEVEL,
+        }
+    }
+
+    fn encode_body(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        match self {
+            Record::Topic { name, id } => TopicRecord {
+                name: name.clone(),
+                topic_id: *id,
+            }
+            .encode(writer, version),
+            Record::Partition {
+                topic,
+                index,
+                partition,
+            } => partition_record(*topic, *index, partition).encode(writer, version),
+            Record::PartitionChange {
+                topic,
+                index,
+                change,
+            } => change_record(*topic, *index, change).encode(writer, version),
+            Record::RemoveTopic { id } => {
+                RemoveTopicRecord { topic_id: *id }.encode(writer, version)
+            }
+            Record::RegisterBroker(broker) => register_record(broker).encode(writer, version),
+            Record::UnregisterBroker { id, epoch } => UnregisterBrokerRecord {
+                broker_id: id.0,
+                broker_epoch: epoch.0,
+            }
+            .encode(writer, version),
+            Record::BrokerChange {
+                id,
+                epoch,
+                fenced,
+                in_controlled_shutdown,
+            } => broker_change_record(*id, *epoch, *fenced, *in_controlled_shutdown)
+                .encode(writer, version),
+            Record::Config {
+                resource,
+                name,
+                value,
+            } => config_record(resource, name, value.as_deref()).encode(writer, version),
+            Record::ProducerIds { broker, next } => ProducerIdsRecord {
+                broker_id: broker.0,
+                broker_epoch: 0,
+                next_producer_id: next.0,
+            }
+            .encode(writer, version),
+            Record::FeatureLevel { name, level } => FeatureLevelRecord {
+                name: name.clone(),
+                feature_level: *level,
+            }
+            .encode(writer, version),
+        }
+    }
+
+    /// Reads what [`Record::encode`] wrote, in this version or an earlier one.
     ///
     /// # Errors
     /// Anything else.
@@ -125,85 +162,111 @@ impl Record {
             return Err(RecordError::Frame(frame));
         }
         let number = varint(&mut rest)?;
-        let version = varint(&mut rest)?;
-        if version != VERSION {
-            return Err(RecordError::Unknown(number, version));
-        }
+        let written = varint(&mut rest)?;
+        let version = i16::try_from(written)
+            .ok()
+            .filter(|version| *version <= version_of(number))
+            .ok_or(RecordError::Unknown(number, written))?;
         let mut reader = Reader::new(Bytes::copy_from_slice(rest));
-        Record::decode_body(number, &mut reader)
-    }
-
-    fn decode_body(number: u32, reader: &mut Reader) -> Result<Record, RecordError> {
-        let version = 0;
-        Ok(match number {
-            TOPIC => {
-                let message = TopicRecord::decode(reader, version)?;
-                Record::Topic {
-                    name: message.name,
-                    id: message.topic_id,
-                }
+        match number {
+            PARTITION | PARTITION_CHANGE => decode_partition(number, &mut reader, version),
+            REGISTER_BROKER | UNREGISTER_BROKER | BROKER_CHANGE => {
+                decode_broker(number, &mut reader, version)
             }
-            PARTITION => {
-                let message = PartitionRecord::decode(reader, version)?;
-                let brokers = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect();
-                Record::Partition {
-                    topic: message.topic_id,
-                    index: PartitionIndex(message.partition_id),
-                    partition: PartitionImage {
-                        replicas: brokers(&message.replicas),
-                        isr: brokers(&message.isr),
-                        leader: BrokerId(message.leader),
-                        leader_epoch: LeaderEpoch(message.leader_epoch),
-                        partition_epoch: message.partition_epoch,
-                    },
-                }
-            }
-            REMOVE_TOPIC => Record::RemoveTopic {
-                id: RemoveTopicRecord::decode(reader, version)?.topic_id,
-            },
-            CONFIG => {
-                let message = ConfigRecord::decode(reader, version)?;
-                Record::Config {
-                    resource: Resource::from_wire(message.resource_type, message.resource_name)?,
-                    name: message.name,
-                    value: message.value,
-                }
-            }
-            PRODUCER_IDS => {
-                let message = ProducerIdsRecord::decode(reader, version)?;
-                Record::ProducerIds {
-                    broker: BrokerId(message.broker_id),
-                    next: ProducerId(message.next_producer_id),
-                }
-            }
-            FEATURE_LEVEL => {
-                let message = FeatureLevelRecord::decode(reader, version)?;
-                Record::FeatureLevel {
-                    name: message.name,
-                    level: message.feature_level,
-                }
-            }
-            unknown => return Err(RecordError::Unknown(unknown, VERSION)),
-        })
+            _ => decode_other(number, &mut reader, version),
+        }
     }
 }
 
-fn partition_message(
-    topic: TopicId,
-    index: PartitionIndex,
-    partition: &PartitionImage,
-) -> PartitionRecord {
-    let numbers = |brokers: &[BrokerId]| brokers.iter().map(|broker| broker.0).collect();
-    PartitionRecord {
-        partition_id: index.0,
-        topic_id: topic,
-        replicas: numbers(&partition.replicas),
-        isr: numbers(&partition.isr),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader: partition.leader.0,
-        leader_epoch: partition.leader_epoch.0,
-        partition_epoch: partition.partition_epoch,
+fn decode_partition(number: u32, reader: &mut Reader, version: i16) -> Result<Record, RecordError> {
+    if number == PARTITION {
+        let message = PartitionRecord::decode(reader, version)?;
+        return Ok(Record::Partition {
+            topic: message.topic_id,
+            index: PartitionIndex(message.partition_id),
+            partition: partition_of(message)?,
+        });
+    }
+    let message = PartitionChangeRecord::decode(reader, version)?;
+    Ok(Record::PartitionChange {
+        topic: message.topic_id,
+        index: PartitionIndex(message.partition_id),
+        change: change_of(message)?,
+    })
+}
+
+fn decode_broker(number: u32, reader: &mut Reader, version: i16) -> Result<Record, RecordError> {
+    Ok(match number {
+        REGISTER_BROKER => {
+            Record::RegisterBroker(broker_of(RegisterBrokerRecord::decode(reader, version)?))
+        }
+        UNREGISTER_BROKER => {
+            let message = UnregisterBrokerRecord::decode(reader, version)?;
+            Record::UnregisterBroker {
+                id: BrokerId(message.broker_id),
+                epoch: BrokerEpoch(message.broker_epoch),
+            }
+        }
+        _ => {
+            let message = BrokerRegistrationChangeRecord::decode(reader, version)?;
+            Record::BrokerChange {
+                id: BrokerId(message.broker_id),
+                epoch: BrokerEpoch(message.broker_epoch),
+                fenced: fencing_of(&message),
+                in_controlled_shutdown: message.in_controlled_shutdown == 1,
+            }
+        }
+    })
+}
+
+fn decode_other(number: u32, reader: &mut Reader, version: i16) -> Result<Record, RecordError> {
+    Ok(match number {
+        TOPIC => {
+            let message = TopicRecord::decode(reader, version)?;
+            Record::Topic {
+                name: message.name,
+                id: message.topic_id,
+            }
+        }
+        REMOVE_TOPIC => Record::RemoveTopic {
+            id: RemoveTopicRecord::decode(reader, version)?.topic_id,
+        },
+        CONFIG => {
+            let message = ConfigRecord::decode(reader, version)?;
+            Record::Config {
+                resource: Resource::from_wire(message.resource_type, message.resource_name)?,
+                name: message.name,
+                value: message.value,
+            }
+        }
+        PRODUCER_IDS => {
+            let message = ProducerIdsRecord::decode(reader, version)?;
+            Record::ProducerIds {
+                broker: BrokerId(message.broker_id),
+                next: ProducerId(message.next_producer_id),
+            }
+        }
+        FEATURE_LEVEL => {
+            let message = FeatureLevelRecord::decode(reader, version)?;
+            Record::FeatureLevel {
+                name: message.name,
+                level: message.feature_level,
+            }
+        }
+        unknown => {
+            let version = u32::try_from(version).unwrap_or(0);
+            return Err(RecordError::Unknown(unknown, version));
+        }
+    })
+}
+
+fn config_record(resource: &Resource, name: &str, value: Option<&str>) -> ConfigRecord {
+    let (resource_type, resource_name) = resource.to_wire();
+    ConfigRecord {
+        resource_type,
+        resource_name,
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
     }
 }
 
@@ -242,6 +305,110 @@ fn varint(bytes: &mut &[u8]) -> Result<u32, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{IncarnationId, LeaderEpoch, TopicId};
+    use crate::metadata::{BrokerImage, Endpoint, LeaderRecovery, PartitionChange, PartitionImage};
+
+    fn brokers(ids: &[i32]) -> Vec<BrokerId> {
+        ids.iter().copied().map(BrokerId).collect()
+    }
+
+    #[test]
+    fn partitions_written_before_there_were_eligible_leaders_are_read() {
+        let message = PartitionRecord {
+            topic_id: TopicId([9; 16]),
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            leader_epoch: 3,
+            partition_epoch: 4,
+            ..PartitionRecord::default()
+        };
+        let mut writer = Writer::new();
+        message.encode(&mut writer, 0).expect("it fits");
+        let mut bytes = vec![1, 3, 0];
+        bytes.extend_from_slice(&writer.finish_value());
+        let Ok(Record::Partition { partition, .. }) = Record::decode(&bytes) else {
+            panic!("a partition record");
+        };
+        assert_eq!(partition.leader, Some(BrokerId(1)));
+        assert_eq!(partition.leader_epoch, LeaderEpoch(3));
+        assert!(partition.elr.is_empty());
+    }
+
+    fn of_partitions() -> Vec<Record> {
+        let id = TopicId([9; 16]);
+        vec![
+            Record::Partition {
+                topic: id,
+                index: PartitionIndex(3),
+                partition: PartitionImage {
+                    replicas: brokers(&[1, 2, 3, 4]),
+                    isr: brokers(&[1]),
+                    adding: brokers(&[4]),
+                    removing: brokers(&[2]),
+                    elr: brokers(&[2, 3]),
+                    last_known_elr: brokers(&[1]),
+                    leader: Some(BrokerId(1)),
+                    leader_epoch: LeaderEpoch(4),
+                    recovery: LeaderRecovery::Recovering,
+                    partition_epoch: 5,
+                },
+            },
+            Record::PartitionChange {
+                topic: id,
+                index: PartitionIndex(3),
+                change: PartitionChange {
+                    isr: Some(Vec::new()),
+                    leader: Some(None),
+                    replicas: Some(brokers(&[1, 2])),
+                    adding: Some(Vec::new()),
+                    removing: Some(brokers(&[2])),
+                    elr: Some(brokers(&[1])),
+                    last_known_elr: Some(brokers(&[1])),
+                    recovery: Some(LeaderRecovery::Recovered),
+                },
+            },
+            Record::PartitionChange {
+                topic: id,
+                index: PartitionIndex(0),
+                change: PartitionChange::default(),
+            },
+        ]
+    }
+
+    fn of_brokers() -> Vec<Record> {
+        vec![
+            Record::RegisterBroker(BrokerImage {
+                id: BrokerId(2),
+                incarnation: IncarnationId([7; 16]),
+                epoch: BrokerEpoch(77),
+                endpoints: vec![Endpoint {
+                    name: "PLAINTEXT".into(),
+                    host: "127.0.0.1".into(),
+                    port: 40_092,
+                }],
+                rack: Some("a".into()),
+                fenced: false,
+                in_controlled_shutdown: true,
+            }),
+            Record::BrokerChange {
+                id: BrokerId(2),
+                epoch: BrokerEpoch(77),
+                fenced: Some(false),
+                in_controlled_shutdown: true,
+            },
+            Record::BrokerChange {
+                id: BrokerId(2),
+                epoch: BrokerEpoch(77),
+                fenced: None,
+                in_controlled_shutdown: false,
+            },
+            Record::UnregisterBroker {
+                id: BrokerId(2),
+                epoch: BrokerEpoch(77),
+            },
+        ]
+    }
 
     fn one_of_each() -> Vec<Record> {
         let id = TopicId([9; 16]);
@@ -249,17 +416,6 @@ mod tests {
             Record::Topic {
                 name: "orders".into(),
                 id,
-            },
-            Record::Partition {
-                topic: id,
-                index: PartitionIndex(3),
-                partition: PartitionImage {
-                    replicas: vec![BrokerId(1), BrokerId(2)],
-                    isr: vec![BrokerId(1)],
-                    leader: BrokerId(1),
-                    leader_epoch: LeaderEpoch(4),
-                    partition_epoch: 5,
-                },
             },
             Record::Config {
                 resource: Resource::Topic("orders".into()),
@@ -290,7 +446,8 @@ mod tests {
 
     #[test]
     fn records_are_read_back_as_written() {
-        for record in one_of_each() {
+        let records = one_of_each().into_iter();
+        for record in records.chain(of_partitions()).chain(of_brokers()) {
             let bytes = record.encode().expect("it fits");
             assert_eq!(Record::decode(&bytes).expect("it is whole"), record);
             for cut in 0..bytes.len() {

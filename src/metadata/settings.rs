@@ -10,7 +10,7 @@ use super::configs::{
     BROKER_ROWS, BadValue, BrokerRow, TOPIC_ROWS, TopicRow, broker_row, check_value, list_elements,
     topic_row,
 };
-use super::image::Image;
+use super::image::{Image, TopicImage};
 use crate::ids::BrokerId;
 
 /// Where a value comes from, with the numbers DescribeConfigs uses.
@@ -178,6 +178,31 @@ impl BrokerSettings {
     pub fn flag(&self, image: &Image, name: &str) -> bool {
         let row = broker_row(name).expect("callers name rows of the table");
         let value = self.broker_config(image, row).value.unwrap_or_default();
+        value.eq_ignore_ascii_case("true")
+    }
+
+    /// What a broker configuration is set to; `None` when it is unset.
+    pub fn text(&self, image: &Image, name: &str) -> Option<String> {
+        let row = broker_row(name).expect("callers name rows of the table");
+        self.broker_config(image, row).value
+    }
+
+    /// What a topic configuration is for one topic.
+    fn topic_value(&self, image: &Image, topic: &TopicImage, name: &str) -> String {
+        let row = topic_row(name).expect("callers name rows of the table");
+        let config = self.topic_config(image, &topic.configs, row);
+        config.value.unwrap_or_default()
+    }
+
+    /// min.insync.replicas of a topic: what [`BrokerSettings::topic`] says too, without reading all others.
+    pub fn min_insync_replicas(&self, image: &Image, topic: &TopicImage) -> usize {
+        let value = self.topic_value(image, topic, "min.insync.replicas");
+        value.parse().unwrap_or(1)
+    }
+
+    /// Whether a topic's partitions may be led by a replica that lacks committed records.
+    pub fn allows_unclean_election(&self, image: &Image, topic: &TopicImage) -> bool {
+        let value = self.topic_value(image, topic, "unclean.leader.election.enable");
         value.eq_ignore_ascii_case("true")
     }
 

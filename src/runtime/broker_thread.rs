@@ -1,4 +1,4 @@
-//! One broker on one OS thread: opens it, accepts clients, stops it cleanly, survives its panic.
+//! One broker on one OS thread: opens it, accepts clients, stops, pauses or kills it, survives its panic.
 //!
 //! Guarantees that the thread ends with exactly one [`Report::Ended`], whatever happened. It shares no
 //! memory with other threads: orders come in and reports go out over bounded queues.
@@ -8,21 +8,24 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver};
+use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use super::clock::Clock;
 use super::driver::Driver;
 use super::flush::{FlushThread, Flushed};
-use super::frame_reader::Shared;
+use super::kill::KillSwitch;
 use super::limits::STOP_WAIT;
-use super::{Ended, Report, crash_message, listener, pictures};
+use super::peers::Neighbours;
+use super::{Ended, Report, Reports, Told, crash_message, listener, pictures};
 use crate::broker::{Broker, BrokerConfig};
 use crate::inspect::Focus;
-use crate::storage::{Disk, MemoryDisk, RealDisk};
+use crate::storage::{Disk, MemoryDisk, MemoryFiles, RealDisk};
 
 /// Orders a broker's thread has not yet taken.
 const ORDERS_QUEUED: usize = 256;
@@ -32,16 +35,22 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Addresses of klar's own clients announced and not yet seen.
 const OWN_ANNOUNCED: usize = 1_024;
 
-/// The receiving ends of what a broker's thread is told.
+/// The receiving ends of what a broker's thread is told, and where it tells.
 struct Queues {
     orders: Receiver<Order>,
     own: Receiver<SocketAddr>,
+    switch: Arc<KillSwitch>,
+    reports: Reports,
 }
 
 /// Everything a broker's thread is started with.
 #[derive(Debug)]
 pub struct BrokerStart {
     pub config: BrokerConfig,
+    /// Comes back with every report.
+    pub run: u64,
+    /// The cluster's other brokers.
+    pub neighbours: watch::Receiver<Arc<Neighbours>>,
     pub listener: std::net::TcpListener,
     pub medium: Medium,
     pub seed: u64,
@@ -50,10 +59,11 @@ pub struct BrokerStart {
 }
 
 /// What the broker's files are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Medium {
     Files,
-    Memory,
+    /// These, which outlive the broker and come back with its last report.
+    Memory(MemoryFiles),
 }
 
 /// What the cluster tells a broker's thread.
@@ -63,6 +73,8 @@ pub enum Order {
     Look { focus: Option<Focus>, fresh: bool },
     /// Stop cleanly.
     Stop { cause: String },
+    /// Stand still, as after SIGSTOP, until the other end of this is dropped.
+    Pause(std::sync::mpsc::Receiver<()>),
 }
 
 /// A broker's running thread.
@@ -71,6 +83,9 @@ pub struct BrokerThread {
     pub orders: Sender<Order>,
     /// Addresses klar's own clients are about to connect from.
     pub own: Sender<SocketAddr>,
+    switch: Arc<KillSwitch>,
+    /// Holds the thread still while it is here.
+    paused: Option<std::sync::mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,30 +94,64 @@ impl BrokerThread {
     ///
     /// # Errors
     /// The system refuses another thread.
-    pub fn start(start: BrokerStart, reports: Sender<Report>) -> std::io::Result<BrokerThread> {
+    pub fn start(start: BrokerStart, reports: Sender<Told>) -> std::io::Result<BrokerThread> {
         let (orders, queued_orders) = mpsc::channel(ORDERS_QUEUED);
         let (own, announced) = mpsc::channel(OWN_ANNOUNCED);
+        let switch = Arc::new(KillSwitch::default());
+        let reports = Reports {
+            broker: start.config.id,
+            run: start.run,
+            queue: reports,
+        };
         let queues = Queues {
             orders: queued_orders,
             own: announced,
+            switch: Arc::clone(&switch),
+            reports: reports.clone(),
         };
         let thread = std::thread::Builder::new()
             .name(format!("broker-{}", start.config.id))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let told = reports.clone();
-                let ended = catch_unwind(AssertUnwindSafe(|| run(start, queues, reports)))
-                    .unwrap_or_else(|payload| Ended::Crashed {
-                        message: crash_message(payload.as_ref()),
+                let (ended, memory) = catch_unwind(AssertUnwindSafe(|| run(start, queues)))
+                    .unwrap_or_else(|payload| {
+                        let message = crash_message(payload.as_ref());
+                        (Ended::Crashed { message }, MemoryFiles::default())
                     });
+                let last = reports.tell(Report::Ended(ended, memory));
                 // Nobody listens when the whole program ends.
-                let _ = told.blocking_send(Report::Ended(ended));
+                let _ = reports.queue.blocking_send(last);
             })?;
         Ok(BrokerThread {
             orders,
             own,
+            switch,
+            paused: None,
             thread: Some(thread),
         })
+    }
+
+    /// Ends the broker as `kill -9` ends a process: nothing is flushed, no answer leaves any more, its
+    /// connections are reset. Its last report says when it is gone.
+    pub fn kill(&mut self) {
+        self.switch.throw();
+        self.paused = None;
+    }
+
+    /// Has the thread stand still: it reads nothing, answers nothing, and no timer of it runs. False when
+    /// it cannot be told so now.
+    pub fn pause(&mut self) -> bool {
+        let (hold, held) = std::sync::mpsc::channel();
+        let told = self.orders.try_send(Order::Pause(held)).is_ok();
+        if told {
+            self.paused = Some(hold);
+        }
+        told
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self) {
+        self.paused = None;
     }
 
     /// Waits for the thread's end.
@@ -114,12 +163,28 @@ impl BrokerThread {
     }
 }
 
-fn run(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> Ended {
+/// Runs a broker until its end; returns what it kept in memory, too.
+fn run(mut start: BrokerStart, queues: Queues) -> (Ended, MemoryFiles) {
+    let memory = match &mut start.medium {
+        Medium::Files => None,
+        Medium::Memory(files) => Some(MemoryDisk::holding(std::mem::take(files))),
+    };
+    let disk: Box<dyn Disk> = match &memory {
+        None => Box::new(RealDisk::default()),
+        Some(memory) => Box::new(memory.clone()),
+    };
+    let ended = run_on(disk, start, queues);
+    // Whoever used the disk went with the event loop.
+    let files = memory.map(|memory| memory.take_files());
+    (ended, files.unwrap_or_default())
+}
+
+fn run_on(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(live(start, queues, reports)),
+        Ok(runtime) => runtime.block_on(live(disk, start, queues)),
         Err(error) => Ended::Failed {
             message: format!("no event loop: {error}"),
         },
@@ -127,8 +192,8 @@ fn run(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> Ended {
 }
 
 /// A broker's whole life.
-async fn live(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> Ended {
-    let (driver, flushed) = match open(&start, reports) {
+async fn live(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
+    let (driver, flushed) = match open(disk, &start, queues.reports, queues.switch) {
         Ok(opened) => opened,
         Err(message) => return Ended::Failed { message },
     };
@@ -153,7 +218,7 @@ async fn live(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> En
     let mut orders = queues.orders;
     driver.report(Report::Ready);
     let cause = tokio::select! {
-        message = driver.crashed() => return Ended::Crashed { message },
+        ended = driver.died() => return ended,
         cause = obey(&driver, &mut orders) => cause,
         () = driver.run_timer() => String::new(),
         () = pictures::publish(&driver) => String::new(),
@@ -165,19 +230,20 @@ async fn live(start: BrokerStart, queues: Queues, reports: Sender<Report>) -> En
 
 type Opened = (Rc<Driver>, UnboundedReceiver<Flushed>);
 
-fn open(start: &BrokerStart, reports: Sender<Report>) -> Result<Opened, String> {
+fn open(
+    disk: Box<dyn Disk>,
+    start: &BrokerStart,
+    reports: Reports,
+    switch: Arc<KillSwitch>,
+) -> Result<Opened, String> {
     let (done, flushed) = mpsc::unbounded_channel();
     let name = format!("flush-{}", start.config.id);
     let flush = FlushThread::start(name, done).map_err(|error| error.to_string())?;
-    let disk: Box<dyn Disk> = match start.medium {
-        Medium::Files => Box::new(RealDisk::default()),
-        Medium::Memory => Box::new(MemoryDisk::default()),
-    };
     let now = Clock::new().now();
     let broker = Broker::open(start.config.clone(), disk, start.seed, now)
         .map_err(|error| error.to_string())?;
-    let frames = Shared::new(broker.request_max_bytes());
-    let driver = Rc::new(Driver::new(broker, flush, reports, frames));
+    let neighbours = start.neighbours.clone();
+    let driver = Driver::new(broker, flush, reports, neighbours, switch);
     // Carries out what opening left to do and arms the timer.
     let _ = driver.drive(|_, _| ());
     Ok((driver, flushed))
@@ -207,6 +273,10 @@ async fn obey(driver: &Driver, orders: &mut Receiver<Order>) -> String {
         match orders.recv().await {
             Some(Order::Look { focus, fresh }) => driver.pictures.look(focus, fresh),
             Some(Order::Stop { cause }) => return cause,
+            Some(Order::Pause(held)) => {
+                // An error is how it ends: the other end was dropped. Blocking is the point.
+                let _ = held.recv();
+            }
             None => return "the program ends".to_owned(),
         }
     }
@@ -226,9 +296,7 @@ async fn pass_flushed(driver: &Driver, mut flushed: UnboundedReceiver<Flushed>) 
 async fn stop(driver: &Driver, cause: String) -> Ended {
     tracing::info!("stopping: {cause}");
     if driver.finish(Broker::stop_clean).is_err() {
-        return Ended::Crashed {
-            message: driver.crashed().await,
-        };
+        return driver.died().await;
     }
     let deadline = tokio::time::Instant::now() + STOP_WAIT;
     // Answers given by stopping, and those under way, get their chance to leave.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::driver::{Driver, Gone};
 use super::frame_reader::{FrameError, FrameReader};
+use super::kill::Socket;
 use super::limits::{HALF_CLOSED_WAIT, PARKED_LOOK, TURN_BYTES};
 use super::response::Response;
 use super::slot::{Answer, Ready, Slot};
@@ -46,6 +47,7 @@ pub async fn serve(driver: Rc<Driver>, stream: TcpStream, peer: SocketAddr, own:
     };
     // A socket that refuses it is slower, not wrong.
     let _ = stream.set_nodelay(true);
+    let stream = Socket::new(stream, &driver.switch);
     let Ok((id, slot)) = driver.connect(peer, local, own) else {
         return;
     };

@@ -7,17 +7,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::flush::{FlushOrder, FlushThread};
 use super::frame_reader::Shared;
+use super::kill::KillSwitch;
+use super::peers::{Neighbours, PeerEvent, Peers};
 use super::pictures::Pictures;
 use super::slot::{Answer, Slot};
-use super::{Report, crash_message};
+use super::{Ended, Report, Reports, crash_message};
 use crate::broker::effect::Effect;
 use crate::broker::{Broker, ConnectionFacts, EventRate};
 use crate::ids::{ConnectionId, Time};
@@ -29,7 +32,9 @@ pub struct Driver {
     clock: Clock,
     slots: RefCell<HashMap<ConnectionId, Rc<Slot>>>,
     flush: FlushThread,
-    reports: Sender<Report>,
+    reports: Reports,
+    peers: Rc<Peers>,
+    pub(super) switch: Arc<KillSwitch>,
     pub(super) pictures: Pictures,
     pub(super) frames: Shared,
     timer: Timer,
@@ -42,7 +47,7 @@ pub struct Driver {
     pub(super) writing: Cell<u32>,
 }
 
-/// The broker panicked or was stopped: nothing may be asked of it any more.
+/// The broker panicked, was killed or was stopped: nothing may be asked of it any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone;
 
@@ -62,29 +67,37 @@ impl Driver {
     pub fn new(
         broker: Broker,
         flush: FlushThread,
-        reports: Sender<Report>,
-        frames: Shared,
-    ) -> Driver {
-        Driver {
-            broker: RefCell::new(broker),
-            clock: Clock::new(),
-            slots: RefCell::default(),
-            flush,
-            reports,
-            pictures: Pictures::default(),
-            frames,
-            timer: Timer::default(),
-            crash: Crash::default(),
-            refusals: RefCell::default(),
-            next_connection: Cell::new(1),
-            finished: Cell::new(false),
-            writing: Cell::new(0),
-        }
+        reports: Reports,
+        neighbours: watch::Receiver<Arc<Neighbours>>,
+        switch: Arc<KillSwitch>,
+    ) -> Rc<Driver> {
+        let frames = Shared::new(broker.request_max_bytes());
+        Rc::new_cyclic(|me: &Weak<Driver>| {
+            let me = Weak::clone(me);
+            let tell = move |event| me.upgrade().ok_or(Gone)?.on_peer(event);
+            Driver {
+                peers: Peers::new(broker.id(), neighbours, Arc::clone(&switch), tell),
+                broker: RefCell::new(broker),
+                clock: Clock::new(),
+                slots: RefCell::default(),
+                flush,
+                reports,
+                switch,
+                pictures: Pictures::default(),
+                frames,
+                timer: Timer::default(),
+                crash: Crash::default(),
+                refusals: RefCell::default(),
+                next_connection: Cell::new(1),
+                finished: Cell::new(false),
+                writing: Cell::new(0),
+            }
+        })
     }
 
     /// Calls into the broker, then carries out what it wants done.
     pub fn drive<R>(&self, call: impl FnOnce(&mut Broker, Time) -> R) -> Result<R, Gone> {
-        if self.finished.get() || self.crash.message.borrow().is_some() {
+        if self.finished.get() || self.is_dead() {
             return Err(Gone);
         }
         let called = catch_unwind(AssertUnwindSafe(|| {
@@ -99,6 +112,9 @@ impl Driver {
             Ok((result, effects, wakeup, now)) => {
                 self.timer.set(wakeup);
                 for effect in effects {
+                    if self.switch.is_thrown() {
+                        return Err(Gone);
+                    }
                     self.carry_out(effect, now);
                 }
                 Ok(result)
@@ -171,18 +187,35 @@ impl Driver {
         }
     }
 
-    /// Waits for the broker to panic and returns its message.
-    pub async fn crashed(&self) -> String {
+    /// Waits for the broker to panic or to be killed.
+    pub async fn died(&self) -> Ended {
         loop {
             if let Some(message) = self.crash.message.borrow().clone() {
-                return message;
+                return Ended::Crashed { message };
             }
-            self.crash.happened.notified().await;
+            tokio::select! {
+                () = self.crash.happened.notified() => {}
+                () = self.switch.wait() => {
+                    self.flush.abandon();
+                    return Ended::Killed;
+                }
+            }
         }
     }
 
+    fn is_dead(&self) -> bool {
+        self.switch.is_thrown() || self.crash.message.borrow().is_some()
+    }
+
+    fn on_peer(&self, event: PeerEvent) -> Result<(), Gone> {
+        self.drive(|broker, now| match event {
+            PeerEvent::Frame(from, lane, frame) => broker.on_peer_frame(now, from, lane, frame),
+            PeerEvent::Lost(peer, lane, why) => broker.on_peer_lost(now, peer, lane, &why),
+        })
+    }
+
     pub(super) fn report(&self, report: Report) -> bool {
-        self.reports.try_send(report).is_ok()
+        self.reports.send(report)
     }
 
     fn carry_out(&self, effect: Effect, now: Time) {
@@ -192,6 +225,8 @@ impl Driver {
             }
             Effect::NoReply { to } => self.with_slot(to, |slot| slot.put(Answer::NoReply)),
             Effect::Close { to, why } => self.with_slot(to, |slot| slot.close(&why)),
+            Effect::Send { to, lane, frame } => self.peers.send(to, lane, frame),
+            Effect::Hangup { to, lane } => self.peers.hang_up(to, lane),
             Effect::Flush { token, files } => self.flush.send(FlushOrder { token, files }),
             Effect::Note(EventKind::ConnectionRefused { peer, cause }) => {
                 self.tell_refusal(now, peer, &cause);
@@ -215,7 +250,7 @@ impl Driver {
     }
 
     fn note(&self, time: Time, kind: EventKind) {
-        tracing::info!("{}", kind.sentence());
+        tracing::info!("broker {}: {}", self.reports.broker, kind.sentence());
         if !self.report(Report::Note { time, kind }) {
             tracing::warn!("an event was not kept: more came than could be taken");
         }

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -26,9 +28,10 @@ pub struct Flushed {
     pub result: Result<(), String>,
 }
 
-/// The running thread. It ends when this is dropped and its orders are done.
+/// The running thread. It ends when this is dropped and its orders are done or abandoned.
 #[derive(Debug)]
 pub struct FlushThread {
+    abandoned: Arc<AtomicBool>,
     orders: Option<mpsc::Sender<FlushOrder>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,12 +44,14 @@ impl FlushThread {
     /// The system refuses another thread.
     pub fn start(name: String, done: UnboundedSender<Flushed>) -> io::Result<FlushThread> {
         let (orders, queue) = mpsc::channel::<FlushOrder>();
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&abandoned);
         let thread = std::thread::Builder::new()
             .name(name)
             .stack_size(128 * 1024)
             .spawn(move || {
                 for order in queue {
-                    let result = sync_all(&order.files);
+                    let result = sync_all(&order.files, &gone);
                     let token = order.token;
                     if done.send(Flushed { token, result }).is_err() {
                         return;
@@ -54,9 +59,15 @@ impl FlushThread {
                 }
             })?;
         Ok(FlushThread {
+            abandoned,
             orders: Some(orders),
             thread: Some(thread),
         })
+    }
+
+    /// Syncs nothing more: the broker is dead. Nobody waits for a sync under way.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
     }
 
     /// Queues an order.
@@ -72,6 +83,9 @@ impl FlushThread {
 impl Drop for FlushThread {
     fn drop(&mut self) {
         self.orders = None;
+        if self.abandoned.load(Ordering::Acquire) {
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             // Its panic was reported when it happened.
             let _ = thread.join();
@@ -79,8 +93,11 @@ impl Drop for FlushThread {
     }
 }
 
-fn sync_all(files: &[PathBuf]) -> Result<(), String> {
+fn sync_all(files: &[PathBuf], abandoned: &AtomicBool) -> Result<(), String> {
     for file in files {
+        if abandoned.load(Ordering::Acquire) {
+            return Err("the broker is dead".to_owned());
+        }
         sync_path(file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that memory grows with what was received, never with what was declared; that an idle
 //! connection owns no buffer; that a foreign protocol is named at its fourth byte. It does not look
-//! into a frame further than its API key.
+//! into a frame further than its API key, and not even that far into the answers of other brokers.
 
 use std::cell::RefCell;
 use std::io;
@@ -27,8 +27,18 @@ const PREFIX_BYTES: usize = 4;
 pub struct Shared {
     scratch: RefCell<Box<[u8]>>,
     budget: Rc<FrameBudget>,
-    /// `socket.request.max.bytes`.
-    request_max_bytes: usize,
+    /// `socket.request.max.bytes`, or what is taken from another broker.
+    max_bytes: usize,
+    expects: Expects,
+}
+
+/// What frames are, which decides what their first bytes may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    /// From anybody: a foreign protocol is named, a long frame must be a Produce.
+    Requests,
+    /// From a broker that was asked something.
+    Answers,
 }
 
 /// Why a connection's frames ended.
@@ -80,6 +90,7 @@ pub struct FrameReader {
 struct Partial {
     buffer: BytesMut,
     declared: usize,
+    expects: Expects,
     lease: Lease,
     pace: Pace,
 }
@@ -92,15 +103,27 @@ struct Pace {
 }
 
 impl Shared {
+    /// For the requests of clients and other brokers.
     pub fn new(request_max_bytes: usize) -> Shared {
-        Shared::with_budget(request_max_bytes, FrameBudget::new(FRAMES_BUDGET_BYTES))
+        Shared::of(
+            Expects::Requests,
+            request_max_bytes,
+            FrameBudget::new(FRAMES_BUDGET_BYTES),
+        )
     }
 
-    fn with_budget(request_max_bytes: usize, budget: Rc<FrameBudget>) -> Shared {
+    /// For answers of other brokers, with a budget of their own: clients cannot starve replication.
+    pub fn for_answers() -> Shared {
+        let budget = FrameBudget::new(FRAMES_BUDGET_BYTES);
+        Shared::of(Expects::Answers, PEER_ANSWER_BYTES, budget)
+    }
+
+    fn of(expects: Expects, max_bytes: usize, budget: Rc<FrameBudget>) -> Shared {
         Shared {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             budget,
-            request_max_bytes,
+            max_bytes,
+            expects,
         }
     }
 }
@@ -185,6 +208,7 @@ impl FrameReader {
         self.partial = Some(Box::new(Partial {
             buffer: BytesMut::from(&begun[..]),
             declared,
+            expects: shared.expects,
             lease: Lease::empty(&shared.budget),
             pace: Pace::begin(begun.len()),
         }));
@@ -194,7 +218,7 @@ impl FrameReader {
     /// The length a frame declares, if it may be that long.
     fn declared(&mut self, bytes: &[u8], shared: &Shared) -> Result<usize, FrameError> {
         let prefix = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        if !self.opened {
+        if !self.opened && shared.expects == Expects::Requests {
             if let Some(name) = foreign_protocol(prefix) {
                 return Err(FrameError::Foreign(name));
             }
@@ -202,10 +226,10 @@ impl FrameReader {
         }
         let declared = i32::from_be_bytes(prefix);
         match usize::try_from(declared) {
-            Ok(length) if length <= shared.request_max_bytes => Ok(length),
+            Ok(length) if length <= shared.max_bytes => Ok(length),
             _ => Err(FrameError::TooLong {
                 declared: i64::from(declared),
-                limit: shared.request_max_bytes,
+                limit: shared.max_bytes,
             }),
         }
     }
@@ -270,7 +294,8 @@ impl Partial {
 
     /// Refuses a long frame whose API has only short ones.
     fn check_api(&self) -> Result<(), FrameError> {
-        if self.declared <= UNKNOWN_FRAME_BYTES || self.buffer.len() < 2 {
+        let short = self.declared <= UNKNOWN_FRAME_BYTES || self.buffer.len() < 2;
+        if short || self.expects == Expects::Answers {
             return Ok(());
         }
         let api = i16::from_be_bytes([self.buffer[0], self.buffer[1]]);
@@ -455,6 +480,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_may_be_long_and_begin_with_any_number() {
+        let shared = Shared::for_answers();
+        let long = vec![3; PLAIN_FRAME_BYTES + 1];
+        let mut bytes = framed(&long);
+        // A length that would be a foreign greeting among requests.
+        bytes.extend_from_slice(b"GET ");
+        let (frames, end) = read_all(bytes, 1_000_000, &shared).await;
+        assert_eq!(frames, [long]);
+        assert!(matches!(end, FrameError::TooLong { .. }), "{end}");
+    }
+
+    #[tokio::test]
     async fn what_is_only_declared_is_not_allocated() {
         let (mut client, server) = pair().await;
         let shared = Shared::new(REQUEST_MAX_BYTES);
@@ -496,7 +533,7 @@ mod tests {
     /// Three clients send the beginning of a long frame and then a byte now and then.
     #[tokio::test]
     async fn clients_that_hold_memory_and_stall_give_way_to_one_that_sends() {
-        let shared = Shared::with_budget(REQUEST_MAX_BYTES, FrameBudget::new(1_000_000));
+        let shared = Shared::of(Expects::Requests, REQUEST_MAX_BYTES, FrameBudget::new(1_000_000));
         let stall = async || {
             let (mut client, server) = pair().await;
             let mut begin = (10_000_000u32).to_be_bytes().to_vec();

@@ -47,6 +47,13 @@ pub const SLOW_FRAME_RATE: u64 = 64 * 1024;
 /// … and fast enough to fill the memory it holds within this many seconds.
 pub const PRESSED_FILL_S: u64 = 60;
 
+/// The longest answer taken from another broker, bytes.
+pub const PEER_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// A connection to another broker that takes longer to make is given up, as Kafka's
+/// `socket.connection.setup.timeout.ms` has it.
+pub const PEER_CONNECT_WAIT: Duration = Duration::from_secs(10);
+
 /// A client that reads nothing of its response for this long is cut off.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 

@@ -31,28 +31,113 @@ pub enum BindError {
     },
 }
 
-/// Listens on `port`, or on the next free one after it; 0 is any free port.
+/// A port that stays ours while nobody listens on it, so that a broker that died comes back on it.
+#[derive(Debug)]
+pub struct Port {
+    address: SocketAddr,
+    /// Bound and never listening: whoever connects is refused, whoever wants the port is turned away.
+    #[cfg(target_os = "linux")]
+    _reserved: Socket,
+}
+
+impl Port {
+    /// Takes a port and listens on it; 0 is any free one.
+    fn take(wished: SocketAddr) -> io::Result<(Port, std::net::TcpListener)> {
+        #[cfg(target_os = "linux")]
+        let (address, reserved) = {
+            let reserved = bound(wished)?;
+            let address = reserved.local_addr()?.as_socket().unwrap_or(wished);
+            (address, reserved)
+        };
+        #[cfg(not(target_os = "linux"))]
+        let address = wished;
+        let listener = listen(address)?;
+        let port = Port {
+            address: listener.local_addr()?,
+            #[cfg(target_os = "linux")]
+            _reserved: reserved,
+        };
+        Ok((port, listener))
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens on it again.
+    ///
+    /// # Errors
+    /// Somebody listens on it: the broker itself, or a program that was quicker.
+    pub fn listen(&self) -> io::Result<std::net::TcpListener> {
+        listen(self.address)
+    }
+}
+
+/// Listens on as many ports in a row, beginning at `port` or as soon after it as they are free; 0 is
+/// anywhere.
 ///
 /// # Errors
-/// The address is not ours, or every port tried is taken.
-pub fn bind(address: IpAddr, port: u16) -> Result<std::net::TcpListener, BindError> {
-    let last = port.saturating_add(PORTS_TRIED);
-    for candidate in port..=last {
-        let address = SocketAddr::new(address, candidate);
-        match listen(address) {
-            Ok(listener) => return Ok(listener),
-            Err(cause) if cause.kind() == io::ErrorKind::AddrInUse && port != 0 => {}
-            Err(cause) => return Err(BindError::Refused { address, cause }),
+/// The address is not ours, or there is no such row among the ports tried.
+pub fn bind_row(
+    address: IpAddr,
+    port: u16,
+    count: u16,
+) -> Result<Vec<(Port, std::net::TcpListener)>, BindError> {
+    let mut first = port;
+    for _ in 0..=PORTS_TRIED {
+        match row(address, first, count) {
+            Ok(ports) => return Ok(ports),
+            Err((taken, cause)) if cause.kind() == io::ErrorKind::AddrInUse => {
+                // Behind the one that is taken; without a wish, anywhere else.
+                first = match port {
+                    0 => 0,
+                    _ => taken.saturating_add(1),
+                };
+            }
+            Err((port, cause)) => {
+                let address = SocketAddr::new(address, port);
+                return Err(BindError::Refused { address, cause });
+            }
+        }
+        if first == u16::MAX || first > port.saturating_add(PORTS_TRIED) && port != 0 {
+            break;
         }
     }
     Err(BindError::AllTaken {
         address,
         first: port,
-        last,
+        last: port.saturating_add(PORTS_TRIED),
     })
 }
 
+/// Listens on exactly these ports; or which of them cannot be had, and why.
+fn row(
+    address: IpAddr,
+    first: u16,
+    count: u16,
+) -> Result<Vec<(Port, std::net::TcpListener)>, (u16, io::Error)> {
+    let mut ports: Vec<(Port, std::net::TcpListener)> = Vec::new();
+    for _ in 0..count {
+        let next = match ports.last() {
+            Some((port, _)) => port.address().port().checked_add(1),
+            None => Some(first),
+        };
+        let taken = || (u16::MAX, io::ErrorKind::AddrInUse.into());
+        let next = next.ok_or_else(taken)?;
+        let port = Port::take(SocketAddr::new(address, next)).map_err(|error| (next, error))?;
+        ports.push(port);
+    }
+    Ok(ports)
+}
+
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = bound(address)?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -63,8 +148,7 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Accepts clients until dropped, at most `allowed` at a time. `is_own` tells klar's own from others.
@@ -114,16 +198,30 @@ mod tests {
     use std::net::Ipv4Addr;
 
     #[test]
-    fn a_taken_port_leads_to_the_next() {
-        let first = bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
-        let port = first.local_addr().unwrap().port();
-        let second = bind(Ipv4Addr::LOCALHOST.into(), port).unwrap();
-        assert!(second.local_addr().unwrap().port() > port);
+    fn a_row_begins_behind_a_taken_port() {
+        let taken = bind_row(Ipv4Addr::LOCALHOST.into(), 0, 1).unwrap();
+        let port = taken[0].0.address().port();
+        let row = bind_row(Ipv4Addr::LOCALHOST.into(), port, 3).unwrap();
+        let ports: Vec<u16> = row.iter().map(|(port, _)| port.address().port()).collect();
+        assert!(ports[0] > port);
+        assert_eq!(ports, [ports[0], ports[0] + 1, ports[0] + 2]);
+    }
+
+    #[test]
+    fn a_port_nobody_listens_on_refuses_and_can_be_listened_on_again() {
+        let (port, listener) = bind_row(Ipv4Addr::LOCALHOST.into(), 0, 1)
+            .unwrap()
+            .remove(0);
+        assert!(port.listen().is_err(), "it is listened on");
+        drop(listener);
+        assert!(std::net::TcpStream::connect(port.address()).is_err());
+        let _again = port.listen().unwrap();
+        std::net::TcpStream::connect(port.address()).unwrap();
     }
 
     #[test]
     fn an_address_of_another_machine_is_refused_with_its_name() {
-        let error = bind("192.0.2.1".parse().unwrap(), 9092).unwrap_err();
+        let error = bind_row("192.0.2.1".parse().unwrap(), 9092, 1).unwrap_err();
         assert!(error.to_string().contains("192.0.2.1:9092"), "{error}");
     }
 }

@@ -11,26 +11,32 @@ mod connection;
 mod driver;
 mod flush;
 mod frame_reader;
+mod kill;
 mod limits;
 mod listener;
 mod open_files;
 mod opening;
+mod peers;
 mod pictures;
 mod response;
 mod slot;
 
 use std::any::Any;
 
+use tokio::sync::mpsc;
+
 pub use broker_thread::{BrokerStart, BrokerThread, Medium, Order};
 pub use clock::Clock;
 pub use limits::PICTURE_INTERVAL;
-pub use listener::{BindError, bind};
+pub use listener::{BindError, Port, bind_row};
 pub use open_files::{connections_allowed, raise_limit};
+pub use peers::Neighbours;
 pub use response::Response;
 
 use crate::broker::BrokerPicture;
-use crate::ids::Time;
+use crate::ids::{BrokerId, Time};
 use crate::inspect::EventKind;
+use crate::storage::MemoryFiles;
 
 /// What a broker's thread says.
 #[derive(Debug)]
@@ -42,8 +48,40 @@ pub enum Report {
         kind: EventKind,
     },
     Picture(Box<BrokerPicture>),
-    /// The thread's last word.
-    Ended(Ended),
+    /// The thread's last word, and the files of a broker that kept them in memory.
+    Ended(Ended, MemoryFiles),
+}
+
+/// A report and whose it is.
+#[derive(Debug)]
+pub struct Told {
+    pub broker: BrokerId,
+    /// Tells a broker from the one that ran before it under the same number.
+    pub run: u64,
+    pub report: Report,
+}
+
+/// Where a broker's thread reports to.
+#[derive(Debug, Clone)]
+struct Reports {
+    broker: BrokerId,
+    run: u64,
+    queue: mpsc::Sender<Told>,
+}
+
+impl Reports {
+    /// False when the report was not taken.
+    fn send(&self, report: Report) -> bool {
+        self.queue.try_send(self.tell(report)).is_ok()
+    }
+
+    fn tell(&self, report: Report) -> Told {
+        Told {
+            broker: self.broker,
+            run: self.run,
+            report,
+        }
+    }
 }
 
 /// How a broker's thread ended.
@@ -58,6 +96,8 @@ pub enum Ended {
     Crashed {
         message: String,
     },
+    /// Somebody threw its switch.
+    Killed,
 }
 
 /// A panic's message.

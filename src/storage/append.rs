@@ -42,6 +42,8 @@ impl Log {
         as_leader: LeaderEpoch,
     ) -> Result<Appended, AppendError> {
         let header = self.inspect(&batch)?;
+        // Before looking for duplicates: what is in the log may not be on the medium.
+        self.check_writable()?;
         if let Verdict::Duplicate(known) = self.producers.judge(&header)? {
             if known.last_offset >= self.sync.recovery_point {
                 // Read back it would be there, but after a failed sync nothing says that it stays.

@@ -15,6 +15,7 @@ use super::format::{self, Fields, FormatError};
 use super::offset_index;
 use super::producers::Producers;
 use super::retention::offset_of;
+use super::roster::Roster;
 use super::scan::Window;
 use super::segment::{LOG, OFFSET_INDEX, TIME_INDEX};
 use super::time_index;
@@ -62,6 +63,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), DumpError> {
             Some(format::MAGIC_RECOVERY_POINTS) => dump_recovery_points(&file, out)?,
             Some(format::MAGIC_CLEAN_STOP) => dump_clean_stop(&file, out)?,
             Some(format::MAGIC_IDENTITY) => dump_identity(&file, out)?,
+            Some(format::MAGIC_ROSTER) => dump_roster(&file, out)?,
             _ => {
                 return Err(DumpError::Unknown {
                     path: path.to_owned(),
@@ -265,6 +267,22 @@ fn dump_clean_stop(file: &[u8], out: &mut dyn Write) -> Printed {
         )?;
     }
     Ok(Ok(()))
+}
+
+fn dump_roster(file: &[u8], out: &mut dyn Write) -> Printed {
+    match format::open(format::MAGIC_ROSTER, file).and_then(Roster::decode) {
+        Ok(roster) => {
+            for broker in &roster.brokers {
+                let votes = match roster.voters.contains(broker) {
+                    true => "votes",
+                    false => "does not vote",
+                };
+                writeln!(out, "broker {broker} {votes}")?;
+            }
+            Ok(Ok(()))
+        }
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 fn dump_identity(file: &[u8], out: &mut dyn Write) -> Printed {

@@ -19,6 +19,7 @@ pub const MAGIC_PRODUCERS: &[u8; 8] = b"KLARPROD";
 pub const MAGIC_RECOVERY_POINTS: &[u8; 8] = b"KLARRECO";
 pub const MAGIC_CLEAN_STOP: &[u8; 8] = b"KLARSTOP";
 pub const MAGIC_IDENTITY: &[u8; 8] = b"KLARMETA";
+pub const MAGIC_ROSTER: &[u8; 8] = b"KLARROST";
 
 /// The newest version of every file in the envelope.
 pub const VERSION: u32 = 1;

@@ -22,8 +22,10 @@ mod producers;
 mod read;
 mod recovery;
 mod retention;
+mod roster;
 mod scan;
 mod segment;
+mod survey;
 mod sync;
 mod tail;
 mod time_index;
@@ -36,7 +38,8 @@ pub use append::{Appended, COPIED_BYTES};
 pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun};
 pub use config::{LogConfig, TimestampType};
 pub use disk::{
-    Disk, Entry, FailingDisk, Fault, FaultPlan, MemoryDisk, Operation, RealDisk, sync_path,
+    Disk, Entry, FailingDisk, Fault, FaultPlan, MemoryDisk, MemoryFiles, Operation, RealDisk,
+    sync_path,
 };
 pub use dump::{DumpError, dump};
 pub use epochs::Epochs;
@@ -45,8 +48,10 @@ pub use log::{Log, LogState, Note, Opening, Recovered};
 pub use producers::{ProducerEntry, Producers};
 pub use read::{BatchPlace, IndexEntries};
 pub use retention::{delete_dir, set_aside};
+pub use roster::Roster;
 pub use scan::Damage;
 pub use segment::SegmentState;
+pub use survey::{Survey, survey};
 pub use sync::SyncTicket;
 pub use tail::TailBudget;
 pub use times::{LookBudget, TimedOffset};

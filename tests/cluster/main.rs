@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod brokers;
 mod client;
 mod crowds;
 mod ctl;

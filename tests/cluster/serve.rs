@@ -58,9 +58,9 @@ fn a_taken_port_leads_to_the_next_free_one() {
 }
 
 #[test]
-fn several_brokers_and_unknown_settings_are_refused_with_a_sentence() {
+fn too_many_brokers_and_unknown_settings_are_refused_with_a_sentence() {
     for (arguments, sentence) in [
-        (["--brokers", "3"], "one broker"),
+        (["--brokers", "11"], "1..=10"),
         (["--set", "no.such.key=1"], "no.such.key"),
         (["--set", "nonsense"], "key=value"),
         (["--listen", "somewhere"], "IP address"),

@@ -7,7 +7,7 @@ use klar::storage::{Fault, Operation};
 use klar::wire::ApiKey;
 use klar::wire::messages::produce::ProduceResponse;
 
-use crate::rig::{Rig, batch, produce_request};
+use crate::rig::{Rig, batch, idempotent, produce_request};
 
 fn send_produce(rig: &mut Rig) -> klar::ids::ConnectionId {
     let connection = rig.connect();
@@ -96,7 +96,41 @@ fn a_failed_sync_refuses_the_records_it_covered_and_all_later_ones() {
     );
 }
 
-/// They were below the high watermark, and a power loss took them.
+/// Found by `klar sim`: the second batch was acknowledged because nothing was left that could be synced.
+#[test]
+fn records_appended_while_a_sync_fails_are_refused_with_it() {
+    let mut rig = Rig::with(Durability::Batch, &[]);
+    rig.create("t", 1, &[]);
+    rig.auto_flush = false;
+    let first = send_produce(&mut rig);
+    let second = send_produce(&mut rig);
+    rig.flush(Err("EIO".to_owned()));
+    assert_eq!(error_of(&mut rig, first), 56);
+    assert_eq!(error_of(&mut rig, second), 56);
+}
+
+/// Found by `klar sim`: the duplicate waited for a sync that nothing called for.
+#[test]
+fn a_batch_that_comes_again_is_answered_when_it_is_synced() {
+    let mut rig = Rig::with(Durability::Batch, &[]);
+    rig.create("t", 1, &[]);
+    let records = idempotent(rig.now, 7, 0, 0, &["a"]);
+    let connection = rig.connect();
+    let first = rig.produce_bytes(connection, "t", 0, records.clone());
+    assert_eq!(first, (0, 0));
+    assert_eq!(
+        rig.produce_bytes(connection, "t", 0, records.clone()),
+        first
+    );
+    // And refused once a sync has failed: what is in the log may not be on the medium.
+    rig.auto_flush = false;
+    let lost = send_produce(&mut rig);
+    rig.flush(Err("EIO".to_owned()));
+    assert_eq!(error_of(&mut rig, lost), 56);
+    assert_eq!(rig.produce_bytes(connection, "t", 0, records).0, 56);
+}
+
+/// Found by `klar sim`: they were below the high watermark, and a power loss took them.
 #[test]
 fn records_recovered_after_a_kill_are_synced_before_anyone_sees_them() {
     let mut rig = Rig::with(Durability::Batch, &[]);

@@ -55,6 +55,7 @@ impl Rig {
     pub fn with(durability: Durability, settings: &[(&str, &str)]) -> Rig {
         let config = BrokerConfig {
             id: BrokerId(1),
+            voters: vec![BrokerId(1)],
             cluster_id: "a-cluster".to_owned(),
             listen: "127.0.0.1:9092".parse().unwrap(),
             data_dir: PathBuf::from("/d"),
@@ -143,6 +144,9 @@ impl Rig {
                     Effect::Close { to, why } => self.replies.push((to, Outcome::Closed(why))),
                     Effect::Flush { token, files } => self.flushes.push((token, files)),
                     Effect::Note(kind) => self.events.push(kind),
+                    Effect::Send { .. } | Effect::Hangup { .. } => {
+                        panic!("a broker alone asks nobody")
+                    }
                 }
             }
             if self.auto_flush {

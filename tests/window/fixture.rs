@@ -135,6 +135,8 @@ impl Fixture {
             durability: Durability::Os,
             listens_beyond_loopback: false,
             controller: Some(BrokerId(1)),
+            quorum: None,
+            links: Vec::new(),
             brokers: vec![broker(sum(|p| p.bytes))],
             totals: Totals {
                 records_in,
@@ -446,7 +448,7 @@ fn partition(made: &Made, index: i32, now_ms: i64) -> PartitionSnapshot {
         index: PartitionIndex(index),
         leader: Some(BrokerId(1)),
         leader_epoch: LeaderEpoch(4),
-        replicas: vec![BrokerId(1)],
+        replicas: vec![ReplicaSnapshot::unknown(BrokerId(1))],
         isr: vec![BrokerId(1)],
         log_start: Offset(start),
         high_watermark: Offset(end),

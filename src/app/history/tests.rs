@@ -40,6 +40,8 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
         durability: Durability::Os,
         listens_beyond_loopback: false,
         controller: None,
+        quorum: None,
+        links: Vec::new(),
         brokers: Vec::new(),
         topics: vec![Arc::new(topic)],
         totals: Totals {

@@ -26,7 +26,9 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     let (state, color) = match &broker.state {
         BrokerState::Running => ("running".to_owned(), theme.ok),
         BrokerState::Starting => ("starting".to_owned(), theme.warning),
+        BrokerState::Paused => ("paused".to_owned(), theme.warning),
         BrokerState::Stopped => ("stopped".to_owned(), theme.offline),
+        BrokerState::Killed => ("killed".to_owned(), theme.bad),
         BrokerState::Crashed { message } => (format!("crashed: {message}"), theme.bad),
     };
     widgets::facts(ui, |facts| {

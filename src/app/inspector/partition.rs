@@ -35,7 +35,8 @@ fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot) {
             None => facts.coloured("Leader", "none", theme.bad),
         }
         facts.mono("Leader epoch", &partition.leader_epoch.to_string());
-        facts.mono("Replicas", &list(&partition.replicas));
+        let replicas: Vec<_> = partition.replicas.iter().map(|r| r.broker).collect();
+        facts.mono("Replicas", &list(&replicas));
         let in_sync = list(&partition.isr);
         if partition.isr.len() < partition.replicas.len() {
             facts.coloured("In-sync", &in_sync, theme.warning);

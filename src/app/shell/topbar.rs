@@ -105,7 +105,9 @@ pub fn health(picture: &ClusterSnapshot, theme: &Theme) -> (Color32, String, Str
         match picture.brokers.first().map(|broker| &broker.state) {
             Some(BrokerState::Running) => "1 broker up".to_owned(),
             Some(BrokerState::Starting) => "1 broker starting".to_owned(),
+            Some(BrokerState::Paused) => "1 broker, paused".to_owned(),
             Some(BrokerState::Stopped) => "1 broker, stopped".to_owned(),
+            Some(BrokerState::Killed) => "1 broker, killed".to_owned(),
             _ => "1 broker, crashed".to_owned(),
         }
     } else {
@@ -145,7 +147,9 @@ fn reasons(picture: &ClusterSnapshot) -> String {
                 format::date_time(broker.started.as_ms())
             ),
             BrokerState::Starting => "starting".to_owned(),
+            BrokerState::Paused => "paused".to_owned(),
             BrokerState::Stopped => "stopped".to_owned(),
+            BrokerState::Killed => "killed".to_owned(),
             BrokerState::Crashed { message } => format!("crashed: {message}"),
         };
         lines.push(format!("Broker {}: {state}.", broker.id));

@@ -4,7 +4,7 @@ use egui::{Rect, pos2};
 
 use super::*;
 use crate::ids::{BrokerId, LeaderEpoch};
-use crate::inspect::{Cell, CellKind, SegmentSnapshot};
+use crate::inspect::{Cell, CellKind, ReplicaSnapshot, SegmentSnapshot};
 
 fn metrics() -> Metrics {
     Metrics {
@@ -38,7 +38,7 @@ fn partition(index: i32, start: i64, hw: i64, end: i64) -> PartitionSnapshot {
         index: PartitionIndex(index),
         leader: Some(BrokerId(1)),
         leader_epoch: LeaderEpoch(0),
-        replicas: vec![BrokerId(1)],
+        replicas: vec![ReplicaSnapshot::unknown(BrokerId(1))],
         isr: vec![BrokerId(1)],
         log_start: Offset(start),
         high_watermark: Offset(hw),

@@ -1,10 +1,11 @@
 //! DescribeTopicPartitions (75): topics page by page, with a cursor to go on (KIP-966).
 //!
-//! Differs from Apache Kafka: eligible leader replicas are always empty, one broker has none.
+//! Differs from Apache Kafka: offline replicas are always empty.
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::{OPERATIONS_NOT_ASKED, refusal_code};
+use crate::ids::BrokerId;
 use crate::metadata::TopicImage;
 use crate::metadata::decide::{check_topic_name, is_internal};
 use crate::wire::messages::describe_topic_partitions as wire;
@@ -96,12 +97,12 @@ impl Page<'_> {
             .map(
                 |(index, partition)| DescribeTopicPartitionsResponsePartition {
                     partition_index: i32::try_from(index).unwrap_or(i32::MAX),
-                    leader_id: partition.leader.0,
+                    leader_id: partition.leader.map_or(-1, |leader| leader.0),
                     leader_epoch: partition.leader_epoch.0,
-                    replica_nodes: partition.replicas.iter().map(|b| b.0).collect(),
-                    isr_nodes: partition.isr.iter().map(|b| b.0).collect(),
-                    eligible_leader_replicas: Some(Vec::new()),
-                    last_known_elr: Some(Vec::new()),
+                    replica_nodes: numbers(&partition.replicas),
+                    isr_nodes: numbers(&partition.isr),
+                    eligible_leader_replicas: Some(numbers(&partition.elr)),
+                    last_known_elr: Some(numbers(&partition.last_known_elr)),
                     ..DescribeTopicPartitionsResponsePartition::default()
                 },
             )
@@ -120,4 +121,8 @@ impl Page<'_> {
         self.response.topics.push(answer);
         !unfinished
     }
+}
+
+fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|broker| broker.0).collect()
 }

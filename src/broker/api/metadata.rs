@@ -201,7 +201,7 @@ fn topic_metadata(topic: &TopicImage) -> MetadataResponseTopic {
     let partition =
         |(index, partition): (i32, &crate::metadata::PartitionImage)| MetadataResponsePartition {
             partition_index: index,
-            leader_id: partition.leader.0,
+            leader_id: partition.leader.map_or(-1, |leader| leader.0),
             leader_epoch: partition.leader_epoch.0,
             replica_nodes: partition.replicas.iter().map(|b| b.0).collect(),
             isr_nodes: partition.isr.iter().map(|b| b.0).collect(),

@@ -100,6 +100,18 @@ fn refusal_code(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidRequest(_) => ErrorCode::InvalidRequest,
         Refusal::Policy(_) => ErrorCode::PolicyViolation,
         Refusal::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
+        Refusal::BrokerIdNotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
+        Refusal::StaleBrokerEpoch(_) => ErrorCode::StaleBrokerEpoch,
+        Refusal::DuplicateBrokerRegistration(_) => ErrorCode::DuplicateBrokerRegistration,
+        Refusal::InvalidRegistration(_) => ErrorCode::InvalidRegistration,
+        Refusal::NotController => ErrorCode::NotController,
+        Refusal::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+        Refusal::InvalidUpdateVersion => ErrorCode::InvalidUpdateVersion,
+        Refusal::IneligibleReplica(_) => ErrorCode::IneligibleReplica,
+        Refusal::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+        Refusal::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+        Refusal::EligibleLeadersNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
+        Refusal::NoReassignmentInProgress => ErrorCode::NoReassignmentInProgress,
     }
 }
 

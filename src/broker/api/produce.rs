@@ -351,10 +351,16 @@ impl Broker {
         synced: bool,
     ) {
         debug_assert_eq!(connection, wait.asked.connection);
-        if !synced {
-            let partitions = wait.response.responses.iter_mut();
-            for partition in partitions.flat_map(|topic| &mut topic.partition_responses) {
-                if partition.error_code == 0 {
+        for topic in &mut wait.response.responses {
+            let id = match wait.asked.version >= BY_ID {
+                true => Some(topic.topic_id),
+                false => self.image.topic_named(&topic.name).map(|image| image.id),
+            };
+            for partition in &mut topic.partition_responses {
+                // A sync of this log may have failed between the append and the sync that was waited for.
+                let log = id.and_then(|id| self.partition((id, partition.index))?.log.as_ref());
+                let lost = !synced || log.is_some_and(|log| log.sync_failed());
+                if lost && partition.error_code == 0 {
                     partition.error_code = wait.asked.code(ErrorCode::KafkaStorageError);
                     partition.base_offset = -1;
                 }

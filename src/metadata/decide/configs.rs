@@ -1,13 +1,17 @@
 //! Changing topic and broker configurations.
+//!
+//! Two of them decide who may lead: with a changed min.insync.replicas an ELR may no longer be true, and with
+//! unclean.leader.election.enable a partition without a leader may get one. What follows is in the same records.
 
 use std::collections::BTreeMap;
 
+use super::elections::settle;
 use super::{Facts, Refusal};
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, PartitionIndex, TopicId};
 use crate::metadata::configs::{
     Allowed, Change, ConfigType, broker_row, check_value, list_elements, topic_row,
 };
-use crate::metadata::{Record, Resource};
+use crate::metadata::{PartitionChange, Record, Resource, TopicImage};
 
 /// What to do with one configuration, with the numbers IncrementalAlterConfigs uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,9 @@ pub struct ConfigChange {
     pub op: ConfigOp,
     pub value: Option<String>,
 }
+
+/// Configurations that decide who may lead: the controller and every leader must see the same.
+const ELECTION_RULES: &[&str] = &["min.insync.replicas", "unclean.leader.election.enable"];
 
 /// Name, type and limits of a configuration that may be changed.
 type Changeable = (&'static str, ConfigType, Allowed);
@@ -50,11 +57,9 @@ pub fn alter_topic(
             .value
     };
     let wanted = changed(&image.configs, changes, changeable_on_topic, fallback)?;
-    Ok(differences(
-        &image.configs,
-        &wanted,
-        &Resource::Topic(topic.to_owned()),
-    ))
+    let resource = Resource::Topic(topic.to_owned());
+    let records = differences(&image.configs, &wanted, &resource);
+    Ok(with_elections(facts, records))
 }
 
 /// Decides on a whole new set of configurations for a topic; what is not in it goes back to its default.
@@ -72,11 +77,9 @@ pub fn replace_topic(
         .ok_or(Refusal::UnknownTopic)?;
     let changes = sets(configs)?;
     let wanted = changed(&BTreeMap::new(), &changes, changeable_on_topic, |_| None)?;
-    Ok(differences(
-        &image.configs,
-        &wanted,
-        &Resource::Topic(topic.to_owned()),
-    ))
+    let resource = Resource::Topic(topic.to_owned());
+    let records = differences(&image.configs, &wanted, &resource);
+    Ok(with_elections(facts, records))
 }
 
 /// Decides on single changes to a broker's dynamic configurations; `None` is every broker's.
@@ -89,6 +92,7 @@ pub fn alter_broker(
     changes: &[ConfigChange],
 ) -> Result<Vec<Record>, Refusal> {
     check_broker(facts, broker)?;
+    check_cluster_wide(broker, changes.iter().map(|change| change.name.as_str()))?;
     let empty = BTreeMap::new();
     let now = facts.image.broker_configs(broker).unwrap_or(&empty);
     let fallback = |name: &str| {
@@ -96,7 +100,8 @@ pub fn alter_broker(
         facts.settings.broker_config(facts.image, row).value
     };
     let wanted = changed(now, changes, changeable_on_broker, fallback)?;
-    Ok(differences(now, &wanted, &Resource::Broker(broker)))
+    let records = differences(now, &wanted, &Resource::Broker(broker));
+    Ok(with_elections(facts, records))
 }
 
 /// Decides on a whole new set of dynamic configurations for a broker.
@@ -109,11 +114,13 @@ pub fn replace_broker(
     configs: &[(String, Option<String>)],
 ) -> Result<Vec<Record>, Refusal> {
     check_broker(facts, broker)?;
+    check_cluster_wide(broker, configs.iter().map(|(name, _)| name.as_str()))?;
     let empty = BTreeMap::new();
     let now = facts.image.broker_configs(broker).unwrap_or(&empty);
     let changes = sets(configs)?;
     let wanted = changed(&empty, &changes, changeable_on_broker, |_| None)?;
-    Ok(differences(now, &wanted, &Resource::Broker(broker)))
+    let records = differences(now, &wanted, &Resource::Broker(broker));
+    Ok(with_elections(facts, records))
 }
 
 /// Checks the configurations a new topic overrides.
@@ -128,11 +135,83 @@ pub(super) fn check_topic_configs(configs: &BTreeMap<String, String>) -> Result<
 
 fn check_broker(facts: Facts, broker: Option<BrokerId>) -> Result<(), Refusal> {
     match broker {
-        Some(broker) if !facts.brokers.contains(&broker) => Err(Refusal::InvalidRequest(format!(
-            "Unexpected broker id, expected one of the registered brokers, but received {broker}"
-        ))),
+        Some(broker) if facts.image.broker(broker).is_none() => {
+            Err(Refusal::InvalidRequest(format!(
+                "Unexpected broker id, expected one of the registered brokers, but received {broker}"
+            )))
+        }
         _ => Ok(()),
     }
+}
+
+/// One broker's own value of what decides elections would let leaders and controller disagree (KIP-966).
+fn check_cluster_wide<'a>(
+    broker: Option<BrokerId>,
+    mut names: impl Iterator<Item = &'a str>,
+) -> Result<(), Refusal> {
+    match names.find(|name| broker.is_some() && ELECTION_RULES.contains(name)) {
+        Some(name) => Err(Refusal::InvalidConfig(format!(
+            "Broker-level {name} cannot be altered while ELR is enabled."
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Configuration records, and after them what they make of leaders, ELRs and partition epochs.
+fn with_elections(facts: Facts, mut records: Vec<Record>) -> Vec<Record> {
+    let decides = |record: &Record| match record {
+        Record::Config { name, .. } => ELECTION_RULES.contains(&name.as_str()),
+        _ => false,
+    };
+    if records.iter().any(decides) {
+        let mut image = facts.image.clone();
+        for record in &records {
+            image.apply(record);
+        }
+        let image = &image;
+        let after = Facts { image, ..facts };
+        let topic = records.iter().find_map(|record| match record {
+            Record::Config {
+                resource: Resource::Topic(topic),
+                ..
+            } => Some(topic.clone()),
+            _ => None,
+        });
+        match topic {
+            Some(topic) => records.extend(told_of_raise(facts, after, image.topic_named(&topic))),
+            None => records.extend(told_of_raise(facts, after, image.topics_by_name())),
+        }
+        records.extend(settle(after));
+    }
+    records
+}
+
+/// Gives each partition that needs more in-sync replicas than before a new partition epoch. A leader that has not
+/// heard of the raise commits with fewer: until it has, its AlterPartition must not make those it drops eligible.
+fn told_of_raise<'a>(
+    before: Facts<'a>,
+    after: Facts<'a>,
+    topics: impl IntoIterator<Item = &'a TopicImage>,
+) -> Vec<Record> {
+    fn min(facts: Facts, topic: &TopicImage) -> usize {
+        facts.settings.min_insync_replicas(facts.image, topic)
+    }
+    let raised = |topic: &&TopicImage| {
+        let was = before.image.topic(topic.id);
+        was.is_some_and(|was| min(before, was) < min(after, topic))
+    };
+    let record = |topic: TopicId, index| Record::PartitionChange {
+        topic,
+        index: PartitionIndex(index),
+        change: PartitionChange::default(),
+    };
+    let raised = topics.into_iter().filter(raised);
+    raised
+        .flat_map(|topic| {
+            let indexes = (0..).zip(&topic.partitions).map(|(index, _)| index);
+            indexes.map(move |index| record(topic.id, index))
+        })
+        .collect()
 }
 
 fn changeable_on_topic(name: &str) -> Result<Changeable, Refusal> {
@@ -248,9 +327,9 @@ fn differences(
 
 #[cfg(test)]
 mod tests {
+    use super::super::alter_partition;
+    use super::super::rig::{Rig, ids};
     use super::*;
-    use crate::ids::TopicId;
-    use crate::metadata::{BrokerSettings, Image};
 
     fn change(name: &str, op: ConfigOp, value: Option<&str>) -> ConfigChange {
         ConfigChange {
@@ -261,22 +340,30 @@ mod tests {
     }
 
     fn with_topic(run: impl Fn(Facts)) {
-        let settings = BrokerSettings::new(BrokerId(1), []).expect("empty is fine");
-        let mut image = Image::default();
-        image.apply(&Record::Topic {
-            name: "t".into(),
-            id: TopicId([1; 16]),
-        });
-        image.apply(&Record::Config {
-            resource: Resource::Topic("t".into()),
-            name: "retention.ms".into(),
-            value: Some("5".into()),
-        });
-        run(Facts {
-            image: &image,
-            settings: &settings,
-            brokers: &[BrokerId(1)],
-        });
+        let mut rig = Rig::with_brokers(3);
+        rig.topic("t", &[&[1, 2, 3]], 2);
+        rig.set_topic("t", "retention.ms", "5");
+        run(rig.facts());
+    }
+
+    #[test]
+    fn kip_966_an_elr_goes_when_fewer_replicas_are_enough() {
+        let mut rig = Rig::with_brokers(3);
+        rig.topic("t", &[&[1, 2, 3]], 2);
+        rig.fence(3);
+        rig.fence(2);
+        assert_eq!(rig.partition("t", 0).elr, ids(&[2]));
+        let before = rig.new_isr("t", 0, &[1]);
+        rig.set_topic("t", "min.insync.replicas", "3");
+        assert_eq!(rig.partition("t", 0).elr, ids(&[2]));
+        let unaware = alter_partition(rig.facts(), BrokerId(1), &before);
+        assert_eq!(unaware, Err(Refusal::InvalidUpdateVersion));
+        rig.set_topic("t", "min.insync.replicas", "1");
+        assert!(rig.partition("t", 0).elr.is_empty());
+        let own = [change("min.insync.replicas", ConfigOp::Set, Some("2"))];
+        let refused = alter_broker(rig.facts(), Some(BrokerId(1)), &own);
+        assert!(matches!(refused, Err(Refusal::InvalidConfig(_))));
+        alter_broker(rig.facts(), None, &own).expect("for all of them");
     }
 
     #[test]
@@ -285,7 +372,10 @@ mod tests {
             let set = [change("segment.ms", ConfigOp::Set, Some("9"))];
             let records = alter_topic(facts, "t", &set).expect("fine");
             assert_eq!(records.len(), 1);
-            let whole = [("segment.ms".to_owned(), Some("9".to_owned()))];
+            let whole = [
+                ("segment.ms".to_owned(), Some("9".to_owned())),
+                ("min.insync.replicas".to_owned(), Some("2".to_owned())),
+            ];
             let records = replace_topic(facts, "t", &whole).expect("fine");
             assert_eq!(records.len(), 2);
             let same = [change("retention.ms", ConfigOp::Set, Some("5"))];

@@ -1,6 +1,7 @@
 //! Adding partitions to a topic.
 
-use super::topics::{check_assignment, check_room, check_topic_size, partition_records, place};
+use super::placement::Stripes;
+use super::topics::{check_assignment, check_room, check_topic_size, partition_records};
 use super::{Facts, Refusal};
 use crate::ids::BrokerId;
 use crate::metadata::Record;
@@ -42,7 +43,7 @@ pub fn add_partitions(facts: Facts, more: &MorePartitions) -> Result<Vec<Record>
     let replicas = match &more.assignments {
         None => {
             let factor = i64::try_from(factor).unwrap_or(i64::MAX);
-            place(facts, have, more.total, factor)?
+            Stripes::new(facts, topic.id).place(have, more.total, factor)?
         }
         Some(assignments) => {
             if assignments.len() != added {
@@ -63,40 +64,19 @@ pub fn add_partitions(facts: Facts, more: &MorePartitions) -> Result<Vec<Record>
             assignments.clone()
         }
     };
-    Ok(partition_records(topic.id, have, replicas).collect())
+    partition_records(facts, topic.id, have, replicas)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::rig::Rig;
     use super::*;
-    use crate::ids::TopicId;
-    use crate::metadata::decide::{NewTopic, create_topic};
-    use crate::metadata::{BrokerSettings, Image};
 
     #[test]
     fn a_topic_grows_and_never_shrinks() {
-        let settings = BrokerSettings::new(BrokerId(1), []).expect("empty is fine");
-        let brokers = [BrokerId(1)];
-        let mut image = Image::default();
-        let topic = NewTopic {
-            name: "t".to_owned(),
-            partitions: 2,
-            replication_factor: 1,
-            ..NewTopic::default()
-        };
-        let facts = Facts {
-            image: &image,
-            settings: &settings,
-            brokers: &brokers,
-        };
-        for record in create_topic(facts, &topic, TopicId([1; 16])).expect("fine") {
-            image.apply(&record);
-        }
-        let facts = Facts {
-            image: &image,
-            settings: &settings,
-            brokers: &brokers,
-        };
+        let mut rig = Rig::with_brokers(1);
+        rig.topic("t", &[&[1], &[1]], 1);
+        let facts = rig.facts();
         let grow = |name: &str, total, assignments| {
             let more = MorePartitions {
                 topic: name.to_owned(),

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::configs::check_topic_configs;
+use super::placement::Stripes;
 use super::{Facts, Refusal};
-use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, TopicId};
+use crate::ids::{BrokerId, PartitionIndex, TopicId};
 use crate::metadata::{PartitionImage, Record, Resource};
 
 /// Partitions one cluster holds; more would outgrow what one machine's memory and files allow.
@@ -87,7 +88,7 @@ pub fn create_topic(facts: Facts, topic: &NewTopic, id: TopicId) -> Result<Vec<R
     check_collision(facts, &topic.name)?;
     let configs = checked_configs(&topic.configs)?;
     let replicas = if topic.assignments.is_empty() {
-        chosen_replicas(facts, topic)?
+        chosen_replicas(facts, topic, id)?
     } else {
         assigned_replicas(facts, topic)?
     };
@@ -102,7 +103,7 @@ pub fn create_topic(facts: Facts, topic: &NewTopic, id: TopicId) -> Result<Vec<R
         name,
         value: Some(value),
     }));
-    records.extend(partition_records(id, 0, replicas));
+    records.extend(partition_records(facts, id, 0, replicas)?);
     Ok(records)
 }
 
@@ -135,7 +136,11 @@ fn checked_configs(
     Ok(checked)
 }
 
-fn chosen_replicas(facts: Facts, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+fn chosen_replicas(
+    facts: Facts,
+    topic: &NewTopic,
+    id: TopicId,
+) -> Result<Vec<Vec<BrokerId>>, Refusal> {
     if topic.replication_factor == 0 || topic.replication_factor < -1 {
         return Err(Refusal::InvalidReplicationFactor(
             "Replication factor must be larger than 0, or -1 to use the default value.".to_owned(),
@@ -156,34 +161,7 @@ fn chosen_replicas(facts: Facts, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>,
         given => i64::from(given),
     };
     check_topic_size(partitions)?;
-    place(facts, 0, partitions, factor)
-}
-
-/// Replicas for partitions `from..to`, spread round robin over the brokers.
-pub(super) fn place(
-    facts: Facts,
-    from: i32,
-    to: i32,
-    factor: i64,
-) -> Result<Vec<Vec<BrokerId>>, Refusal> {
-    let brokers = facts.brokers;
-    let factor = match usize::try_from(factor) {
-        Ok(factor) if (1..=brokers.len()).contains(&factor) => factor,
-        _ => {
-            return Err(Refusal::InvalidReplicationFactor(format!(
-                "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because only {} broker(s) are registered.",
-                brokers.len()
-            )));
-        }
-    };
-    let first = |partition: i32| usize::try_from(partition).unwrap_or(0);
-    Ok((from..to)
-        .map(|p| {
-            (0..factor)
-                .map(|r| brokers[(first(p) + r) % brokers.len()])
-                .collect()
-        })
-        .collect())
+    Stripes::new(facts, id).place(0, partitions, factor)
 }
 
 fn assigned_replicas(facts: Facts, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
@@ -230,7 +208,7 @@ pub(super) fn check_assignment(facts: Facts, replicas: &[BrokerId]) -> Result<()
     }
     let mut seen = BTreeSet::new();
     for replica in replicas {
-        if !facts.brokers.contains(replica) {
+        if facts.image.broker(*replica).is_none() {
             return Err(Refusal::InvalidAssignment(format!(
                 "The manual partition assignment includes broker {replica}, but no such broker is registered."
             )));
@@ -265,25 +243,28 @@ pub(super) fn check_room(facts: Facts, more: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Records that make partitions `from..` of a topic, led by their first replica.
+/// Records that make partitions `from..` of a topic: in sync is who is live, and the first of them leads.
 pub(super) fn partition_records(
+    facts: Facts,
     topic: TopicId,
     from: i32,
     replicas: Vec<Vec<BrokerId>>,
-) -> impl Iterator<Item = Record> {
-    (from..)
-        .zip(replicas)
-        .map(move |(index, replicas)| Record::Partition {
+) -> Result<Vec<Record>, Refusal> {
+    let record = |(index, replicas): (i32, Vec<BrokerId>)| {
+        let live = |broker: &BrokerId| facts.image.is_live(*broker);
+        let isr: Vec<BrokerId> = replicas.iter().copied().filter(live).collect();
+        if isr.is_empty() {
+            return Err(Refusal::InvalidAssignment(format!(
+                "All brokers specified in the manual partition assignment for partition {index} are fenced or in controlled shutdown."
+            )));
+        }
+        Ok(Record::Partition {
             topic,
             index: PartitionIndex(index),
-            partition: PartitionImage {
-                leader: replicas[0],
-                isr: replicas.clone(),
-                replicas,
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: 0,
-            },
+            partition: PartitionImage::new(replicas, isr),
         })
+    };
+    (from..).zip(replicas).map(record).collect()
 }
 
 /// Decides whether a topic is deleted.
@@ -302,10 +283,13 @@ pub fn delete_topic(facts: Facts, id: TopicId) -> Result<Vec<Record>, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rig::Rig;
     use super::*;
     use crate::metadata::{BrokerSettings, Image};
 
-    const BROKERS: &[BrokerId] = &[BrokerId(1), BrokerId(2), BrokerId(3)];
+    fn three_brokers() -> Image {
+        Rig::with_brokers(3).image().clone()
+    }
 
     fn decide(image: &Image, topic: &NewTopic) -> Result<Vec<Record>, Refusal> {
         let set = [("num.partitions", "3"), ("default.replication.factor", "2")];
@@ -313,7 +297,6 @@ mod tests {
         let facts = Facts {
             image,
             settings: &settings,
-            brokers: BROKERS,
         };
         create_topic(facts, topic, TopicId([7; 16]))
     }
@@ -349,7 +332,7 @@ mod tests {
 
     #[test]
     fn defaults_come_from_the_brokers_settings_and_applying_makes_the_topic() {
-        let mut image = Image::default();
+        let mut image = three_brokers();
         for record in decide(&image, &named("orders")).expect("it is fine") {
             image.apply(&record);
         }
@@ -357,7 +340,8 @@ mod tests {
         let topic = image.topic_named("orders").expect("it was made");
         assert_eq!(topic.partitions.len(), 3);
         assert!(topic.partitions.iter().all(|p| p.replicas.len() == 2));
-        assert_eq!(topic.partitions[1].leader, BrokerId(2));
+        let leaders: BTreeSet<_> = topic.partitions.iter().map(|p| p.leader).collect();
+        assert_eq!(leaders.len(), 3);
         assert_eq!(
             decide(&image, &named("orders")),
             Err(Refusal::TopicExists("orders".to_owned()))
@@ -366,7 +350,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_dots_only_collide() {
-        let mut image = Image::default();
+        let mut image = three_brokers();
         for record in decide(&image, &named("a.b")).expect("it is fine") {
             image.apply(&record);
         }
@@ -382,7 +366,7 @@ mod tests {
     #[test]
     fn hostile_numbers_are_refused() {
         use Refusal::*;
-        let image = Image::default();
+        let image = three_brokers();
         let refused = |partitions: i32, replication_factor: i16| {
             let topic = NewTopic {
                 partitions,
@@ -401,7 +385,7 @@ mod tests {
 
     #[test]
     fn assignments_must_be_complete_and_name_known_brokers() {
-        let image = Image::default();
+        let image = three_brokers();
         let with = |assignments: Vec<(i32, Vec<i32>)>| {
             let assignments = assignments
                 .into_iter()

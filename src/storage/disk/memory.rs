@@ -30,6 +30,10 @@ pub struct MemoryDisk {
     state: Rc<RefCell<State>>,
 }
 
+/// What a [`MemoryDisk`] holds, to be handed to another thread.
+#[derive(Default)]
+pub struct MemoryFiles(State);
+
 #[derive(Default)]
 struct State {
     names: Names,
@@ -62,6 +66,12 @@ enum NameChange {
     Remove(PathBuf),
     MakeDir(PathBuf),
     RemoveDir(PathBuf),
+}
+
+impl std::fmt::Debug for MemoryFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoryFiles({})", self.0.files.len())
+    }
 }
 
 #[derive(Default)]
@@ -168,6 +178,18 @@ impl MemoryDisk {
     /// An empty disk that never loses power.
     pub fn new() -> MemoryDisk {
         MemoryDisk::default()
+    }
+
+    /// A disk with these files on it.
+    pub fn holding(files: MemoryFiles) -> MemoryDisk {
+        MemoryDisk {
+            state: Rc::new(RefCell::new(files.0)),
+        }
+    }
+
+    /// Takes everything off the disk, from under whoever still uses it.
+    pub fn take_files(&self) -> MemoryFiles {
+        MemoryFiles(self.state.take())
     }
 
     /// An empty disk that remembers what was synced, for [`MemoryDisk::lose_power`].

@@ -16,7 +16,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 pub use failing::{FailingDisk, Fault, FaultPlan, Operation};
-pub use memory::MemoryDisk;
+pub use memory::{MemoryDisk, MemoryFiles};
 pub use real::{RealDisk, sync_path};
 
 /// One entry of a directory.

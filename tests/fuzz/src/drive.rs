@@ -34,6 +34,7 @@ impl Drive {
     pub fn open(disk: MemoryDisk, now: Time) -> Result<Drive, OpenError> {
         let config = BrokerConfig {
             id: BrokerId(1),
+            voters: vec![BrokerId(1)],
             cluster_id: "fuzz".to_owned(),
             listen: ([127, 0, 0, 1], 9092).into(),
             data_dir: PathBuf::from("/d"),

@@ -1,0 +1,318 @@
+//! All brokers of this cluster: starts them, takes what they report, stops them.
+//!
+//! Tells each where the others are and how the wires between them are. It knows nothing of what brokers
+//! decide; whatever they say of themselves arrives as reports. `commands` does what somebody asks for.
+
+mod commands;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::chance;
+use super::commands::{Concluded, reachable};
+use super::member::{Member, Seen};
+use super::remains::{Found, look_for};
+use crate::broker::BrokerConfig;
+use crate::ids::{BrokerId, Time};
+use crate::inspect::{BrokerState, Durability, EventKind, Failure, Focus, LinkSnapshot};
+use crate::links::{End, Links};
+use crate::runtime::{
+    BrokerStart, BrokerThread, Ended, Medium, Neighbours, Order, Port, Report, Told,
+};
+use crate::storage::{RealDisk, Roster, StorageError};
+pub use commands::BrokerCommand;
+use commands::{ASKED, Until, Wait, did_not_start};
+
+/// What every broker of the cluster is started with.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    pub cluster_id: String,
+    pub dir: PathBuf,
+    pub durability: Durability,
+    pub settings: Vec<(String, String)>,
+    /// Who belongs to the cluster and who votes.
+    pub roster: Roster,
+    /// Connections each broker may have at a time.
+    pub connections_allowed: usize,
+}
+
+/// The cluster's brokers, running or not.
+pub struct Brokers {
+    recipe: Recipe,
+    members: BTreeMap<BrokerId, Member>,
+    neighbours: watch::Sender<Arc<Neighbours>>,
+    /// The wires between them.
+    links: Links,
+    reports: mpsc::Sender<Told>,
+    runs: u64,
+    waits: Vec<Wait>,
+    concluded: Vec<Concluded>,
+    /// Where it is told what dead brokers left on disk.
+    found: mpsc::Sender<Found>,
+    notes: Vec<(BrokerId, EventKind)>,
+}
+
+/// What a report came to.
+#[derive(Debug)]
+pub enum News {
+    /// A broker of an earlier run said it.
+    Nothing,
+    Ready(BrokerId),
+    Note(BrokerId, Time, EventKind),
+    Picture(BrokerId),
+    Ended(BrokerId, Ended),
+}
+
+impl Brokers {
+    /// No broker yet; what they will report goes to `reports`.
+    pub fn new(recipe: Recipe, reports: mpsc::Sender<Told>, found: mpsc::Sender<Found>) -> Brokers {
+        Brokers {
+            recipe,
+            members: BTreeMap::new(),
+            neighbours: watch::channel(Arc::default()).0,
+            links: Links::default(),
+            reports,
+            runs: 0,
+            waits: Vec::new(),
+            concluded: Vec::new(),
+            found,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Makes a broker known to the others and keeps its port; it does not run yet.
+    pub fn add(&mut self, id: BrokerId, port: Port) {
+        self.members.insert(id, Member::new(port));
+        self.tell_neighbours();
+    }
+
+    /// Tells every broker where the others are and how the wires between them are.
+    fn tell_neighbours(&self) {
+        let addresses = self.members.iter();
+        let addresses = addresses.map(|(id, member)| (*id, reachable(member.port.address())));
+        self.neighbours.send_replace(Arc::new(Neighbours {
+            addresses: addresses.collect(),
+            links: self.links.clone(),
+        }));
+    }
+
+    /// Starts a broker that does not run.
+    ///
+    /// # Errors
+    /// The system refuses another thread.
+    pub fn launch(&mut self, id: BrokerId, listener: TcpListener) -> std::io::Result<()> {
+        let Some(member) = self.members.get_mut(&id) else {
+            return Ok(());
+        };
+        self.runs += 1;
+        let recipe = &self.recipe;
+        let start = BrokerStart {
+            config: BrokerConfig {
+                id,
+                voters: recipe.roster.voters.clone(),
+                cluster_id: recipe.cluster_id.clone(),
+                listen: member.port.address(),
+                data_dir: recipe.dir.clone(),
+                durability: recipe.durability,
+                settings: recipe.settings.clone(),
+            },
+            run: self.runs,
+            neighbours: self.neighbours.subscribe(),
+            listener,
+            medium: match recipe.durability {
+                Durability::Memory => Medium::Memory(std::mem::take(&mut member.memory)),
+                Durability::Os | Durability::Batch => Medium::Files,
+            },
+            seed: chance::number(),
+            connections_allowed: recipe.connections_allowed,
+        };
+        let thread = BrokerThread::start(start, self.reports.clone())?;
+        member.started(self.runs, thread);
+        Ok(())
+    }
+
+    /// Takes what a broker says.
+    pub fn on_told(&mut self, told: Told) -> News {
+        let Told {
+            broker,
+            run,
+            report,
+        } = told;
+        let Some(member) = self.members.get_mut(&broker).filter(|m| m.run == run) else {
+            return News::Nothing;
+        };
+        match report {
+            Report::Ready => {
+                member.state = BrokerState::Running;
+                self.settle(broker, Until::Ready);
+                News::Ready(broker)
+            }
+            Report::Note { time, kind } => News::Note(broker, time, kind),
+            Report::Picture(picture) => {
+                member.show(picture);
+                News::Picture(broker)
+            }
+            Report::Ended(ended, memory) => {
+                member.ended(&ended, memory);
+                self.on_ended(broker, &ended);
+                News::Ended(broker, ended)
+            }
+        }
+    }
+
+    /// Takes what a dead broker left on disk; false when it runs again or has run meanwhile.
+    pub fn on_found(&mut self, found: Found) -> bool {
+        let member = self.members.get_mut(&found.broker);
+        let dead = |m: &&mut Member| m.run == found.run && !m.is_alive();
+        let Some(member) = member.filter(dead) else {
+            return false;
+        };
+        member.remains = Some(found.remains);
+        true
+    }
+
+    /// Orders pictures of all brokers that run.
+    pub fn look(&self, focus: Option<&Focus>, fresh: bool) {
+        for id in self.running() {
+            self.look_at(id, focus, fresh);
+        }
+    }
+
+    /// Orders a picture of one broker.
+    pub fn look_at(&self, id: BrokerId, focus: Option<&Focus>, fresh: bool) {
+        let thread = self.members.get(&id).and_then(|m| m.thread.as_ref());
+        let Some(thread) = thread else {
+            return;
+        };
+        let focus = focus.cloned();
+        if let Err(error) = thread.orders.try_send(Order::Look { focus, fresh }) {
+            tracing::debug!("broker {id} was not looked at: {error}");
+        }
+    }
+
+    /// Orders every broker to stop cleanly; false when none runs.
+    pub fn stop_all(&mut self, cause: &str) -> bool {
+        let mut any = false;
+        for (id, member) in &mut self.members {
+            member.again = false;
+            if !member.is_alive() {
+                continue;
+            }
+            any = true;
+            if !member.stop(cause) {
+                tracing::warn!("broker {id} does not listen, so it is ended");
+                member.kill();
+            }
+        }
+        any
+    }
+
+    /// Commands that ended since the last call.
+    pub fn take_concluded(&mut self) -> Vec<Concluded> {
+        std::mem::take(&mut self.concluded)
+    }
+
+    /// What happened to brokers since the last call, besides what they say themselves.
+    pub fn take_notes(&mut self) -> Vec<(BrokerId, EventKind)> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Brokers that run and follow what happens.
+    pub fn running(&self) -> impl Iterator<Item = BrokerId> {
+        let running = |(_, m): &(&BrokerId, &Member)| m.state == BrokerState::Running;
+        self.members.iter().filter(running).map(|(id, _)| *id)
+    }
+
+    /// Whether any broker has a thread.
+    pub fn any_alive(&self) -> bool {
+        self.members.values().any(Member::is_alive)
+    }
+
+    /// What pictures show of each, by number.
+    pub fn seen(&self) -> Vec<Seen<'_>> {
+        self.members.iter().map(|(id, m)| m.seen(*id)).collect()
+    }
+
+    /// The directions between brokers that are not as good as new.
+    pub fn links(&self) -> Vec<LinkSnapshot> {
+        let faulty = self.links.faulty();
+        let shown = faulty.filter_map(|(from, to, wire)| match (from, to) {
+            (End::Broker(from), End::Broker(to)) => Some(LinkSnapshot {
+                from,
+                to,
+                cut: wire.cut,
+                delay_ms: wire.delay_us / 1_000,
+            }),
+            // Live clients have no wires of ours.
+            _ => None,
+        });
+        shown.collect()
+    }
+
+    /// Where clients on this machine reach each broker.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let members = self.members.values();
+        members.map(|m| reachable(m.port.address())).collect()
+    }
+
+    /// Where a broker is told which connections are klar's own, by its port.
+    pub fn own(&self, id: BrokerId) -> Option<(u16, mpsc::Sender<SocketAddr>)> {
+        let member = self.members.get(&id)?;
+        let thread = member.thread.as_ref()?;
+        Some((member.port.address().port(), thread.own.clone()))
+    }
+
+    fn on_ended(&mut self, id: BrokerId, ended: &Ended) {
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
+        let kind = match ended {
+            // It says so itself.
+            Ended::Clean => None,
+            Ended::Killed => Some(EventKind::BrokerKilled {
+                cause: ASKED.to_owned(),
+            }),
+            Ended::Crashed { message } | Ended::Failed { message } => {
+                Some(EventKind::BrokerCrashed {
+                    message: message.clone(),
+                })
+            }
+        };
+        self.notes.extend(kind.map(|kind| (id, kind)));
+        let again = member.again && *ended == Ended::Clean;
+        if !again && self.recipe.durability != Durability::Memory {
+            let dir = self.recipe.dir.join(format!("broker-{id}"));
+            look_for(id, member.run, dir, self.found.clone());
+        }
+        self.settle(id, Until::Ended);
+        if again {
+            if let Err(failure) = self.start_again(id) {
+                self.fail(id, &failure);
+            }
+        } else {
+            self.fail(id, &did_not_start(id, "it ended before it was up"));
+        }
+    }
+
+    /// Starts a broker that has ended, on the directory and port it had.
+    fn start_again(&mut self, id: BrokerId) -> Result<(), Failure> {
+        let listener = self.member(id)?.port.listen();
+        let launched = listener.and_then(|listener| self.launch(id, listener));
+        launched.map_err(|error| did_not_start(id, &error.to_string()))
+    }
+
+    /// Remembers who belongs to the cluster. Without files there is nothing to remember it for.
+    fn save_roster(&self) -> Result<(), StorageError> {
+        match self.recipe.durability {
+            Durability::Memory => Ok(()),
+            Durability::Os | Durability::Batch => {
+                let roster = &self.recipe.roster;
+                roster.save(&mut RealDisk::default(), &self.recipe.dir)
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One broker of this cluster, running or not: its thread, its port, and what it told last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::remains::Remains;
+use crate::broker::BrokerPicture;
+use crate::inspect::{BrokerState, Totals};
+use crate::runtime::{BrokerThread, Ended, Order, Port};
+use crate::storage::MemoryFiles;
+
+/// One broker.
+#[derive(Debug)]
+pub struct Member {
+    pub port: Port,
+    /// Its thread while it has one.
+    pub thread: Option<BrokerThread>,
+    /// Which of its runs this is; reports of earlier ones are too late.
+    pub run: u64,
+    pub state: BrokerState,
+    /// The newest picture, also of a broker that has ended.
+    picture: Option<Box<BrokerPicture>>,
+    /// What it left on disk, once that was read after its end.
+    pub remains: Option<Arc<Remains>>,
+    /// What earlier runs counted.
+    past: Totals,
+    /// Starts again as soon as it has ended.
+    pub again: bool,
+    /// What it left in memory, if it keeps nothing in files.
+    pub memory: MemoryFiles,
+}
+
+/// What pictures show of one broker.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub id: crate::ids::BrokerId,
+    pub listen: SocketAddr,
+    pub state: &'a BrokerState,
+    pub picture: Option<&'a BrokerPicture>,
+    /// What a dead one left on disk, if that was read.
+    pub remains: Option<&'a Arc<Remains>>,
+    /// What it counted before this run.
+    pub past: Totals,
+}
+
+impl Seen<'_> {
+    /// Whether its thread runs and follows what happens.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.state, BrokerState::Running | BrokerState::Paused)
+    }
+}
+
+impl Member {
+    /// A broker that has not been started yet.
+    pub fn new(port: Port) -> Member {
+        Member {
+            port,
+            thread: None,
+            run: 0,
+            state: BrokerState::Starting,
+            picture: None,
+            remains: None,
+            past: Totals::default(),
+            again: false,
+            memory: MemoryFiles::default(),
+        }
+    }
+
+    /// Its thread runs, from now on under this number.
+    pub fn started(&mut self, run: u64, thread: BrokerThread) {
+        self.thread = Some(thread);
+        self.run = run;
+        self.state = BrokerState::Starting;
+        self.again = false;
+        self.remains = None;
+        if let Some(picture) = &mut self.picture {
+            // The next picture counts from zero again.
+            self.past.add(std::mem::take(&mut picture.totals));
+        }
+    }
+
+    pub fn show(&mut self, picture: Box<BrokerPicture>) {
+        self.picture = Some(picture);
+    }
+
+    /// Its thread has said its last word.
+    pub fn ended(&mut self, ended: &Ended, memory: MemoryFiles) {
+        self.memory = memory;
+        if let Some(mut thread) = self.thread.take() {
+            thread.join();
+        }
+        self.state = match ended {
+            Ended::Clean => BrokerState::Stopped,
+            Ended::Killed => BrokerState::Killed,
+            Ended::Crashed { message } | Ended::Failed { message } => BrokerState::Crashed {
+                message: message.clone(),
+            },
+        };
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.thread.is_some()
+    }
+
+    /// Ends it as `kill -9` ends a process.
+    pub fn kill(&mut self) {
+        if let Some(thread) = &mut self.thread {
+            thread.kill();
+        }
+    }
+
+    /// Orders a clean stop. False when the thread does not take it.
+    pub fn stop(&mut self, cause: &str) -> bool {
+        let Some(thread) = &mut self.thread else {
+            return false;
+        };
+        thread.resume();
+        let cause = cause.to_owned();
+        thread.orders.try_send(Order::Stop { cause }).is_ok()
+    }
+
+    pub fn seen(&self, id: crate::ids::BrokerId) -> Seen<'_> {
+        Seen {
+            id,
+            listen: self.port.address(),
+            state: &self.state,
+            picture: self.picture.as_deref(),
+            remains: self.remains.as_ref(),
+            past: self.past,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a dead broker left on disk, read by a thread of its own while nobody writes there.
+//!
+//! Read only. A broker that starts again meanwhile makes the result worthless, which the run's number tells.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::ids::{BrokerId, PartitionIndex};
+use crate::storage::{Disk as _, RealDisk, Survey, survey};
+
+/// Results not taken yet.
+pub const REMAINS_QUEUED: usize = 16;
+/// The thread's stack, bytes.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Every log of a broker that does not run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    logs: BTreeMap<String, Survey>,
+}
+
+/// What was found of a broker's run.
+#[derive(Debug)]
+pub struct Found {
+    pub broker: BrokerId,
+    pub run: u64,
+    pub remains: Arc<Remains>,
+}
+
+impl Remains {
+    /// The log of one partition.
+    pub fn log(&self, topic: &str, partition: PartitionIndex) -> Option<Survey> {
+        self.logs.get(&format!("{topic}-{partition}")).copied()
+    }
+
+    fn read(dir: &Path) -> io::Result<Remains> {
+        let mut disk = RealDisk::default();
+        let mut logs = BTreeMap::new();
+        for entry in disk.list(dir)? {
+            let is_log = |name: &str| {
+                let index = name.rsplit_once('-').map(|(_, index)| index);
+                index.is_some_and(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
+            };
+            // Directories that were deleted or set aside have an ending behind the number.
+            if !entry.is_dir || !is_log(&entry.name) {
+                continue;
+            }
+            logs.insert(
+                entry.name.clone(),
+                survey(&mut disk, &dir.join(&entry.name))?,
+            );
+        }
+        Ok(Remains { logs })
+    }
+}
+
+/// Starts to read what the run of a broker left in `dir`; it goes to `found`.
+pub fn look_for(broker: BrokerId, run: u64, dir: PathBuf, found: mpsc::Sender<Found>) {
+    let thread = std::thread::Builder::new()
+        .name(format!("remains-{broker}"))
+        .stack_size(STACK_BYTES);
+    let read = move || match Remains::read(&dir) {
+        Ok(remains) => {
+            let remains = Arc::new(remains);
+            // Nobody listens when the program ends.
+            let _ = found.blocking_send(Found {
+                broker,
+                run,
+                remains,
+            });
+        }
+        Err(error) => tracing::warn!("cannot look into {}: {error}", dir.display()),
+    };
+    if let Err(error) = thread.spawn(read) {
+        tracing::warn!("nobody looks at what broker {broker} left: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Offset;
+
+    #[test]
+    fn every_log_directory_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["t-0", "u-3", "t-1.deleted"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("clean-stop"), b"").unwrap();
+        let remains = Remains::read(dir.path()).unwrap();
+        assert_eq!(remains.logs.len(), 2);
+        let log = remains.log("u", PartitionIndex(3)).unwrap();
+        assert_eq!(log.log_end, Offset(0));
+        assert_eq!(remains.log("t", PartitionIndex(1)), None);
+    }
+}

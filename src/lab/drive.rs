@@ -1,0 +1,127 @@
+//! Calls into brokers, and carries out what they want done.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::connections::Return;
+use super::deliver::unframe;
+use super::dice::between;
+use super::snoop::Snoop;
+use super::world::{Happening, SyncWork, World, panic_message};
+use crate::broker::Broker;
+use crate::broker::effect::Effect;
+use crate::ids::{BrokerId, Time};
+use crate::inspect::EventKind;
+
+impl World {
+    /// Calls into a broker and carries out what it wants done. A panic is a violation.
+    pub(super) fn drive(&mut self, id: BrokerId, call: impl FnOnce(&mut Broker, Time)) {
+        let now = self.now;
+        let Some(seat) = self.seats.get_mut(&id) else {
+            return;
+        };
+        let Some(broker) = seat.broker.as_mut() else {
+            return;
+        };
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            call(broker, now);
+            broker.check();
+            (broker.effects(), broker.next_wakeup())
+        }));
+        if seat.died_in_disk() {
+            // Whatever it did after that operation, nobody saw.
+            self.die_in_disk(id);
+            return;
+        }
+        match called {
+            Ok((effects, wake)) => {
+                seat.wake = wake;
+                for effect in effects {
+                    self.carry_out(id, effect);
+                }
+            }
+            Err(payload) => {
+                let what = panic_message(payload.as_ref());
+                self.violation("panic", format!("broker {id} panicked: {what}"));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, from: BrokerId, effect: Effect) {
+        match effect {
+            Effect::Reply { to, parts } => {
+                let frame = unframe(parts);
+                self.snoop.answer(to, &frame, &mut self.tally);
+                self.send_back(to, Return::Answer(frame));
+                self.ready.push_back(to);
+            }
+            Effect::NoReply { to } => self.ready.push_back(to),
+            Effect::Close { to, why } => {
+                self.trace.text(
+                    self.now,
+                    &format!("broker {from} closes connection {to}: {why}"),
+                );
+                if let Some(connection) = self.net.open.get_mut(&to) {
+                    connection.broker_open = false;
+                    connection.waiting.clear();
+                    self.send_back(to, Return::Gone("closed by the broker"));
+                }
+            }
+            Effect::Send { to, lane, frame } => {
+                let frame = unframe(frame);
+                self.trace.event(
+                    self.now,
+                    &[7, from.0 as u64, to.0 as u64],
+                    Some(&frame),
+                    || {
+                        format!(
+                            "broker {from} asks broker {to} ({lane:?}): {}",
+                            Snoop::describe(&frame)
+                        )
+                    },
+                );
+                self.send_to_peer(from, to, lane, frame);
+            }
+            Effect::Hangup { to, lane } => {
+                if let Some(id) = self.net.lanes.get(&(from, to, lane)).copied() {
+                    self.hang_up(id);
+                }
+            }
+            Effect::Flush { token, files } => {
+                let work = SyncWork {
+                    token,
+                    files: files.into(),
+                    failed: None,
+                };
+                self.queue_sync(from, work);
+            }
+            Effect::Note(kind) => self.note(from, &kind),
+        }
+    }
+
+    fn note(&mut self, from: BrokerId, kind: &EventKind) {
+        let name = match kind {
+            EventKind::SegmentRolled { .. } => Some("segment rolled"),
+            EventKind::LogRecovered { cut_bytes, .. } if *cut_bytes > 0 => {
+                Some("torn tail recovered")
+            }
+            EventKind::StorageFailed { .. } => Some("write failed"),
+            EventKind::StorageHealed { .. } => Some("write healed"),
+            EventKind::LogDamaged { .. } => Some("damage found"),
+            EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
+            _ => None,
+        };
+        if let Some(name) = name {
+            self.tally.count(name);
+        }
+        self.trace
+            .text(self.now, &format!("broker {from}: {}", kind.sentence()));
+    }
+
+    /// Queues the next step of a sync.
+    pub(super) fn queue_sync(&mut self, id: BrokerId, work: SyncWork) {
+        let took_us = between(&mut self.dice.disk, self.schedule.sync_us);
+        let seat = &self.seats[&id];
+        let at = Time(self.now.0 + (took_us + seat.slow_sync_us).cast_signed());
+        self.at(at, Happening::Sync(id, seat.incarnation, work));
+    }
+}

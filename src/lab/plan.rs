@@ -1,0 +1,361 @@
+//! Makes a schedule from a seed: who takes part, what they do, what goes wrong.
+//!
+//! Every profile but `calm` draws which kinds of fault a run has (swarm testing: a run with few kinds reaches
+//! further into them than one with all), then their moments.
+
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+
+use super::dice::stream;
+use super::schedule::{
+    DiskError, DiskVerb, Fault, Planned, ReaderPlan, Schedule, TopicPlan, WriterPlan,
+};
+use crate::ids::{BrokerId, PartitionIndex};
+use crate::inspect::{Acks, Compression, Durability};
+use crate::links::{End, Wire};
+
+/// What kind of runs a seed makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    kinds: &'static [Kind],
+    /// Brokers: fewest, most.
+    brokers: (u32, u32),
+}
+
+/// Kinds of fault a run may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Kill,
+    KillInDisk,
+    Stop,
+    Power,
+    Pause,
+    Cut,
+    Hold,
+    Slow,
+    Lossy,
+    Reset,
+    Disk,
+    Sync,
+    SlowSync,
+    Client,
+    Delete,
+}
+
+/// Every kind of fault.
+const ALL: &[Kind] = &[
+    Kind::Kill,
+    Kind::KillInDisk,
+    Kind::Stop,
+    Kind::Power,
+    Kind::Pause,
+    Kind::Cut,
+    Kind::Hold,
+    Kind::Slow,
+    Kind::Lossy,
+    Kind::Reset,
+    Kind::Disk,
+    Kind::Sync,
+    Kind::SlowSync,
+    Kind::Client,
+    Kind::Delete,
+];
+
+/// The profiles there are; the first one is the default.
+pub const PROFILES: &[Profile] = &[
+    Profile {
+        name: "swarm",
+        about: "one broker, any faults",
+        kinds: ALL,
+        brokers: (1, 1),
+    },
+    Profile {
+        name: "calm",
+        about: "one broker, nothing goes wrong",
+        kinds: &[],
+        brokers: (1, 1),
+    },
+    Profile {
+        name: "kills",
+        about: "one broker that dies in and between disk operations",
+        kinds: &[Kind::Kill, Kind::KillInDisk, Kind::Stop, Kind::Client],
+        brokers: (1, 1),
+    },
+    Profile {
+        name: "disk",
+        about: "one broker on a failing disk without power",
+        kinds: &[
+            Kind::KillInDisk,
+            Kind::Power,
+            Kind::Disk,
+            Kind::Sync,
+            Kind::SlowSync,
+        ],
+        brokers: (1, 1),
+    },
+    Profile {
+        name: "net",
+        about: "one broker, bad wires",
+        kinds: &[
+            Kind::Pause,
+            Kind::Cut,
+            Kind::Hold,
+            Kind::Slow,
+            Kind::Lossy,
+            Kind::Reset,
+            Kind::Client,
+        ],
+        brokers: (1, 1),
+    },
+    Profile {
+        name: "cluster",
+        about: "one to five brokers, any faults",
+        kinds: ALL,
+        brokers: (1, 5),
+    },
+];
+
+/// Clients and topics come up before the first fault, milliseconds.
+const FIRST_FAULT_MS: i64 = 1_500;
+/// No fault is planned for the last part of a run, milliseconds.
+const QUIET_END_MS: i64 = 500;
+
+/// The schedule of a seed.
+pub fn plan(seed: u64, profile: &Profile) -> Schedule {
+    let dice = &mut stream(seed, 0);
+    let mut schedule = Schedule::new(seed, profile.name);
+    schedule.brokers = dice.random_range(profile.brokers.0..=profile.brokers.1);
+    schedule.length_ms = *[4_000, 8_000, 20_000].choose(dice).expect("three lengths");
+    schedule.durability = match dice.random_ratio(2, 5) {
+        true => Durability::Batch,
+        false => Durability::Os,
+    };
+    if dice.random_ratio(1, 4) {
+        schedule.latency_us = (500, 20_000);
+    }
+    if dice.random_ratio(1, 4) {
+        schedule.sync_us = (5_000, 200_000);
+    }
+    let topics = dice.random_range(1..=2);
+    schedule.topics = (0..topics)
+        .map(|n| topic(dice, n, schedule.brokers))
+        .collect();
+    let writers = dice.random_range(1..=3);
+    schedule.writers = (0..writers).map(|_| writer(dice)).collect();
+    let readers = dice.random_range(1..=2);
+    schedule.readers = (0..readers).map(|_| reader(dice)).collect();
+    schedule.faults = faults(dice, profile, &schedule);
+    schedule
+}
+
+fn topic(dice: &mut SmallRng, number: u32, brokers: u32) -> TopicPlan {
+    let mut configs = Vec::new();
+    let mut set = |name: &str, value: &str| configs.push((name.to_owned(), value.to_owned()));
+    if dice.random_ratio(1, 2) {
+        // A full index ends a segment: the smallest segments there can be.
+        set(
+            "segment.index.bytes",
+            dice.random_range(16..200).to_string().as_str(),
+        );
+        set(
+            "index.interval.bytes",
+            dice.random_range(0..2_000).to_string().as_str(),
+        );
+    } else if dice.random_ratio(1, 2) {
+        set(
+            "segment.ms",
+            dice.random_range(100..3_000).to_string().as_str(),
+        );
+    }
+    if dice.random_ratio(1, 6) {
+        set("message.timestamp.type", "LogAppendTime");
+    }
+    if brokers >= 3 && dice.random_ratio(3, 4) {
+        set("min.insync.replicas", "2");
+    }
+    TopicPlan {
+        name: format!("topic-{number}"),
+        partitions: dice.random_range(1..=4),
+        replication_factor: i16::try_from(brokers.min(3)).unwrap_or(1),
+        configs,
+    }
+}
+
+fn writer(dice: &mut SmallRng) -> WriterPlan {
+    let acks = match dice.random_range(0..10) {
+        0 => Acks::None,
+        1 | 2 => Acks::Leader,
+        _ => Acks::All,
+    };
+    let compressions = [
+        Compression::None,
+        Compression::None,
+        Compression::Lz4,
+        Compression::Snappy,
+        Compression::Gzip,
+        Compression::Zstd,
+    ];
+    let large = dice.random_ratio(1, 5);
+    WriterPlan {
+        acks,
+        idempotence: acks == Acks::All && dice.random_ratio(4, 5),
+        compression: *compressions.choose(dice).expect("six of them"),
+        records_per_s: dice.random_range(5..120),
+        value_bytes: if large { (8, 6_000) } else { (8, 200) },
+        linger_ms: *[0, 5, 100].choose(dice).expect("three of them"),
+        request_timeout_ms: *[300, 1_000, 5_000].choose(dice).expect("three of them"),
+        delivery_timeout_ms: *[1_500, 10_000, 30_000].choose(dice).expect("three of them"),
+    }
+}
+
+fn reader(dice: &mut SmallRng) -> ReaderPlan {
+    ReaderPlan {
+        max_wait_ms: *[10, 100, 500].choose(dice).expect("three of them"),
+        partition_max_bytes: *[1_000, 50_000, 1 << 20]
+            .choose(dice)
+            .expect("three of them"),
+        request_timeout_ms: *[1_000, 5_000].choose(dice).expect("two of them"),
+    }
+}
+
+fn faults(dice: &mut SmallRng, profile: &Profile, schedule: &Schedule) -> Vec<Planned> {
+    let mut kinds: Vec<Kind> = profile.kinds.to_vec();
+    kinds.retain(|_| dice.random_ratio(2, 5));
+    let Some(any) = profile.kinds.choose(dice) else {
+        return Vec::new();
+    };
+    if kinds.is_empty() {
+        kinds.push(*any);
+    }
+    let last_ms = schedule.length_ms - QUIET_END_MS;
+    let mean_ms = *[200, 600, 1_500].choose(dice).expect("three of them");
+    let mut faults = Vec::new();
+    let mut at_ms = FIRST_FAULT_MS;
+    loop {
+        at_ms += dice.random_range(1..=2 * mean_ms);
+        if at_ms >= last_ms {
+            return faults;
+        }
+        let kind = *kinds.choose(dice).expect("there is one");
+        let fault = fault(dice, kind, schedule, last_ms - at_ms);
+        faults.push(Planned { at_ms, fault });
+    }
+}
+
+/// A fault of a kind that is over, if it passes, within `left_ms`.
+fn fault(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, left_ms: i64) -> Fault {
+    let broker = BrokerId(dice.random_range(1..=schedule.brokers.cast_signed()));
+    let longest_ms = *[100, 600, 2_500].choose(dice).expect("three of them");
+    let for_ms = dice.random_range(1..=longest_ms).min(left_ms);
+    let down_ms = dice.random_range(0..=longest_ms);
+    match kind {
+        Kind::Kill => Fault::Kill { broker, down_ms },
+        Kind::KillInDisk => Fault::KillInDisk {
+            broker,
+            operations: dice.random_range(0..40),
+            short_write: dice.random_range(0..3_000),
+            down_ms,
+        },
+        Kind::Stop => Fault::Stop { broker, down_ms },
+        Kind::Power => Fault::PowerLoss { down_ms },
+        Kind::Pause => Fault::Pause { broker, for_ms },
+        Kind::Cut | Kind::Hold | Kind::Slow | Kind::Lossy => wire(dice, kind, schedule, for_ms),
+        Kind::Reset => Fault::Reset { broker },
+        Kind::Disk => disk(dice, broker, for_ms),
+        Kind::Sync => Fault::Disk {
+            broker,
+            verb: DiskVerb::Sync,
+            error: DiskError::Broken,
+            short_write: 0,
+            times: 1,
+            for_ms,
+        },
+        Kind::SlowSync => Fault::SlowSync {
+            broker,
+            by_us: dice.random_range(0..1_000_000),
+            for_ms,
+        },
+        Kind::Client => {
+            let clients = schedule.writers.len() + schedule.readers.len();
+            let number = dice.random_range(0..clients);
+            Fault::Client {
+                number: u32::try_from(number).unwrap_or(0),
+            }
+        }
+        Kind::Delete => {
+            let topic = dice.random_range(0..schedule.topics.len());
+            let partition = dice.random_range(0..schedule.topics[topic].partitions);
+            Fault::DeleteRecords {
+                topic: u32::try_from(topic).unwrap_or(0),
+                partition: PartitionIndex(partition),
+                percent: dice.random_range(0..=100),
+            }
+        }
+    }
+}
+
+fn wire(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, for_ms: i64) -> Fault {
+    let mut end = || match dice.random_range(0..=schedule.brokers.cast_signed()) {
+        0 => End::Clients,
+        id => End::Broker(BrokerId(id)),
+    };
+    let (mut from, mut to) = (end(), end());
+    if from == to {
+        // A wire has two ends; clients are always one of a lone broker's.
+        to = match from {
+            End::Clients => End::Broker(BrokerId(1)),
+            End::Broker(_) => End::Clients,
+        };
+    }
+    if dice.random() {
+        (from, to) = (to, from);
+    }
+    let mut wire = Wire::default();
+    match kind {
+        Kind::Cut => wire.cut = true,
+        Kind::Hold => wire.held = true,
+        Kind::Slow => {
+            wire.delay_us = dice.random_range(0..300_000);
+            wire.jitter_us = dice.random_range(0..300_000);
+        }
+        _ => wire.drop_per_mille = dice.random_range(1..200),
+    }
+    Fault::Wire {
+        from,
+        to,
+        wire,
+        for_ms,
+    }
+}
+
+fn disk(dice: &mut SmallRng, broker: BrokerId, for_ms: i64) -> Fault {
+    let verbs = [
+        DiskVerb::Write,
+        DiskVerb::Write,
+        DiskVerb::Write,
+        DiskVerb::Read,
+        DiskVerb::Truncate,
+        DiskVerb::Rename,
+        DiskVerb::Remove,
+        DiskVerb::MakeDir,
+        DiskVerb::List,
+    ];
+    let verb = *verbs.choose(dice).expect("nine of them");
+    let full = verb == DiskVerb::Write && dice.random();
+    Fault::Disk {
+        broker,
+        verb,
+        error: if full {
+            DiskError::Full
+        } else {
+            DiskError::Broken
+        },
+        short_write: dice.random_range(0..2_000),
+        times: *[1, 3, 1_000].choose(dice).expect("three of them"),
+        for_ms,
+    }
+}
