@@ -46,9 +46,9 @@ pub enum Plant {
     JoinsBelow,
     /// An unanswered proposal is taken for refused (E7).
     RollsBackUnknown,
-    /// Fetches of an incarnation that is over count, and proposals name no incarnation (E6, KIP-903).
+    /// Fetches of an incarnation that is over count for the one that is registered (E6, KIP-903).
     NoIncarnationFence,
-    /// A broker commits as the leader old metadata names before metadata knows its incarnation (E7).
+    /// A broker acts as the leader old metadata names before metadata knows its incarnation (E7, D1).
     LeadsUnregistered,
     /// A leader never finds that a follower's log diverges from its own (D4).
     OverlooksDivergence,

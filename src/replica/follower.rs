@@ -158,7 +158,8 @@ impl Follower {
             && asked.fetch_offset == log.end
             && asked.last_fetched_epoch == log.epochs.latest();
         let accepts_any = self.plant == Plant::TakesLateAnswers;
-        if !current && !(accepts_any && asked.fetch_offset == log.end) {
+        let takes = current || (accepts_any && asked.fetch_offset == log.end);
+        if !takes {
             return Step::Ignore;
         }
         match told.error {

@@ -146,10 +146,13 @@ impl Progress {
 
     /// The incarnation is not the newest known.
     pub fn is_stale(&self, broker_epoch: BrokerEpoch) -> bool {
-        let newest = self
-            .registration
-            .map_or(BrokerEpoch::NONE, |r| r.broker_epoch);
-        broker_epoch < newest.max(self.broker_epoch)
+        broker_epoch < self.registered_epoch().max(self.broker_epoch)
+    }
+
+    /// Of the incarnation metadata knows.
+    pub fn registered_epoch(&self) -> BrokerEpoch {
+        let registration = self.registration;
+        registration.map_or(BrokerEpoch::NONE, |r| r.broker_epoch)
     }
 
     /// The high watermark waits for it although it is not in sync yet: it has caught up, so it is about to join

@@ -62,6 +62,8 @@ pub enum FetchRefusal {
     StaleIncarnation,
     /// No error: answered as the diverging epoch.
     Diverging { epoch: LeaderEpoch, end: Offset },
+    /// NOT_LEADER_OR_FOLLOWER: see [`Leader::leads`].
+    NotYetLeader,
     /// OFFSET_OUT_OF_RANGE. The answer must carry the log start: the follower begins there, also when its log
     /// ends just there and what it holds cannot be compared any more.
     OutOfRange,
@@ -167,9 +169,7 @@ pub struct Leader {
 impl Leader {
     /// Takes up leadership with a log that ends at `log_end`, of which `high_watermark` is known to be committed.
     ///
-    /// `broker_epoch` is this incarnation's. Until [`Leader::on_brokers`] finds it in metadata nothing is
-    /// committed: after a restart old metadata may name this broker the leader of an epoch that it led before,
-    /// and what it had proposed in it is forgotten (E7). Registering anew ends that epoch.
+    /// `broker_epoch` is this incarnation's: see [`Leader::leads`].
     pub fn new(
         me: BrokerId,
         broker_epoch: BrokerEpoch,
@@ -234,6 +234,9 @@ impl Leader {
         log: LogFacts<'_>,
     ) -> Result<bool, FetchRefusal> {
         let plant = self.config.plant;
+        if !self.leads() {
+            return Err(FetchRefusal::NotYetLeader);
+        }
         if plant != Plant::NoEpochFence {
             self.check_leader_epoch(asked.leader_epoch)?;
         }
@@ -303,7 +306,7 @@ impl Leader {
     /// In-sync replicas to ask the controller for, if they should change and nothing is being asked.
     pub fn wanted_isr(&mut self, now: Time) -> Option<Proposal> {
         let too_early = self.retry_at.is_some_and(|at| now < at);
-        if self.in_flight || too_early || !self.registered || !self.needs_proposal(now) {
+        if self.in_flight || too_early || !self.leads() || !self.needs_proposal(now) {
             return None;
         }
         self.in_flight = true;
@@ -329,7 +332,7 @@ impl Leader {
                     proposal.isr.push(IsrMember {
                         broker: id,
                         broker_epoch: match self.config.plant {
-                            Plant::NoIncarnationFence => BrokerEpoch::NONE,
+                            Plant::NoIncarnationFence => follower.registered_epoch(),
                             _ => follower.broker_epoch,
                         },
                     });
@@ -395,15 +398,24 @@ impl Leader {
         if self.in_flight {
             return patience;
         }
-        let proposal = match self.registered && self.needs_proposal(now) {
+        let proposal = match self.leads() && self.needs_proposal(now) {
             true => Some(self.retry_at.unwrap_or(now)),
             false => {
-                let followers = self.followers.iter().filter(|_| self.registered);
+                let followers = self.followers.iter().filter(|_| self.leads());
                 let leaves = followers.filter_map(|f| f.leaves_at(self.log_end, lag_ms));
                 leaves.min()
             }
         };
         patience.into_iter().chain(proposal).min()
+    }
+
+    /// Whether metadata knows this incarnation of this broker. Until then it must answer everything about the
+    /// partition NOT_LEADER_OR_FOLLOWER, and append nothing. After a restart old metadata may name it the leader
+    /// of an epoch that it led before: what it had proposed in it is forgotten (E7), and if its log is shorter now
+    /// it would give an offset to a second record in the same epoch (D3), or have followers cut what is
+    /// committed (D1). Registering anew ends that epoch.
+    pub fn leads(&self) -> bool {
+        self.registered || self.config.plant == Plant::LeadsUnregistered
     }
 
     /// Where committed records end.
@@ -487,7 +499,7 @@ impl Leader {
     fn advance(&mut self, now: Time) -> bool {
         let plant = self.config.plant;
         let too_few = self.isr_size() < self.needed() && plant != Plant::IgnoresMinInsync;
-        if too_few || !(self.registered || plant == Plant::LeadsUnregistered) {
+        if too_few || !self.leads() {
             return false;
         }
         let lag_ms = self.config.lag_time_max_ms;

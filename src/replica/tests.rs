@@ -41,6 +41,9 @@ fn the_same_seed_runs_the_same() {
     }
 }
 
+/// All but `NoEpochFence` and `TakesLateAnswers`: what they break heals in nearly every run of this model, because
+/// the comparison of epochs catches it one step later. `steps` shows that such a fetch and such an answer are
+/// refused.
 #[test]
 fn every_planted_bug_is_caught() {
     let plants = [
@@ -50,6 +53,8 @@ fn every_planted_bug_is_caught() {
         Plant::AssumesPositions,
         Plant::JoinsBelow,
         Plant::RollsBackUnknown,
+        Plant::NoIncarnationFence,
+        Plant::LeadsUnregistered,
         Plant::OverlooksDivergence,
         Plant::TruncatesToHighWatermark,
     ];

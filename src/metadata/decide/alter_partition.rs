@@ -27,7 +27,7 @@ pub struct NewIsr {
 /// A change of the ISR that goes through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Altered {
-    /// Empty when the partition is as asked already. Answer once they are committed.
+    /// Answer once they are committed.
     pub records: Vec<Record>,
     /// The partition afterwards: what to answer, unless `new_leader`.
     pub partition: PartitionImage,
@@ -52,13 +52,9 @@ pub fn alter_partition(facts: Facts, from: BrokerId, asked: &NewIsr) -> Result<A
     let mut draft = Draft::new(Live::of(facts), TopicRules::of(facts, topic), partition);
     draft.isr = asked.isr.iter().map(|(broker, _)| *broker).collect();
     draft.recovery = asked.recovery;
-    let Some(change) = draft.finish() else {
-        return Ok(Altered {
-            records: Vec::new(),
-            partition: partition.clone(),
-            new_leader: false,
-        });
-    };
+    // Also when nothing changes: the new partition epoch proves to a leader that lost an answer that none of its
+    // earlier requests will be carried out any more (E7).
+    let change = draft.finish().unwrap_or_default();
     let after = partition.changed_by(&change);
     Ok(Altered {
         new_leader: after.leader != Some(from),
@@ -170,8 +166,14 @@ mod tests {
         );
         rig.isr("t", 0, &[1, 3]).expect("fine");
         assert!(rig.partition("t", 0).elr.is_empty());
-        let again = alter_partition(rig.facts(), id(1), &asked(&rig, &[1, 3])).expect("fine");
-        assert!(again.records.is_empty());
+        let before = rig.partition("t", 0).partition_epoch;
+        rig.isr("t", 0, &[1, 3]).expect("fine");
+        let partition = rig.partition("t", 0);
+        assert_eq!(
+            partition.partition_epoch,
+            before + 1,
+            "also without a change"
+        );
     }
 
     #[test]

@@ -122,7 +122,8 @@ impl Controller {
             let registration = image.brokers.get(&member.broker);
             let eligible = registration.is_some_and(|r| {
                 let named = member.broker_epoch;
-                !r.fenced && (named == BrokerEpoch::NONE || named == r.broker_epoch)
+                let was_in = named == BrokerEpoch::NONE && image.isr.contains(&member.broker);
+                !r.fenced && (was_in || named == r.broker_epoch)
             });
             if !eligible {
                 return Outcome::Refused(ErrorCode::IneligibleReplica);

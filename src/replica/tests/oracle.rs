@@ -17,6 +17,8 @@ pub struct Oracle {
     /// The high watermark each leader had last, by broker, incarnation and epoch.
     high_watermarks: BTreeMap<(BrokerId, u32, LeaderEpoch), Offset>,
     checked: (usize, i32, u64),
+    /// Up to where each follower's records were compared, and how often its log was cut by then.
+    compared: BTreeMap<BrokerId, (u64, usize)>,
 }
 
 impl Oracle {
@@ -35,6 +37,7 @@ impl Oracle {
                         return Err(format!("H2: {} takes too much for committed", node.id));
                     }
                     follower.check(node.log.facts());
+                    self.compare(node, high_watermark)?;
                 }
                 Role::Leader(leader) => {
                     leader.check();
@@ -104,6 +107,22 @@ impl Oracle {
                         "D3: {id} commits {record:?} at {offset}, where {known:?} was committed"
                     ));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a follower takes for committed is what was committed (D4).
+    fn compare(&mut self, node: &Node, high_watermark: usize) -> Result<(), String> {
+        let cuts = node.log.cuts;
+        let before = self.compared.insert(node.id, (cuts, high_watermark));
+        let same = before.filter(|(then, _)| *then == cuts);
+        let from = same.map_or(0, |(_, compared)| compared);
+        for offset in from..high_watermark {
+            let (own, known) = (node.log.records[offset], self.committed[offset]);
+            if own.is_some_and(|own| own != known) {
+                let id = node.id;
+                return Err(format!("D4: {id} has {own:?} at {offset}, not {known:?}"));
             }
         }
         Ok(())

@@ -333,7 +333,7 @@ fn under_load_the_high_watermark_waits_for_one_about_to_join() {
 }
 
 #[test]
-fn e7_a_restarted_broker_commits_nothing_on_old_metadata() {
+fn e7_d1_a_restarted_broker_does_not_lead_on_old_metadata() {
     let config = LeaderConfig::default();
     let alone = assignment(7, &ALL[..1]);
     let mut leader = Leader::new(
@@ -346,7 +346,8 @@ fn e7_a_restarted_broker_commits_nothing_on_old_metadata() {
         ms(0),
     );
     leader.on_brokers(ms(0), registered);
-    assert!(!leader.on_append(ms(1), Offset(11)));
+    assert!(!leader.leads());
+    assert!(!leader.on_tick(ms(1)));
     assert_eq!(leader.high_watermark(), Offset(4));
     assert_eq!(leader.next_wakeup(ms(1)), None);
 }

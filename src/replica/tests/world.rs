@@ -87,7 +87,8 @@ impl ModelLog {
         for batch in batches(bytes) {
             let batch = batch.expect("the network keeps bytes whole");
             let header = *batch.header();
-            if header.base_offset.0 != self.end() {
+            let falls = header.leader_epoch < self.epochs.latest();
+            if header.base_offset.0 != self.end() || falls {
                 return false;
             }
             let mut records = batch.records(100).expect("not compressed");
@@ -131,6 +132,8 @@ pub struct Node {
 enum Event {
     Beat(BrokerId),
     Fault,
+    /// Leadership moves back.
+    Move(BrokerId),
     Image(BrokerId, usize),
     Fetch {
         from: BrokerId,
@@ -331,6 +334,7 @@ impl World {
         match event {
             Event::Beat(id) => self.beat(id),
             Event::Fault => self.fault(),
+            Event::Move(to) => self.controller.move_leader(to),
             Event::Image(id, count) => {
                 let image = self.controller.images[count - 1].clone();
                 let node = self.nodes.get_mut(&id).expect("it is a broker");
@@ -449,7 +453,7 @@ impl World {
                     node.altering = None;
                 }
                 for _ in 0..if calm_end { 0 } else { writes } {
-                    if leader.judge_append().is_err() {
+                    if !leader.leads() || leader.judge_append().is_err() {
                         self.counters.too_few += 1;
                         continue;
                     }
@@ -551,7 +555,9 @@ impl World {
                     ErrorCode::FencedLeaderEpoch
                 }
                 Err(FetchRefusal::NewerEpoch) => ErrorCode::UnknownLeaderEpoch,
-                Err(FetchRefusal::NotReplica) => ErrorCode::NotLeaderOrFollower,
+                Err(FetchRefusal::NotYetLeader | FetchRefusal::NotReplica) => {
+                    ErrorCode::NotLeaderOrFollower
+                }
                 Err(FetchRefusal::StaleIncarnation) => {
                     self.counters.stale_incarnations += 1;
                     ErrorCode::NotLeaderOrFollower
@@ -636,7 +642,14 @@ impl World {
                     }
                 }
             }
-            5 => self.controller.move_leader(id),
+            5 | 8 => {
+                let back = self.controller.now().leader;
+                self.controller.move_leader(id);
+                if let Some(back) = back {
+                    let ms = self.random.random_range(5..80);
+                    self.after(ms, Event::Move(back));
+                }
+            }
             6 => {
                 self.cut.insert((id, other));
             }
@@ -648,13 +661,16 @@ impl World {
     }
 
     fn crash_or_restart(&mut self, id: BrokerId) {
-        let wipes = self.chance(25);
+        let wipes = self.chance(30);
+        let at_once = self.chance(50);
         let node = self.nodes.get_mut(&id).expect("it is a broker");
         if node.up {
             node.up = false;
             node.role = Role::None;
             node.waiting.clear();
-            return;
+            if !at_once {
+                return;
+            }
         }
         let only_copy = self.controller.now().isr == [id];
         if wipes && !only_copy {
@@ -662,16 +678,26 @@ impl World {
             node.checkpoint = Offset::ZERO;
             self.counters.wiped += 1;
         }
-        node.restart(self.controller.register(id));
+        self.restart(id);
+    }
+
+    /// Starts a broker that was down: it registers, and first knows what its metadata log says.
+    fn restart(&mut self, id: BrokerId) {
+        let broker_epoch = self.controller.register(id);
+        let node = self.nodes.get_mut(&id).expect("it is a broker");
+        node.restart(broker_epoch);
+        if let Some(newest) = node.applied.checked_sub(1) {
+            let image = &self.controller.images[newest];
+            node.apply(self.now, image, self.min_insync, self.plant);
+        }
     }
 
     fn heal(&mut self) {
         self.cut.clear();
         let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
         for id in ids {
-            let node = self.nodes.get_mut(&id).expect("it is a broker");
-            if !node.up {
-                node.restart(self.controller.register(id));
+            if !self.nodes[&id].up {
+                self.restart(id);
             }
             self.controller.unfence(id);
         }
@@ -700,7 +726,6 @@ impl Node {
         self.up = true;
         self.incarnation += 1;
         self.broker_epoch = broker_epoch;
-        self.applied = 0;
         self.known_high_watermark = self.checkpoint;
         self.fetching = None;
         self.altering = None;
