@@ -154,7 +154,7 @@ impl World {
             self.start(id);
         }
         let brokers = self.schedule.brokers;
-        let mut chores = Chores::new(brokers);
+        let mut chores = Chores::new(self.now, brokers);
         for (number, topic) in (0..).zip(&self.schedule.topics) {
             let request = AdminRequest::CreateTopic {
                 name: topic.name.clone(),
