@@ -113,7 +113,7 @@ enum CtlError {
     Unprintable(std::io::Error),
     #[error("the running klar answered something else: {0}")]
     Strange(serde_json::Error),
-    #[error("{}: {}. {}", .0.name, .0.what, .0.what_to_do)]
+    #[error("{}: {}", .0.name, .0.sentence())]
     Failed(Failure),
     #[error("{0}")]
     Usage(String),

@@ -196,3 +196,30 @@ fn a_retried_batch_is_not_appended_again_even_after_a_restart() {
     );
     assert!(other.producer_id > id, "ids are never given twice");
 }
+
+/// A power loss took the record of the block an id came from, and left what was written with it.
+#[test]
+fn an_id_that_a_log_knows_is_not_given_again() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    let made_up = i64::MAX - 1;
+    for id in [1_234, made_up] {
+        let batch = idempotent(rig.now, id, 0, 0, &["a"]);
+        assert_eq!(rig.produce_bytes(connection, "t", 0, batch).0, 0);
+    }
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        ..InitProducerIdRequest::default()
+    };
+    let fresh = ask!(
+        rig,
+        connection,
+        InitProducerId,
+        4,
+        request,
+        InitProducerIdResponse
+    );
+    // Behind the one that may have been given, not behind the one nobody can have been given.
+    assert_eq!((fresh.error_code, fresh.producer_id), (0, 1_235));
+}

@@ -91,7 +91,7 @@ fn bootstrap(ui: &mut Ui, scene: &mut Scene<'_>) {
         }
     });
     let reach = if scene.picture.listens_beyond_loopback {
-        "Clients on other machines can connect. There is no encryption and no password: use it only in a network you trust."
+        "Clients on other machines can connect: they use this machine's own address where 127.0.0.1 stands here. There is no encryption and no password: use it only in a network you trust."
     } else {
         "Only programs on this machine can connect. For others, start klar with --listen and an address they can reach."
     };

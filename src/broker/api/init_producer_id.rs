@@ -1,6 +1,7 @@
 //! InitProducerId (22): a fresh id for an idempotent producer.
 //!
-//! Ids come from blocks written to the metadata log, so none is ever given twice, restarts included. As in
+//! Ids come from blocks written to the metadata log, and a block begins behind every id a log knows, so none is
+//! given twice, restarts included, even when a power loss took the record of a block. As in
 //! Kafka a producer without a transactional id always gets a new id, whatever id it says it had.
 //!
 //! Differs from Apache Kafka: a transactional id is COORDINATOR_NOT_AVAILABLE, there are no transactions yet.
@@ -43,7 +44,10 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
 impl Broker {
     fn fresh_producer_id(&mut self, asked: &Asked) -> Result<i64, ErrorCode> {
         if self.producer_ids.is_empty() {
-            let (block, record) = next_producer_ids(self.facts(), self.config.id)
+            let partitions = self.topics.values().flat_map(|topic| &topic.partitions);
+            let logs = partitions.filter_map(|partition| partition.log.as_ref());
+            let known = logs.flat_map(|log| log.producers().entries().map(|(id, _)| id));
+            let (block, record) = next_producer_ids(self.facts(), self.config.id, known)
                 .ok_or(ErrorCode::UnknownServerError)?;
             self.commit(asked.now, &[record], "a producer needs an id")
                 .map_err(|not_done| code_of(&not_done).0)?;
