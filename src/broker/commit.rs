@@ -1,4 +1,4 @@
-//! Carrying decisions out: write the records, apply them, and do what follows from them on this broker.
+//! Carrying decisions out where a broker is alone: write the records, apply them, and do what follows from them on this broker.
 //!
 //! Nothing is applied that was not written. What follows (directories, settings) may fail on its own: a
 //! partition whose directory cannot be made is there and says so, because the decision stands.
@@ -41,6 +41,9 @@ impl Broker {
         if records.is_empty() {
             return Ok(());
         }
+        if self.member.is_some() {
+            return self.decide(now, records, cause);
+        }
         let written = self.metadata_log.append(&mut *self.disk, now, records);
         self.take_log_notes(now, METADATA_LOG);
         written.map_err(|error: MetadataLogError| NotDone::NotWritten(error.to_string()))?;
@@ -80,7 +83,7 @@ impl Broker {
     }
 
     /// Tells of a new topic, or of one that got more partitions.
-    fn note_growth(&mut self, id: TopicId, added: usize, cause: &str) {
+    pub(super) fn note_growth(&mut self, id: TopicId, added: usize, cause: &str) {
         let Some(topic) = self.topics.get(&id) else {
             return;
         };
@@ -104,7 +107,7 @@ impl Broker {
     }
 
     /// Tells of a change to an existing topic's configuration, before it is applied.
-    fn note_config_change(&mut self, record: &Record, cause: &str) {
+    pub(super) fn note_config_change(&mut self, record: &Record, cause: &str) {
         let Record::Config {
             resource: Resource::Topic(topic),
             name,
@@ -174,6 +177,23 @@ impl Broker {
         index: PartitionIndex,
         opening: Opening,
     ) -> Option<crate::storage::Recovered> {
+        let (partition, recovered) = self.opened_partition(now, id, index, opening)?;
+        let topic = self.topics.get_mut(&id)?;
+        // Partition records come in order, so this one is the next.
+        topic.partitions.push(partition);
+        topic.shown = None;
+        self.shown.topics = None;
+        recovered
+    }
+
+    /// Opens or makes a partition's log.
+    pub(super) fn opened_partition(
+        &mut self,
+        now: Time,
+        id: TopicId,
+        index: PartitionIndex,
+        opening: Opening,
+    ) -> Option<(Partition, Option<crate::storage::Recovered>)> {
         let image = self.image.topic(id)?.partition(index)?;
         let leader_epoch = image.leader_epoch;
         let dir = self.partition_dir(id, index)?;
@@ -200,11 +220,7 @@ impl Broker {
                     cause,
                 }));
         }
-        // Partition records come in order, so this one is the next.
-        topic.partitions.push(partition);
-        topic.shown = None;
-        self.shown.topics = None;
-        recovered
+        Some((partition, recovered))
     }
 
     /// The directory of a partition: `orders-3`.
@@ -213,7 +229,7 @@ impl Broker {
         Some(self.dir.log_dir(&format!("{name}-{index}")))
     }
 
-    fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: &str) {
+    pub(super) fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: &str) {
         let (Some(topic), Some(name)) = (self.topics.remove(&id), name) else {
             return;
         };
@@ -222,6 +238,7 @@ impl Broker {
             self.woken.extend(&partition.watchers);
             let removed = match partition.log {
                 Some(log) => log.delete(&mut *self.disk),
+                None if matches!(partition.role, super::partition::Role::Elsewhere) => continue,
                 None => {
                     let dir = self.dir.log_dir(&format!("{name}-{index}"));
                     delete_dir(&mut *self.disk, &dir)
@@ -242,7 +259,7 @@ impl Broker {
     }
 
     /// Puts changed configurations in force.
-    fn apply_settings(&mut self, resource: &Resource) {
+    pub(super) fn apply_settings(&mut self, resource: &Resource) {
         let ids: Vec<TopicId> = match resource {
             Resource::Topic(name) => self
                 .image

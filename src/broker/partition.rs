@@ -1,4 +1,4 @@
-//! The partitions a broker leads, with what is counted about them.
+//! The partitions a broker hosts, with what is counted about them.
 //!
 //! With one replica the high watermark is the log end, except while group commit holds it back until the
 //! bytes are synced (durability `batch`): what was shown to a consumer must not vanish (H5).
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, TopicId};
 use crate::inspect::TopicSnapshot;
 use crate::metadata::TopicSettings;
+use crate::replica::{Follower, Leader};
 use crate::storage::{Log, LogConfig};
 
 /// A partition's name within a broker.
@@ -24,17 +25,47 @@ pub(super) struct Topic {
     pub id: TopicId,
     pub settings: TopicSettings,
     pub log_config: Arc<LogConfig>,
-    /// By index, without gaps: with one broker, all of the topic's.
+    /// By index, without gaps; those that other brokers host have no log.
     pub partitions: Vec<Partition>,
     /// As the last picture showed it.
     pub shown: Option<Arc<TopicSnapshot>>,
 }
 
-/// One partition this broker leads.
+/// What a broker is to a partition.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Its one replica, without anybody to agree with.
+    Alone,
+    Leader(Box<Leader>),
+    Follower(Box<Follower>),
+    /// A replica while nobody leads.
+    Idle,
+    /// Other brokers host it.
+    Elsewhere,
+}
+
+impl Role {
+    /// The leader epoch it was taken up in.
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        match self {
+            Role::Leader(leader) => Some(leader.leader_epoch()),
+            Role::Follower(follower) => Some(follower.leader_epoch()),
+            Role::Alone | Role::Idle | Role::Elsewhere => None,
+        }
+    }
+
+    /// Whether clients are served here.
+    pub fn leads(&self) -> bool {
+        matches!(self, Role::Alone | Role::Leader(_))
+    }
+}
+
+/// One partition of a topic this broker knows.
 #[derive(Debug)]
 pub(super) struct Partition {
     /// `None` when it could not be opened: `trouble` says why.
     pub log: Option<Log>,
+    pub role: Role,
     pub leader_epoch: LeaderEpoch,
     pub high_watermark: Offset,
     /// Bytes appended above the high watermark: they wait for a sync.
@@ -43,6 +74,8 @@ pub(super) struct Partition {
     pub trouble: Option<String>,
     /// Long polls that wait for records here.
     pub watchers: BTreeSet<ConnectionId>,
+    /// Produces that wait for replicas of what they appended here.
+    pub ack_waiters: BTreeSet<ConnectionId>,
 }
 
 /// What went through a partition since the broker started.
@@ -72,11 +105,13 @@ impl Partition {
         Partition {
             high_watermark: log.log_end(),
             log: Some(log),
+            role: Role::Alone,
             leader_epoch,
             held_back_bytes: 0,
             counters: Counters::default(),
             trouble: None,
             watchers: BTreeSet::new(),
+            ack_waiters: BTreeSet::new(),
         }
     }
 
@@ -84,19 +119,34 @@ impl Partition {
     pub fn broken(trouble: String, leader_epoch: LeaderEpoch) -> Partition {
         Partition {
             log: None,
+            role: Role::Alone,
             leader_epoch,
             high_watermark: Offset::ZERO,
             held_back_bytes: 0,
             counters: Counters::default(),
             trouble: Some(trouble),
             watchers: BTreeSet::new(),
+            ack_waiters: BTreeSet::new(),
+        }
+    }
+
+    /// A partition other brokers host.
+    pub fn elsewhere(leader_epoch: LeaderEpoch) -> Partition {
+        Partition {
+            role: Role::Elsewhere,
+            trouble: None,
+            ..Partition::broken(String::new(), leader_epoch)
         }
     }
 
     /// What must hold at any moment (D5).
     pub fn check(&self) {
         let Some(log) = &self.log else {
-            assert!(self.trouble.is_some(), "a partition without a log says why");
+            let elsewhere = matches!(self.role, Role::Elsewhere);
+            assert!(
+                elsewhere || self.trouble.is_some(),
+                "a partition without a log says why"
+            );
             return;
         };
         log.check();

@@ -4,8 +4,10 @@
 //! than the limits. Sessions are KIP-227's. A fetch with less than `min_bytes` to read waits until there is
 //! more or `max_wait_ms` is over. Divergence is told by epoch (KIP-595) from version 12 on.
 //!
-//! Differs from Apache Kafka: a replica id is ignored, one broker has no followers; a negative
-//! partition_max_bytes counts as 0 instead of an internal error; read_committed equals read_uncommitted
+//! A fetch that says which replica asks reads up to the log end and tells the leader how far the follower is; one
+//! of the metadata topic goes to the quorum (`quorum_log`).
+//!
+//! Differs from Apache Kafka: only leaders serve clients; a negative partition_max_bytes counts as 0 instead of an internal error; read_committed equals read_uncommitted
 //! while there are no transactions, with an empty list of aborted ones instead of none.
 
 use std::collections::BTreeMap;
@@ -15,11 +17,17 @@ use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::fetch_sessions::{self, Context, SessionError, Told, TopicRef, Wanted};
 use super::super::parked::Waiting;
-use super::super::partition::PartitionKey;
-use super::{check_epoch, read_code};
-use crate::ids::{ConnectionId, LeaderEpoch, Offset, Time, TopicId};
+use super::super::partition::{PartitionKey, Role};
+use super::super::replicas::partition_of;
+use super::{check_epoch, check_leads, read_code};
+use crate::ids::{
+    BrokerEpoch, BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId,
+};
+use crate::quorum::FetchAsked;
+use crate::replica::{FetchRefusal, FollowerFetch, LogFacts};
 use crate::wire::messages::fetch::{
-    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    PartitionData,
 };
 use crate::wire::{ErrorCode, Reader, RecordRanges};
 
@@ -27,6 +35,8 @@ use crate::wire::{ErrorCode, Reader, RecordRanges};
 const BY_ID: i16 = 13;
 /// First version with sessions.
 const SESSIONS: i16 = 7;
+/// First version whose followers say their broker epoch (KIP-903).
+const REPLICA_STATE: i16 = 15;
 /// First version whose clients understand epochs as the reason for a truncation.
 const DIVERGENCE: i16 = 12;
 
@@ -37,6 +47,7 @@ pub(in crate::broker) struct FetchWait {
     context: Context,
     wanted: Vec<Wanted>,
     limits: Limits,
+    replica: Option<Replica>,
     /// Bytes that became readable since it began to wait.
     more_bytes: usize,
     /// Partitions whose appends wake it.
@@ -49,6 +60,15 @@ struct Limits {
     max_bytes: usize,
 }
 
+/// The follower that asks.
+#[derive(Debug, Clone, Copy)]
+struct Replica {
+    id: BrokerId,
+    epoch: BrokerEpoch,
+    /// It asks now; not so when a fetch that waited is read again.
+    counts: bool,
+}
+
 /// What one partition has for a fetch.
 #[derive(Debug, Default)]
 struct Part {
@@ -57,6 +77,8 @@ struct Part {
     log_start: i64,
     diverging: Option<(LeaderEpoch, Offset)>,
     records: RecordRanges,
+    /// Who leads instead.
+    leader: Option<(BrokerId, LeaderEpoch)>,
 }
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
@@ -68,6 +90,13 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             .map(|topic| topic.partitions.len() + 1)
             .sum(),
     )?;
+    if broker.member.is_some()
+        && let Some(fetch) = FetchAsked::from_request(&request)
+    {
+        let cluster_id = request.cluster_id.as_deref();
+        return broker.answer_metadata_fetch(asked, cluster_id, request.max_wait_ms, fetch);
+    }
+    let replica = broker.asking_replica(asked.version, &request);
     let by_id = asked.version >= BY_ID;
     let (wanted, forgotten) = broker.named_partitions(&request, by_id);
     let session = fetch_sessions::Asked {
@@ -92,7 +121,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
         max_bytes: usize::try_from(i64::from(request.max_bytes).min(most)).unwrap_or(0),
     };
-    let (parts, bytes) = broker.read_all(asked.now, &wanted, limits.max_bytes);
+    let (parts, bytes) = broker.read_all(asked.now, &wanted, limits.max_bytes, replica);
     let nothing_to_wait_for = wanted.is_empty() || request.max_wait_ms <= 0;
     if nothing_to_wait_for || bytes >= limits.min_bytes || must_answer(&parts) {
         return broker.fetched(asked, context, &wanted, parts);
@@ -104,6 +133,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         context,
         wanted,
         limits,
+        replica,
         more_bytes: bytes,
         watched,
     };
@@ -132,6 +162,19 @@ fn must_answer(parts: &[Part]) -> bool {
 }
 
 impl Broker {
+    /// The follower a request comes from, if it comes from one.
+    fn asking_replica(&self, version: i16, request: &FetchRequest) -> Option<Replica> {
+        let id = match version >= REPLICA_STATE {
+            true => request.replica_state.replica_id,
+            false => request.replica_id,
+        };
+        (self.member.is_some() && id >= 0).then_some(Replica {
+            id: BrokerId(id),
+            epoch: BrokerEpoch(request.replica_state.replica_epoch),
+            counts: true,
+        })
+    }
+
     /// The partitions a request names, and those it forgets. Names are shared, not copied per partition.
     fn named_partitions(
         &self,
@@ -158,6 +201,7 @@ impl Broker {
                 max_bytes: partition.partition_max_bytes,
                 leader_epoch: partition.current_leader_epoch,
                 last_fetched_epoch: partition.last_fetched_epoch,
+                log_start: partition.log_start_offset,
             }));
         }
         let mut forgotten = Vec::new();
@@ -187,7 +231,13 @@ impl Broker {
     }
 
     /// Reads every partition in order until `max_bytes` are together; what was read, and its bytes.
-    fn read_all(&mut self, now: Time, wanted: &[Wanted], max_bytes: usize) -> (Vec<Part>, usize) {
+    fn read_all(
+        &mut self,
+        now: Time,
+        wanted: &[Wanted],
+        max_bytes: usize,
+        replica: Option<Replica>,
+    ) -> (Vec<Part>, usize) {
         let mut bytes = 0;
         let mut parts = Vec::with_capacity(wanted.len());
         let mut last: Option<(&TopicRef, Result<TopicId, ErrorCode>)> = None;
@@ -199,7 +249,17 @@ impl Broker {
             last = Some((&one.topic, id));
             let room = max_bytes.saturating_sub(bytes);
             let part = match id {
-                Ok(id) => self.read_part((id, one.partition), one, room, bytes == 0),
+                Ok(id) => {
+                    let key = (id, one.partition);
+                    let judged = match replica {
+                        Some(replica) => self.judge_replica(now, key, one, replica),
+                        None => Ok(None),
+                    };
+                    match judged {
+                        Ok(below) => self.read_part(key, one, room, bytes == 0, below),
+                        Err(part) => *part,
+                    }
+                }
                 Err(error) => Part::failed(error),
             };
             if let (Ok(id), Some(ErrorCode::CorruptMessage)) = (id, part.error) {
@@ -211,7 +271,70 @@ impl Broker {
         (parts, bytes)
     }
 
-    fn read_part(&mut self, key: PartitionKey, one: &Wanted, room: usize, first: bool) -> Part {
+    /// Counts a follower's fetch of one partition; up to where it may read, or what it is told instead.
+    fn judge_replica(
+        &mut self,
+        now: Time,
+        key: PartitionKey,
+        one: &Wanted,
+        replica: Replica,
+    ) -> Result<Option<Offset>, Box<Part>> {
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return Ok(None);
+        };
+        let high_watermark = partition.high_watermark.0;
+        let (Role::Leader(leader), Some(log)) = (&mut partition.role, &partition.log) else {
+            return Ok(None);
+        };
+        let below = log.log_end();
+        if !replica.counts {
+            return Ok(Some(below));
+        }
+        let asked = FollowerFetch {
+            replica: replica.id,
+            broker_epoch: replica.epoch,
+            leader_epoch: LeaderEpoch(one.leader_epoch),
+            fetch_offset: Offset(one.fetch_offset),
+            last_fetched_epoch: LeaderEpoch(one.last_fetched_epoch),
+            log_start: Offset(one.log_start),
+        };
+        let log_start = log.log_start().0;
+        let judged = leader.on_fetch(now, &asked, LogFacts::from(log));
+        if judged == Ok(true) {
+            self.take_leaders_high_watermark(key);
+        }
+        self.touch(key);
+        let part = Part {
+            high_watermark,
+            log_start,
+            ..Part::default()
+        };
+        let error = match judged {
+            Ok(_) => return Ok(Some(below)),
+            Err(FetchRefusal::Diverging { epoch, end }) => {
+                let diverging = Some((epoch, end));
+                return Err(Box::new(Part { diverging, ..part }));
+            }
+            Err(FetchRefusal::OldEpoch) => ErrorCode::FencedLeaderEpoch,
+            Err(FetchRefusal::NewerEpoch) => ErrorCode::UnknownLeaderEpoch,
+            Err(FetchRefusal::NotReplica | FetchRefusal::StaleIncarnation) => {
+                ErrorCode::NotLeaderOrFollower
+            }
+            Err(FetchRefusal::OutOfRange) => ErrorCode::OffsetOutOfRange,
+        };
+        let error = Some(error);
+        Err(Box::new(Part { error, ..part }))
+    }
+
+    /// Reads one partition below the high watermark, or below `below` for a follower.
+    fn read_part(
+        &mut self,
+        key: PartitionKey,
+        one: &Wanted,
+        room: usize,
+        first: bool,
+        below: Option<Offset>,
+    ) -> Part {
         let Some(topic) = self.topics.get_mut(&key.0) else {
             return Part::failed(ErrorCode::UnknownTopicOrPartition);
         };
@@ -219,19 +342,29 @@ impl Broker {
         let Some(partition) = index.and_then(|index| topic.partitions.get_mut(index)) else {
             return Part::failed(ErrorCode::UnknownTopicOrPartition);
         };
-        if let Err(error) = check_epoch(partition, one.leader_epoch) {
-            return Part::failed(error);
+        let checked =
+            check_leads(partition).and_then(|()| check_epoch(partition, one.leader_epoch));
+        if let Err(error) = checked {
+            let known = self.image.topic(key.0);
+            let known = known.and_then(|topic| topic.partition(PartitionIndex(key.1)));
+            return Part {
+                leader: known.and_then(|p| Some((p.leader?, p.leader_epoch))),
+                ..Part::failed(error)
+            };
         }
-        let below = partition.high_watermark;
+        let high_watermark = partition.high_watermark;
+        let follows = below.is_some();
+        let below = below.unwrap_or(high_watermark);
         let Some(log) = partition.log.as_mut() else {
             return Part::failed(ErrorCode::KafkaStorageError);
         };
         let mut part = Part {
-            high_watermark: below.0,
+            high_watermark: high_watermark.0,
             log_start: log.log_start().0,
             ..Part::default()
         };
-        if one.last_fetched_epoch >= 0 {
+        // A follower's log was compared when its fetch was judged.
+        if one.last_fetched_epoch >= 0 && !follows {
             match log.end_of_epoch(LeaderEpoch(one.last_fetched_epoch)) {
                 None => return Part::failed(ErrorCode::OffsetOutOfRange),
                 Some((epoch, end))
@@ -339,6 +472,15 @@ impl Broker {
 
     /// Tells those who wait for a partition that `bytes` more can be read.
     pub(in crate::broker) fn note_readable(&mut self, key: PartitionKey, bytes: usize) {
+        self.wake_watchers(key, bytes, false);
+    }
+
+    /// Tells followers that wait for a partition that `bytes` were appended.
+    pub(in crate::broker) fn note_appended(&mut self, key: PartitionKey, bytes: usize) {
+        self.wake_watchers(key, bytes, true);
+    }
+
+    fn wake_watchers(&mut self, key: PartitionKey, bytes: usize, followers: bool) {
         let Some(topic) = self.topics.get(&key.0) else {
             return;
         };
@@ -346,7 +488,8 @@ impl Broker {
             return;
         };
         for connection in &partition.watchers {
-            if let Some(wait) = self.parked.fetch_mut(*connection) {
+            let wait = self.parked.fetch_mut(*connection);
+            if let Some(wait) = wait.filter(|wait| wait.replica.is_some() == followers) {
                 wait.more_bytes = wait.more_bytes.saturating_add(bytes);
                 if wait.more_bytes >= wait.limits.min_bytes {
                     self.woken.insert(*connection);
@@ -357,12 +500,19 @@ impl Broker {
 
     /// Reads again for a long poll that was woken, and answers it.
     pub(in crate::broker) fn retry_fetch(&mut self, now: Time, id: ConnectionId) {
+        if self.parked.fetch_mut(id).is_none() {
+            return;
+        }
         let Some(Waiting::Fetch(mut wait)) = self.parked.take(id) else {
             return;
         };
         self.stop_watching(id, &wait.watched);
         wait.asked.now = now;
-        let (parts, _) = self.read_all(now, &wait.wanted, wait.limits.max_bytes);
+        let replica = wait.replica.map(|replica| Replica {
+            counts: false,
+            ..replica
+        });
+        let (parts, _) = self.read_all(now, &wait.wanted, wait.limits.max_bytes, replica);
         let answered = self.fetched(&wait.asked, wait.context, &wait.wanted, parts);
         self.conclude(&wait.asked, answered);
     }
@@ -389,6 +539,14 @@ impl Part {
             records: Some(self.records),
             ..PartitionData::default()
         };
+        if let Some((leader, epoch)) = self.leader
+            && asked.version >= DIVERGENCE
+        {
+            data.current_leader = LeaderIdAndEpoch {
+                leader_id: leader.0,
+                leader_epoch: epoch.0,
+            };
+        }
         if let Some((epoch, end)) = self.diverging
             && asked.version >= DIVERGENCE
         {

@@ -21,8 +21,19 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         _ if half_an_id => Err(ErrorCode::InvalidRequest),
         Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
         Some(_) => Err(ErrorCode::CoordinatorNotAvailable),
-        None => broker.fresh_producer_id(asked),
+        None if broker.must_ask_for_ids() => return broker.wait_for_producer_id(asked),
+        None => return give(broker, asked),
     };
+    respond(asked, result)
+}
+
+/// Answers with a fresh id.
+pub(in crate::broker) fn give(broker: &mut Broker, asked: &Asked) -> Answered {
+    let result = broker.fresh_producer_id(asked);
+    respond(asked, result)
+}
+
+fn respond(asked: &Asked, result: Result<i64, ErrorCode>) -> Answered {
     let response = match result {
         Ok(producer_id) => InitProducerIdResponse {
             producer_id,
@@ -41,6 +52,11 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
 }
 
 impl Broker {
+    /// Whether there are no ids left here and another broker gives them out.
+    fn must_ask_for_ids(&self) -> bool {
+        self.producer_ids.is_empty() && !self.is_controller()
+    }
+
     fn fresh_producer_id(&mut self, asked: &Asked) -> Result<i64, ErrorCode> {
         if self.producer_ids.is_empty() {
             let (block, record) = next_producer_ids(self.facts(), self.config.id)
@@ -49,6 +65,8 @@ impl Broker {
                 .map_err(|not_done| code_of(&not_done).0)?;
             self.producer_ids = block;
         }
+        // A block that is not committed yet could be given out again by another controller.
+        self.committed |= self.member.is_some();
         self.producer_ids
             .next()
             .ok_or(ErrorCode::UnknownServerError)

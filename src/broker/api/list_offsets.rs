@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::super::partition::Partition;
-use super::{check_epoch, read_code};
+use super::super::partition::{Partition, Role};
+use super::{check_epoch, check_leads, read_code};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::storage::Disk;
 use crate::wire::messages::list_offsets::{
@@ -115,6 +115,7 @@ impl Broker {
             .zip(index)
             .and_then(|(topic, index)| topic.partitions.get_mut(index))
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        check_leads(partition)?;
         check_epoch(partition, wanted.current_leader_epoch)?;
         let since = SINCE
             .iter()
@@ -130,6 +131,13 @@ impl Broker {
 
 impl Partition {
     fn offset_at(&mut self, disk: &mut dyn Disk, timestamp: i64) -> Result<Found, ErrorCode> {
+        // A new leader may not know yet how far its predecessor had come (H4).
+        if let Role::Leader(leader) = &self.role
+            && timestamp == LATEST
+            && !leader.may_answer_latest()
+        {
+            return Err(ErrorCode::OffsetNotAvailable);
+        }
         let below = self.high_watermark;
         let epoch = self.leader_epoch;
         let log = self.log.as_mut().ok_or(ErrorCode::KafkaStorageError)?;

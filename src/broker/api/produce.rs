@@ -1,8 +1,8 @@
 //! Produce (0): appends record batches to partitions.
 //!
 //! Records are validated and appended as the bytes that arrived; only base offset and leader epoch are
-//! written into them. acks=0 gets no answer and on an error loses its connection; acks=all equals acks=1
-//! while a partition has one replica. With durability `batch` the answer waits for the sync.
+//! written into them. acks=0 gets no answer and on an error loses its connection; acks=all is answered once all
+//! in-sync replicas have the records, or `timeout_ms` is over. With durability `batch` the answer waits for the sync.
 //! A partition named twice in one request counts once, as the last one said. Topics are named by id from
 //! version 13 on (KIP-516) and never made here.
 //!
@@ -17,11 +17,13 @@ use bytes::Bytes;
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::parked::Waiting;
-use super::super::partition::PartitionKey;
+use super::super::partition::{PartitionKey, Role};
+use super::super::replicas::partition_of;
 use super::append_code;
-use crate::ids::{ConnectionId, TopicId};
+use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
+use crate::replica::Acked;
 use crate::wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -32,15 +34,43 @@ use crate::wire::{ErrorCode, Reader};
 
 /// First version that names topics by id.
 const BY_ID: i16 = 13;
+/// acks=all: all in-sync replicas.
+const ALL_IN_SYNC: i16 = -1;
 /// First version that can say who leads instead (KIP-951).
 const SAYS_LEADER: i16 = 10;
 
-/// A produce whose records are in the log and whose answer waits for the sync.
+/// A produce whose records are in the log and whose answer waits for the sync or for replicas.
 #[derive(Debug)]
 pub(in crate::broker) struct ProduceWait {
     asked: Asked,
     acks: i16,
     response: ProduceResponse,
+    /// What replicas do not have yet.
+    pending: Vec<Pending>,
+    /// When it waits no longer for replicas.
+    deadline: Option<Time>,
+    /// The partitions that wake it.
+    waits_at: Vec<PartitionKey>,
+}
+
+/// Records that all in-sync replicas must have.
+#[derive(Debug)]
+struct Pending {
+    key: PartitionKey,
+    leader_epoch: LeaderEpoch,
+    /// Where they end.
+    next: Offset,
+    /// Their topic and partition in the answer.
+    place: (usize, usize),
+}
+
+/// What became of one partition's batch.
+struct Written {
+    base: i64,
+    log_append_time_ms: i64,
+    log_start: i64,
+    leader_epoch: LeaderEpoch,
+    next: Offset,
 }
 
 /// Why one partition's batch was refused.
@@ -75,6 +105,8 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     let known_acks = (-1..=1).contains(&acks);
     let mut response = ProduceResponse::default();
     let mut appended = false;
+    let mut pending = Vec::new();
+    let replicated = broker.member.is_some();
     for mut topic in request.topic_data {
         drop_repeats(&mut topic.partition_data);
         let id = broker.produced_topic(asked.version, &topic);
@@ -84,8 +116,18 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             let done = match (known_acks, id) {
                 (false, _) => Err(ErrorCode::InvalidRequiredAcks.into()),
                 (true, Err(error)) => Err(error.into()),
-                (true, Ok(id)) => broker.append_produced(asked, (id, index), partition.records),
+                (true, Ok(id)) => {
+                    broker.append_produced(asked, (id, index), partition.records, acks)
+                }
             };
+            if let (true, Ok(written), Ok(id), ALL_IN_SYNC) = (replicated, &done, id, acks) {
+                pending.push(Pending {
+                    key: (id, index),
+                    leader_epoch: written.leader_epoch,
+                    next: written.next,
+                    place: (response.responses.len(), partition_responses.len()),
+                });
+            }
             appended |= done.is_ok();
             partition_responses.push(broker.partition_response(asked, index, done));
         }
@@ -96,11 +138,26 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         });
     }
     broker.name_the_leader(asked, &mut response);
+    if !pending.is_empty() {
+        let deadline = asked.now.plus_ms(i64::from(request.timeout_ms.max(0)));
+        let wait = ProduceWait {
+            waits_at: pending.iter().map(|one| one.key).collect(),
+            asked: asked.clone(),
+            acks,
+            response,
+            pending,
+            deadline: Some(deadline),
+        };
+        return broker.wait_for_replicas(wait);
+    }
     if appended && acks != 0 && broker.acks_wait_for_sync() {
         let wait = ProduceWait {
             asked: asked.clone(),
             acks,
             response,
+            pending: Vec::new(),
+            deadline: None,
+            waits_at: Vec::new(),
         };
         broker
             .parked
@@ -162,13 +219,99 @@ impl Broker {
             .ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 
-    /// Validates and appends one partition's batch; base offset, log append time, log start.
+    /// Answers a produce when its replicas have it, or has it wait for them.
+    fn wait_for_replicas(&mut self, mut wait: ProduceWait) -> Answered {
+        self.settle_acks(&mut wait);
+        if wait.pending.is_empty() {
+            return finish(&wait.asked, wait.acks, &wait.response);
+        }
+        let connection = wait.asked.connection;
+        for key in &wait.waits_at {
+            if let Some(partition) = partition_of(&mut self.topics, *key) {
+                partition.ack_waiters.insert(connection);
+            }
+        }
+        let deadline = wait.deadline;
+        let waiting = Waiting::Produce(Box::new(wait));
+        self.parked.put(connection, deadline, waiting);
+        Ok(Answer::Parked)
+    }
+
+    /// Takes out of what is pending what is decided by now.
+    fn settle_acks(&self, wait: &mut ProduceWait) {
+        for one in std::mem::take(&mut wait.pending) {
+            let acked = match self.partition(one.key).map(|partition| &partition.role) {
+                Some(Role::Leader(leader)) if leader.leader_epoch() == one.leader_epoch => {
+                    Some(leader.acked(one.next))
+                }
+                _ => None,
+            };
+            match acked {
+                Some(Acked::Yes) => {}
+                Some(Acked::Waiting) => wait.pending.push(one),
+                Some(Acked::TooFew) => {
+                    wait.fail(one.place, ErrorCode::NotEnoughReplicasAfterAppend);
+                }
+                None => wait.fail(one.place, ErrorCode::NotLeaderOrFollower),
+            }
+        }
+    }
+
+    /// Looks again at a produce that waits for replicas.
+    pub(in crate::broker) fn retry_produce(&mut self, connection: ConnectionId) {
+        let waits = self.parked.produce(connection);
+        if waits.is_none_or(|wait| wait.pending.is_empty()) {
+            return;
+        }
+        let Some(Waiting::Produce(mut wait)) = self.parked.take(connection) else {
+            return;
+        };
+        self.settle_acks(&mut wait);
+        if wait.pending.is_empty() {
+            self.stop_waiting_for_acks(connection, &wait);
+            let answered = finish(&wait.asked, wait.acks, &wait.response);
+            return self.conclude(&wait.asked, answered);
+        }
+        let deadline = wait.deadline;
+        let waiting = Waiting::Produce(wait);
+        self.parked.put(connection, deadline, waiting);
+    }
+
+    /// Answers a produce that waited for replicas as long as it may.
+    pub(in crate::broker) fn time_produce_out(&mut self, connection: ConnectionId) {
+        let Some(Waiting::Produce(mut wait)) = self.parked.take(connection) else {
+            return;
+        };
+        self.settle_acks(&mut wait);
+        for one in std::mem::take(&mut wait.pending) {
+            wait.fail(one.place, ErrorCode::RequestTimedOut);
+        }
+        self.stop_waiting_for_acks(connection, &wait);
+        let answered = finish(&wait.asked, wait.acks, &wait.response);
+        self.conclude(&wait.asked, answered);
+    }
+
+    /// Undoes what has partitions wake a produce.
+    pub(in crate::broker) fn stop_waiting_for_acks(
+        &mut self,
+        connection: ConnectionId,
+        wait: &ProduceWait,
+    ) {
+        for key in &wait.waits_at {
+            if let Some(partition) = partition_of(&mut self.topics, *key) {
+                partition.ack_waiters.remove(&connection);
+            }
+        }
+    }
+
+    /// Validates and appends one partition's batch.
     fn append_produced(
         &mut self,
         asked: &Asked,
         key: PartitionKey,
         records: Option<Bytes>,
-    ) -> Result<(i64, i64, i64), Refused> {
+        acks: i16,
+    ) -> Result<Written, Refused> {
         let topic = self
             .topics
             .get_mut(&key.0)
@@ -188,6 +331,7 @@ impl Broker {
         let partition = topic
             .partition_mut(key.1)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        check_role(&partition.role, acks)?;
         let Some(log) = partition.log.as_mut() else {
             return Err(Refused {
                 why: partition.trouble.clone(),
@@ -195,6 +339,7 @@ impl Broker {
             });
         };
         let bytes = records.len();
+        let leader_epoch = partition.leader_epoch;
         let appended = log.append(&mut *self.disk, asked.now, records, partition.leader_epoch);
         let (log_start, log_end) = (log.log_start().0, log.log_end());
         let appended = match appended {
@@ -213,7 +358,12 @@ impl Broker {
             partition.counters.bytes_in += bytes as u64;
             self.totals.records_in += u64::try_from(header.record_count).unwrap_or(0);
             self.totals.bytes_in += bytes as u64;
-            if holds_back {
+            if let Role::Leader(leader) = &mut partition.role {
+                partition.held_back_bytes += bytes;
+                let moved = leader.on_append(asked.now, log_end);
+                let followed = leader.followers().next().is_some();
+                self.after_leaders_append(key, bytes, moved, followed);
+            } else if holds_back {
                 partition.held_back_bytes += bytes;
             } else {
                 partition.high_watermark = log_end;
@@ -221,25 +371,48 @@ impl Broker {
             self.shown.touch(key.0);
             self.note_dirty(asked.now, key);
             self.take_log_notes(asked.now, key);
-            if !holds_back {
+            if !holds_back && self.member.is_none() {
                 self.note_readable(key, bytes);
             }
         }
-        Ok((appended.base.0, appended.log_append_time_ms, log_start))
+        Ok(Written {
+            base: appended.base.0,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start,
+            leader_epoch,
+            next: appended.last + 1,
+        })
+    }
+
+    /// Wakes who waits for what a leader appended.
+    fn after_leaders_append(
+        &mut self,
+        key: PartitionKey,
+        bytes: usize,
+        moved: bool,
+        followed: bool,
+    ) {
+        if moved {
+            self.take_leaders_high_watermark(key);
+        }
+        if followed {
+            self.note_appended(key, bytes);
+            self.touch(key);
+        }
     }
 
     fn partition_response(
         &self,
         asked: &Asked,
         index: i32,
-        done: Result<(i64, i64, i64), Refused>,
+        done: Result<Written, Refused>,
     ) -> PartitionProduceResponse {
         match done {
-            Ok((base_offset, log_append_time_ms, log_start_offset)) => PartitionProduceResponse {
+            Ok(written) => PartitionProduceResponse {
                 index,
-                base_offset,
-                log_append_time_ms,
-                log_start_offset,
+                base_offset: written.base,
+                log_append_time_ms: written.log_append_time_ms,
+                log_start_offset: written.log_start,
                 ..PartitionProduceResponse::default()
             },
             Err(refused) => PartitionProduceResponse {
@@ -253,8 +426,7 @@ impl Broker {
         }
     }
 
-    /// Says who leads where a client asked the wrong broker (KIP-951). A broker alone leads everything, so
-    /// this is about partitions it cannot serve.
+    /// Says who leads where a client asked the wrong broker (KIP-951).
     fn name_the_leader(&self, asked: &Asked, response: &mut ProduceResponse) {
         if asked.version < SAYS_LEADER {
             return;
@@ -262,24 +434,35 @@ impl Broker {
         let not_leader = ErrorCode::NotLeaderOrFollower.code();
         let mut misdirected = false;
         for topic in &mut response.responses {
+            let image = match asked.version >= BY_ID {
+                true => self.image.topic(topic.topic_id),
+                false => self.image.topic_named(&topic.name),
+            };
             for partition in &mut topic.partition_responses {
-                if partition.error_code == not_leader {
+                let index = PartitionIndex(partition.index);
+                let known = image.and_then(|topic| topic.partition(index));
+                if partition.error_code == not_leader
+                    && let Some((leader, epoch)) =
+                        known.and_then(|p| Some((p.leader?, p.leader_epoch)))
+                {
                     misdirected = true;
                     partition.current_leader = LeaderIdAndEpoch {
-                        leader_id: self.config.id.0,
-                        leader_epoch: 0,
+                        leader_id: leader.0,
+                        leader_epoch: epoch.0,
                     };
                 }
             }
         }
         if misdirected {
-            let (host, port) = self.advertised(asked.connection);
-            response.node_endpoints = vec![NodeEndpoint {
-                node_id: self.config.id.0,
-                host,
-                port,
-                rack: None,
-            }];
+            let brokers = self.brokers_for(asked.connection).into_iter();
+            response.node_endpoints = brokers
+                .map(|(id, host, port, rack)| NodeEndpoint {
+                    node_id: id.0,
+                    host,
+                    port,
+                    rack,
+                })
+                .collect();
         }
     }
 
@@ -308,6 +491,31 @@ impl Broker {
         }
         let answered = finish(&wait.asked, wait.acks, &wait.response);
         self.conclude(&wait.asked, answered);
+    }
+}
+
+impl ProduceWait {
+    fn fail(&mut self, (topic, partition): (usize, usize), error: ErrorCode) {
+        let answer = &mut self.response.responses[topic].partition_responses[partition];
+        answer.error_code = self.asked.code(error);
+        answer.base_offset = -1;
+    }
+}
+
+/// Whether a batch may be appended by a broker in this role.
+fn check_role(role: &Role, acks: i16) -> Result<(), Refused> {
+    match role {
+        Role::Alone => Ok(()),
+        Role::Leader(leader) if acks == ALL_IN_SYNC => {
+            leader.judge_append().map_err(|too_few| Refused {
+                why: Some(too_few.to_string()),
+                ..ErrorCode::NotEnoughReplicas.into()
+            })
+        }
+        Role::Leader(_) => Ok(()),
+        Role::Follower(_) | Role::Idle | Role::Elsewhere => {
+            Err(ErrorCode::NotLeaderOrFollower.into())
+        }
     }
 }
 
