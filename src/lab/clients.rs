@@ -32,11 +32,16 @@ pub(super) enum Role {
     Chores(Box<Chores>),
 }
 
+/// Milliseconds before a topic is asked for again.
+const AGAIN_MS: i64 = 100;
+
 /// Makes topics and deletes records.
 pub(super) struct Chores {
     admin: Admin,
     /// Requests under way, and the topic made by them.
-    made: BTreeMap<OperationId, Option<u32>>,
+    made: BTreeMap<OperationId, (AdminRequest, Option<u32>)>,
+    /// Topics that brokers were missing for, and when they are asked for again.
+    again: Vec<(Time, AdminRequest, u32)>,
     /// Topics that exist, since the last look.
     pub ready: Vec<u32>,
     /// Why a topic could not be made.
@@ -81,7 +86,7 @@ impl Client {
         let due = match &self.role {
             Role::Writer(writer) => writer.due(),
             Role::Reader(reader) => reader.due(),
-            Role::Chores(_) => None,
+            Role::Chores(chores) => chores.due(),
         };
         due.into_iter().chain(self.machine().next_wakeup()).min()
     }
@@ -92,6 +97,7 @@ impl Chores {
         Chores {
             admin: Admin::new(links_config(brokers, "chores", 2_000)),
             made: BTreeMap::new(),
+            again: Vec::new(),
             ready: Vec::new(),
             failed: Vec::new(),
         }
@@ -99,16 +105,38 @@ impl Chores {
 
     /// Has something done; `topic` is what is made by it.
     pub fn ask(&mut self, now: Time, request: AdminRequest, topic: Option<u32>) {
-        let id = self.admin.request(now, request);
-        self.made.insert(id, topic);
+        let id = self.admin.request(now, request.clone());
+        self.made.insert(id, (request, topic));
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.again.iter().map(|(at, ..)| *at).min()
     }
 
     fn work(&mut self, books: &mut Books<'_>) -> bool {
         let exists = ErrorCode::TopicAlreadyExists.code();
+        // As long as the brokers have not found each other.
+        let too_few = ErrorCode::InvalidReplicationFactor.code();
         let mut any = false;
+        let (due, later) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|(at, ..)| *at <= books.now);
+        self.again = later;
+        let due: Vec<(Time, AdminRequest, u32)> = due;
+        for (_, request, topic) in due {
+            any = true;
+            self.ask(books.now, request, Some(topic));
+        }
         while let Some((id, answer)) = self.admin.poll_answer() {
             any = true;
-            match (self.made.remove(&id).flatten(), answer) {
+            let Some((request, topic)) = self.made.remove(&id) else {
+                continue;
+            };
+            match (topic, answer) {
+                (Some(topic), Err(CallError::Broker { code, .. })) if code == too_few => {
+                    let at = books.now.plus_ms(AGAIN_MS);
+                    self.again.push((at, request, topic));
+                }
                 (Some(topic), Ok(_)) => self.ready.push(topic),
                 // Made by a request whose answer was lost.
                 (Some(topic), Err(CallError::Broker { code, .. })) if code == exists => {

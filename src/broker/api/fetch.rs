@@ -17,14 +17,11 @@ use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::fetch_sessions::{self, Context, SessionError, Told, TopicRef, Wanted};
 use super::super::parked::Waiting;
-use super::super::partition::{PartitionKey, Role};
-use super::super::replicas::partition_of;
+use super::super::partition::PartitionKey;
+use super::replica_fetch::Replica;
 use super::{check_epoch, check_leads, read_code};
-use crate::ids::{
-    BrokerEpoch, BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId,
-};
+use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::quorum::FetchAsked;
-use crate::replica::{FetchRefusal, FollowerFetch, LogFacts};
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
     PartitionData,
@@ -35,8 +32,6 @@ use crate::wire::{ErrorCode, Reader, RecordRanges};
 const BY_ID: i16 = 13;
 /// First version with sessions.
 const SESSIONS: i16 = 7;
-/// First version whose followers say their broker epoch (KIP-903).
-const REPLICA_STATE: i16 = 15;
 /// First version whose clients understand epochs as the reason for a truncation.
 const DIVERGENCE: i16 = 12;
 
@@ -60,25 +55,16 @@ struct Limits {
     max_bytes: usize,
 }
 
-/// The follower that asks.
-#[derive(Debug, Clone, Copy)]
-struct Replica {
-    id: BrokerId,
-    epoch: BrokerEpoch,
-    /// It asks now; not so when a fetch that waited is read again.
-    counts: bool,
-}
-
 /// What one partition has for a fetch.
 #[derive(Debug, Default)]
-struct Part {
-    error: Option<ErrorCode>,
-    high_watermark: i64,
-    log_start: i64,
-    diverging: Option<(LeaderEpoch, Offset)>,
-    records: RecordRanges,
+pub(super) struct Part {
+    pub error: Option<ErrorCode>,
+    pub high_watermark: i64,
+    pub log_start: i64,
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    pub records: RecordRanges,
     /// Who leads instead.
-    leader: Option<(BrokerId, LeaderEpoch)>,
+    pub leader: Option<(BrokerId, LeaderEpoch)>,
 }
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
@@ -162,19 +148,6 @@ fn must_answer(parts: &[Part]) -> bool {
 }
 
 impl Broker {
-    /// The follower a request comes from, if it comes from one.
-    fn asking_replica(&self, version: i16, request: &FetchRequest) -> Option<Replica> {
-        let id = match version >= REPLICA_STATE {
-            true => request.replica_state.replica_id,
-            false => request.replica_id,
-        };
-        (self.member.is_some() && id >= 0).then_some(Replica {
-            id: BrokerId(id),
-            epoch: BrokerEpoch(request.replica_state.replica_epoch),
-            counts: true,
-        })
-    }
-
     /// The partitions a request names, and those it forgets. Names are shared, not copied per partition.
     fn named_partitions(
         &self,
@@ -269,61 +242,6 @@ impl Broker {
             parts.push(part);
         }
         (parts, bytes)
-    }
-
-    /// Counts a follower's fetch of one partition; up to where it may read, or what it is told instead.
-    fn judge_replica(
-        &mut self,
-        now: Time,
-        key: PartitionKey,
-        one: &Wanted,
-        replica: Replica,
-    ) -> Result<Option<Offset>, Box<Part>> {
-        let Some(partition) = partition_of(&mut self.topics, key) else {
-            return Ok(None);
-        };
-        let high_watermark = partition.high_watermark.0;
-        let (Role::Leader(leader), Some(log)) = (&mut partition.role, &partition.log) else {
-            return Ok(None);
-        };
-        let below = log.log_end();
-        if !replica.counts {
-            return Ok(Some(below));
-        }
-        let asked = FollowerFetch {
-            replica: replica.id,
-            broker_epoch: replica.epoch,
-            leader_epoch: LeaderEpoch(one.leader_epoch),
-            fetch_offset: Offset(one.fetch_offset),
-            last_fetched_epoch: LeaderEpoch(one.last_fetched_epoch),
-            log_start: Offset(one.log_start),
-        };
-        let log_start = log.log_start().0;
-        let judged = leader.on_fetch(now, &asked, LogFacts::from(log));
-        if judged == Ok(true) {
-            self.take_leaders_high_watermark(key);
-        }
-        self.touch(key);
-        let part = Part {
-            high_watermark,
-            log_start,
-            ..Part::default()
-        };
-        let error = match judged {
-            Ok(_) => return Ok(Some(below)),
-            Err(FetchRefusal::Diverging { epoch, end }) => {
-                let diverging = Some((epoch, end));
-                return Err(Box::new(Part { diverging, ..part }));
-            }
-            Err(FetchRefusal::OldEpoch) => ErrorCode::FencedLeaderEpoch,
-            Err(FetchRefusal::NewerEpoch) => ErrorCode::UnknownLeaderEpoch,
-            Err(FetchRefusal::NotReplica | FetchRefusal::StaleIncarnation) => {
-                ErrorCode::NotLeaderOrFollower
-            }
-            Err(FetchRefusal::OutOfRange) => ErrorCode::OffsetOutOfRange,
-        };
-        let error = Some(error);
-        Err(Box::new(Part { error, ..part }))
     }
 
     /// Reads one partition below the high watermark, or below `below` for a follower.

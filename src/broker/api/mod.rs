@@ -23,8 +23,10 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 pub(super) mod produce;
+mod produce_acks;
 mod quorum;
 mod reassignments;
+mod replica_fetch;
 mod unregister_broker;
 
 use super::Broker;

@@ -18,12 +18,10 @@ use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::parked::Waiting;
 use super::super::partition::{PartitionKey, Role};
-use super::super::replicas::partition_of;
 use super::append_code;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
-use crate::replica::Acked;
 use crate::wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -42,26 +40,26 @@ const SAYS_LEADER: i16 = 10;
 /// A produce whose records are in the log and whose answer waits for the sync or for replicas.
 #[derive(Debug)]
 pub(in crate::broker) struct ProduceWait {
-    asked: Asked,
-    acks: i16,
-    response: ProduceResponse,
+    pub(super) asked: Asked,
+    pub(super) acks: i16,
+    pub(super) response: ProduceResponse,
     /// What replicas do not have yet.
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
     /// When it waits no longer for replicas.
-    deadline: Option<Time>,
+    pub(super) deadline: Option<Time>,
     /// The partitions that wake it.
-    waits_at: Vec<PartitionKey>,
+    pub(super) waits_at: Vec<PartitionKey>,
 }
 
 /// Records that all in-sync replicas must have.
 #[derive(Debug)]
-struct Pending {
-    key: PartitionKey,
-    leader_epoch: LeaderEpoch,
+pub(super) struct Pending {
+    pub key: PartitionKey,
+    pub leader_epoch: LeaderEpoch,
     /// Where they end.
-    next: Offset,
+    pub next: Offset,
     /// Their topic and partition in the answer.
-    place: (usize, usize),
+    pub place: (usize, usize),
 }
 
 /// What became of one partition's batch.
@@ -139,26 +137,15 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     }
     broker.name_the_leader(asked, &mut response);
     if !pending.is_empty() {
-        let deadline = asked.now.plus_ms(i64::from(request.timeout_ms.max(0)));
-        let wait = ProduceWait {
-            waits_at: pending.iter().map(|one| one.key).collect(),
-            asked: asked.clone(),
-            acks,
-            response,
-            pending,
-            deadline: Some(deadline),
-        };
+        let mut wait = ProduceWait::new(asked, acks, response);
+        wait.waits_at = pending.iter().map(|one| one.key).collect();
+        wait.pending = pending;
+        let timeout_ms = i64::from(request.timeout_ms.max(0));
+        wait.deadline = Some(asked.now.plus_ms(timeout_ms));
         return broker.wait_for_replicas(wait);
     }
     if appended && acks != 0 && broker.acks_wait_for_sync() {
-        let wait = ProduceWait {
-            asked: asked.clone(),
-            acks,
-            response,
-            pending: Vec::new(),
-            deadline: None,
-            waits_at: Vec::new(),
-        };
+        let wait = ProduceWait::new(asked, acks, response);
         broker
             .parked
             .put(asked.connection, None, Waiting::Produce(Box::new(wait)));
@@ -186,7 +173,7 @@ fn drop_repeats(partitions: &mut Vec<PartitionProduceData>) {
     partitions.reverse();
 }
 
-fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
+pub(super) fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
     if acks != 0 {
         let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
         return Ok(Answer::Reply(parts));
@@ -217,91 +204,6 @@ impl Broker {
         image
             .map(|topic| topic.id)
             .ok_or(ErrorCode::UnknownTopicOrPartition)
-    }
-
-    /// Answers a produce when its replicas have it, or has it wait for them.
-    fn wait_for_replicas(&mut self, mut wait: ProduceWait) -> Answered {
-        self.settle_acks(&mut wait);
-        if wait.pending.is_empty() {
-            return finish(&wait.asked, wait.acks, &wait.response);
-        }
-        let connection = wait.asked.connection;
-        for key in &wait.waits_at {
-            if let Some(partition) = partition_of(&mut self.topics, *key) {
-                partition.ack_waiters.insert(connection);
-            }
-        }
-        let deadline = wait.deadline;
-        let waiting = Waiting::Produce(Box::new(wait));
-        self.parked.put(connection, deadline, waiting);
-        Ok(Answer::Parked)
-    }
-
-    /// Takes out of what is pending what is decided by now.
-    fn settle_acks(&self, wait: &mut ProduceWait) {
-        for one in std::mem::take(&mut wait.pending) {
-            let acked = match self.partition(one.key).map(|partition| &partition.role) {
-                Some(Role::Leader(leader)) if leader.leader_epoch() == one.leader_epoch => {
-                    Some(leader.acked(one.next))
-                }
-                _ => None,
-            };
-            match acked {
-                Some(Acked::Yes) => {}
-                Some(Acked::Waiting) => wait.pending.push(one),
-                Some(Acked::TooFew) => {
-                    wait.fail(one.place, ErrorCode::NotEnoughReplicasAfterAppend);
-                }
-                None => wait.fail(one.place, ErrorCode::NotLeaderOrFollower),
-            }
-        }
-    }
-
-    /// Looks again at a produce that waits for replicas.
-    pub(in crate::broker) fn retry_produce(&mut self, connection: ConnectionId) {
-        let waits = self.parked.produce(connection);
-        if waits.is_none_or(|wait| wait.pending.is_empty()) {
-            return;
-        }
-        let Some(Waiting::Produce(mut wait)) = self.parked.take(connection) else {
-            return;
-        };
-        self.settle_acks(&mut wait);
-        if wait.pending.is_empty() {
-            self.stop_waiting_for_acks(connection, &wait);
-            let answered = finish(&wait.asked, wait.acks, &wait.response);
-            return self.conclude(&wait.asked, answered);
-        }
-        let deadline = wait.deadline;
-        let waiting = Waiting::Produce(wait);
-        self.parked.put(connection, deadline, waiting);
-    }
-
-    /// Answers a produce that waited for replicas as long as it may.
-    pub(in crate::broker) fn time_produce_out(&mut self, connection: ConnectionId) {
-        let Some(Waiting::Produce(mut wait)) = self.parked.take(connection) else {
-            return;
-        };
-        self.settle_acks(&mut wait);
-        for one in std::mem::take(&mut wait.pending) {
-            wait.fail(one.place, ErrorCode::RequestTimedOut);
-        }
-        self.stop_waiting_for_acks(connection, &wait);
-        let answered = finish(&wait.asked, wait.acks, &wait.response);
-        self.conclude(&wait.asked, answered);
-    }
-
-    /// Undoes what has partitions wake a produce.
-    pub(in crate::broker) fn stop_waiting_for_acks(
-        &mut self,
-        connection: ConnectionId,
-        wait: &ProduceWait,
-    ) {
-        for key in &wait.waits_at {
-            if let Some(partition) = partition_of(&mut self.topics, *key) {
-                partition.ack_waiters.remove(&connection);
-            }
-        }
     }
 
     /// Validates and appends one partition's batch.
@@ -382,23 +284,6 @@ impl Broker {
             leader_epoch,
             next: appended.last + 1,
         })
-    }
-
-    /// Wakes who waits for what a leader appended.
-    fn after_leaders_append(
-        &mut self,
-        key: PartitionKey,
-        bytes: usize,
-        moved: bool,
-        followed: bool,
-    ) {
-        if moved {
-            self.take_leaders_high_watermark(key);
-        }
-        if followed {
-            self.note_appended(key, bytes);
-            self.touch(key);
-        }
     }
 
     fn partition_response(
@@ -491,14 +376,6 @@ impl Broker {
         }
         let answered = finish(&wait.asked, wait.acks, &wait.response);
         self.conclude(&wait.asked, answered);
-    }
-}
-
-impl ProduceWait {
-    fn fail(&mut self, (topic, partition): (usize, usize), error: ErrorCode) {
-        let answer = &mut self.response.responses[topic].partition_responses[partition];
-        answer.error_code = self.asked.code(error);
-        answer.base_offset = -1;
     }
 }
 
