@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Broker;
 use super::commit::NotDone;
 use super::effect::{Effect, PeerLane};
 use super::member::Controller;
 use super::parked::Waiting;
 use super::partition::{METADATA_LOG, PartitionKey};
+use super::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, Time, TopicId};
 use crate::metadata::decide::{self, Refusal, Sessions};
 use crate::metadata::{Record, Resource};
@@ -249,7 +249,7 @@ impl Broker {
                 records.push((offset, record.clone()));
             });
         if let Err((offset, error)) = read {
-            panic!("committed metadata cannot be read at offset {offset}: {error}");
+            panic!("{STOPS_ITSELF}committed metadata cannot be read at {offset}: {error}");
         }
         member.applied = end;
         if end >= self.metadata_log.log().log_end() {

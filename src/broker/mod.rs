@@ -59,6 +59,9 @@ use parked::{Parked, Waiting};
 use partition::{METADATA_LOG, Partition, PartitionKey, Topic};
 use ticks::Timers;
 
+/// How the message of a panic begins that is meant: on a disk that cannot keep a promise a broker ends itself.
+pub const STOPS_ITSELF: &str = "the broker stops itself: ";
+
 /// Everything one broker knows. See the module for how to drive it.
 pub struct Broker {
     config: BrokerConfig,

@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::Broker;
 use super::dispatch::{Answer, Answered, Asked};
 use super::effect::{Effect, PeerLane};
 use super::metadata_log::MetadataView;
 use super::parked::Waiting;
 use super::partition::METADATA_LOG;
 use super::peers::{Purpose, Told};
+use super::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, Time};
 use crate::inspect::{Durability, EventKind};
 use crate::quorum::{
@@ -118,7 +118,7 @@ impl Broker {
             .dir
             .write_file(&mut *self.disk, QUORUM_STATE_FILE, &bytes);
         if let Err(error) = written {
-            panic!("the quorum's state cannot be written, so no vote could be kept: {error}");
+            panic!("{STOPS_ITSELF}its vote cannot be written, so it could not be kept: {error}");
         }
     }
 
