@@ -1,4 +1,5 @@
-//! Carrying decisions out where a broker is alone: write the records, apply them, and do what follows from them on this broker.
+//! Carrying decisions out where a broker is alone: write the records, apply them, and do what follows from them
+//! on this broker. In a cluster `controller` decides and applies, with the steps here.
 //!
 //! Nothing is applied that was not written. What follows (directories, settings) may fail on its own: a
 //! partition whose directory cannot be made is there and says so, because the decision stands.

@@ -183,8 +183,11 @@ impl Broker {
             }
             return;
         }
-        let follows = matches!(partition.role, Role::Follower(_));
-        if waits && synced && !follows && ticket.upto() > partition.high_watermark {
+        if matches!(partition.role, Role::Follower(_)) {
+            // It may ask for more now.
+            return self.touch(key);
+        }
+        if waits && synced && ticket.upto() > partition.high_watermark {
             partition.high_watermark = ticket.upto();
             // More may have come since the sync began: then those who wait are woken a little early.
             let bytes = std::mem::take(&mut partition.held_back_bytes);

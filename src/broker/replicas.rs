@@ -298,6 +298,7 @@ impl Broker {
         let Some(partition) = partition_of(&mut self.topics, key) else {
             return;
         };
+        let syncs_first = self.config.durability == Durability::Batch;
         let mut moved = false;
         match (&mut partition.role, &partition.log) {
             (Role::Leader(leader), _) => {
@@ -314,13 +315,17 @@ impl Broker {
                     .entry(id)
                     .or_insert_with(|| Fetcher::new(id));
                 let name = (key.0, PartitionIndex(key.1));
+                // With group commit a fetch offset is this replica's word that everything below is synced.
+                let vouches = !syncs_first || log.recovery_point() >= log.log_end();
                 let ask = follower.ask(now, LogFacts::from(log));
+                let ask = ask.filter(|_| vouches);
                 match ask {
                     Some(ask) => fetcher.put(name, ask),
                     None => fetcher.remove(name),
                 }
                 let later = ask.is_none().then(|| follower.next_wakeup()).flatten();
-                member.wakeups.set(key, later);
+                // A moment that is past is a wait for a sync by now: its end is told.
+                member.wakeups.set(key, later.filter(|at| *at > now));
             }
             _ => member.wakeups.set(key, None),
         }

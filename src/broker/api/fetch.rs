@@ -7,8 +7,9 @@
 //! A fetch that says which replica asks reads up to the log end and tells the leader how far the follower is; one
 //! of the metadata topic goes to the quorum (`quorum_log`).
 //!
-//! Differs from Apache Kafka: only leaders serve clients; a negative partition_max_bytes counts as 0 instead of an internal error; read_committed equals read_uncommitted
-//! while there are no transactions, with an empty list of aborted ones instead of none.
+//! Differs from Apache Kafka: only leaders serve clients; a negative partition_max_bytes counts as 0 instead of an
+//! internal error; read_committed equals read_uncommitted while there are no transactions, with an empty list of
+//! aborted ones instead of none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 //! Each partition a produce waits at knows it and wakes it when the high watermark moves or another leads. What was
 //! appended stays appended whatever the answer: NOT_ENOUGH_REPLICAS_AFTER_APPEND, NOT_LEADER_OR_FOLLOWER and
 //! REQUEST_TIMED_OUT say that the outcome is not known here.
+//!
+//! Differs from Apache Kafka: with durability `batch` a replica counts only with what it has synced.
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked};

@@ -2,6 +2,8 @@
 //!
 //! The rules are `replica`'s; here they meet the partition's log and the answer's fields. What is read and how it is
 //! answered is in `fetch`.
+//!
+//! Differs from Apache Kafka: nothing known.
 
 use super::super::Broker;
 use super::super::fetch_sessions::Wanted;
