@@ -1,4 +1,5 @@
-//! Carrying decisions out: write the records, apply them, and do what follows from them on this broker.
+//! Carrying decisions out where a broker is alone: write the records, apply them, and do what follows from them
+//! on this broker. In a cluster `controller` decides and applies, with the steps here.
 //!
 //! Nothing is applied that was not written. What follows (directories, settings) may fail on its own: a
 //! partition whose directory cannot be made is there and says so, because the decision stands.
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::metadata_log::MetadataLogError;
-use super::partition::{METADATA_LOG, Partition, PartitionKey, Topic};
+use super::partition::{METADATA_LOG, Partition, PartitionKey, Role, Topic};
 use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
@@ -42,6 +43,9 @@ impl Broker {
     ) -> Result<(), NotDone> {
         if records.is_empty() {
             return Ok(());
+        }
+        if self.member.is_some() {
+            return self.decide(now, records, cause);
         }
         let written = self.metadata_log.append(&mut *self.disk, now, records);
         self.take_log_notes(now, METADATA_LOG);
@@ -82,7 +86,7 @@ impl Broker {
     }
 
     /// Tells of a new topic, or of one that got more partitions.
-    fn note_growth(&mut self, id: TopicId, added: usize, cause: &str) {
+    pub(super) fn note_growth(&mut self, id: TopicId, added: usize, cause: &str) {
         let Some(topic) = self.topics.get(&id) else {
             return;
         };
@@ -106,7 +110,7 @@ impl Broker {
     }
 
     /// Tells of a change to an existing topic's configuration, before it is applied.
-    fn note_config_change(&mut self, record: &Record, cause: &str) {
+    pub(super) fn note_config_change(&mut self, record: &Record, cause: &str) {
         let Record::Config {
             resource: Resource::Topic(topic),
             name,
@@ -173,6 +177,23 @@ impl Broker {
         index: PartitionIndex,
         opening: Option<Opening>,
     ) -> Option<Recovered> {
+        let (partition, recovered) = self.opened_partition(now, id, index, opening)?;
+        let topic = self.topics.get_mut(&id)?;
+        // Partition records come in order, so this one is the next.
+        topic.partitions.push(partition);
+        topic.shown = None;
+        self.shown.topics = None;
+        recovered
+    }
+
+    /// Opens or makes a partition's log.
+    pub(super) fn opened_partition(
+        &mut self,
+        now: Time,
+        id: TopicId,
+        index: PartitionIndex,
+        opening: Option<Opening>,
+    ) -> Option<(Partition, Option<Recovered>)> {
         let image = self.image.topic(id)?.partition(index)?;
         let leader_epoch = image.leader_epoch;
         let dir = self.partition_dir(id, index)?;
@@ -189,12 +210,7 @@ impl Broker {
                 (Partition::broken(cause, again, leader_epoch), None)
             }
         };
-        let topic = self.topics.get_mut(&id)?;
-        // Partition records come in order, so this one is the next.
-        topic.partitions.push(partition);
-        topic.shown = None;
-        self.shown.topics = None;
-        recovered
+        Some((partition, recovered))
     }
 
     /// Tries again to open the log of a partition that has none.
@@ -204,9 +220,14 @@ impl Broker {
         else {
             return;
         };
+        let elsewhere = |partition: &Partition| matches!(partition.role, Role::Elsewhere);
+        if topic.partition(key.1).is_none_or(elsewhere) {
+            return;
+        }
         let (name, config) = (topic.name.to_string(), Arc::clone(&topic.log_config));
         let opening = topic.partition(key.1).and_then(|p| p.reopening.clone());
         let opened = self.open_log(now, &dir, config, opening);
+        let clustered = self.member.is_some();
         let Some(partition) = self.partition_mut(key) else {
             return;
         };
@@ -217,6 +238,10 @@ impl Broker {
                     watchers: std::mem::take(&mut partition.watchers),
                     ..Partition::new(log, partition.leader_epoch)
                 };
+                if clustered {
+                    partition.stand_by();
+                    self.align_partition(now, key);
+                }
                 let path = dir.display().to_string();
                 self.note(EventKind::StorageHealed { path });
                 self.note_recovery(&name, key, recovered);
@@ -264,13 +289,16 @@ impl Broker {
         Some(self.dir.log_dir(&format!("{name}-{index}")))
     }
 
-    fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: &str) {
+    pub(super) fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: &str) {
         let (Some(topic), Some(name)) = (self.topics.remove(&id), name) else {
             return;
         };
         self.shown.topics = None;
         for (index, partition) in (0..).zip(topic.partitions) {
             self.woken.extend(&partition.watchers);
+            if matches!(partition.role, Role::Elsewhere) {
+                continue;
+            }
             drop(partition.log);
             let dir = self.dir.log_dir(&format!("{name}-{index}"));
             let removed = delete_dir(&mut *self.disk, &dir, &format!("{id}-{index}"));
@@ -289,7 +317,7 @@ impl Broker {
     }
 
     /// Puts changed configurations in force.
-    fn apply_settings(&mut self, resource: &Resource) {
+    pub(super) fn apply_settings(&mut self, resource: &Resource) {
         let ids: Vec<TopicId> = match resource {
             Resource::Topic(name) => self
                 .image

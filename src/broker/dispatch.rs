@@ -8,10 +8,10 @@ use std::cell::Cell;
 use bytes::Bytes;
 
 use super::Broker;
-use super::api::{ANSWERED, api_versions};
+use super::api::{ANSWERED, IN_CLUSTERS, api_versions};
 use super::parked::Waiting;
 use crate::ids::{ConnectionId, Time};
-use crate::wire::request::decode_header;
+use crate::wire::request::{RequestHeader, decode_header};
 use crate::wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, Writer, response};
 
 /// Topics, partitions, resources or keys one request may name. Answers are many times larger than what asks
@@ -87,6 +87,8 @@ impl Asked {
 
 impl Broker {
     pub(super) fn dispatch(&mut self, now: Time, id: ConnectionId, frame: Bytes) {
+        // Only what may be passed on is kept: records are changed in place where nobody else holds the frame.
+        let kept = self.may_forward(&frame).then(|| frame.clone());
         let mut reader = Reader::new(frame);
         let header = match decode_header(&mut reader) {
             Ok(header) => header,
@@ -106,12 +108,9 @@ impl Broker {
             failed: Cell::new(false),
         };
         let answered = if header.version_known() {
-            match ANSWERED.iter().find(|row| row.api == asked.api) {
-                Some(row) => (row.answer)(self, &asked, &mut reader),
-                None => Ok(Answer::Close(format!(
-                    "{} is not answered",
-                    asked.api.name()
-                ))),
+            match self.forward_frame(&asked, &header, kept, reader.position()) {
+                Some(answered) => answered,
+                None => self.answer(&asked, &mut reader),
             }
         } else if asked.api == ApiKey::ApiVersions {
             api_versions::answer_unknown_version(self, &asked)
@@ -120,6 +119,41 @@ impl Broker {
             Ok(Answer::Close(format!("{name} has no version {version}")))
         };
         self.conclude(&asked, answered);
+    }
+
+    fn answer(&mut self, asked: &Asked, reader: &mut Reader) -> Answered {
+        let between = match self.member.is_some() {
+            true => IN_CLUSTERS,
+            false => &[],
+        };
+        let mut rows = ANSWERED.iter().chain(between);
+        match rows.find(|row| row.api == asked.api) {
+            Some(row) => (row.answer)(self, asked, reader),
+            None => {
+                let why = format!("{} is not answered", asked.api.name());
+                Ok(Answer::Close(why))
+            }
+        }
+    }
+
+    /// Passes a request on if the controller must answer it. `body` stands behind the header.
+    fn forward_frame(
+        &mut self,
+        asked: &Asked,
+        header: &RequestHeader,
+        kept: Option<Bytes>,
+        body: usize,
+    ) -> Option<Answered> {
+        self.forward(asked, header, kept?.slice(body..))
+    }
+
+    /// Answers a request that waited to be passed on and that this broker can answer by now.
+    pub(super) fn answer_here(&mut self, asked: &Asked, body: Bytes) {
+        let mut reader = Reader::new(body);
+        let flexible = crate::wire::apis::api(asked.api).is_flexible(asked.version);
+        reader.set_flexible(flexible);
+        let answered = self.answer(asked, &mut reader);
+        self.conclude(asked, answered);
     }
 
     /// Carries an answer out and counts it.
@@ -132,6 +166,9 @@ impl Broker {
         }
         let committed = std::mem::take(&mut self.committed);
         match answered {
+            Ok(Answer::Reply(parts)) if committed && self.member.is_some() => {
+                self.wait_for_commit(asked.connection, parts);
+            }
             Ok(Answer::Reply(parts)) if committed && self.acks_wait_for_sync() => {
                 let waiting = Waiting::Committed(parts);
                 self.parked.put(asked.connection, None, waiting);

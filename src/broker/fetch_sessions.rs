@@ -31,6 +31,8 @@ pub struct Wanted {
     pub max_bytes: i32,
     pub leader_epoch: i32,
     pub last_fetched_epoch: i32,
+    /// The follower's own; −1 from clients.
+    pub log_start: i64,
 }
 
 /// A partition's part of an answer, as far as a session looks at it.
@@ -343,6 +345,7 @@ mod tests {
             max_bytes: 1024,
             leader_epoch: -1,
             last_fetched_epoch: -1,
+            log_start: -1,
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::Broker;
 use super::effect::Effect;
 use super::parked::Waiting;
-use super::partition::{METADATA_LOG, PartitionKey};
+use super::partition::{METADATA_LOG, PartitionKey, Role};
 use crate::ids::{ConnectionId, Time};
 use crate::inspect::{Durability, EventKind};
 use crate::storage::SyncTicket;
@@ -130,6 +130,26 @@ impl Broker {
         self.effects.push(Effect::Flush { token, files });
     }
 
+    /// Has what is new in a cluster's metadata log synced, beside any other sync: the quorum waits for it.
+    pub(super) fn begin_metadata_sync(&mut self) {
+        if self.config.durability == Durability::Memory {
+            return;
+        }
+        let Some(ticket) = self.metadata_log.log_mut().begin_sync() else {
+            return;
+        };
+        self.flushes.last_token += 1;
+        let token = self.flushes.last_token;
+        let files = ticket.files.clone();
+        let under_way = UnderWay {
+            tickets: vec![(METADATA_LOG, ticket)],
+            waiting: Vec::new(),
+            refused: false,
+        };
+        self.flushes.under_way.insert(token, under_way);
+        self.effects.push(Effect::Flush { token, files });
+    }
+
     /// A sync the driver was asked for is over. Call it once per [`Effect::Flush`].
     pub fn on_flushed(&mut self, now: Time, token: u64, result: Result<(), String>) {
         self.finish_sync(now, token, &result);
@@ -154,7 +174,9 @@ impl Broker {
             }
             self.take_log_notes(now, *key);
             if *key != METADATA_LOG {
-                self.raise_high_watermark(*key, ticket, result.is_ok());
+                self.raise_high_watermark(now, *key, ticket, result.is_ok());
+            } else if self.member.is_some() {
+                self.on_metadata_synced(now, result.is_ok());
             }
         }
         if self.config.durability == Durability::Os && !self.flushes.dirty.is_empty() {
@@ -166,11 +188,35 @@ impl Broker {
         }
     }
 
-    fn raise_high_watermark(&mut self, key: PartitionKey, ticket: &SyncTicket, synced: bool) {
+    fn on_metadata_synced(&mut self, now: Time, synced: bool) {
+        if !synced {
+            self.give_up_control(now);
+        }
+        self.on_metadata_log_changed(now);
+        self.apply_committed(now);
+    }
+
+    fn raise_high_watermark(
+        &mut self,
+        now: Time,
+        key: PartitionKey,
+        ticket: &SyncTicket,
+        synced: bool,
+    ) {
         let waits = self.acks_wait_for_sync();
         let Some(partition) = self.partition_mut(key) else {
             return;
         };
+        if let Role::Leader(leader) = &mut partition.role {
+            if synced && leader.on_synced(now, ticket.upto()) {
+                self.take_leaders_high_watermark(key);
+            }
+            return;
+        }
+        if matches!(partition.role, Role::Follower(_)) {
+            // It may ask for more now.
+            return self.touch(key);
+        }
         if waits && synced && ticket.upto() > partition.high_watermark {
             partition.high_watermark = ticket.upto();
             // More may have come since the sync began: then those who wait are woken a little early.
@@ -189,9 +235,9 @@ impl Broker {
                 let why = "the metadata log could not be synced, so the outcome is unknown";
                 self.close(now, connection, why.to_owned());
             }
-            Some(other @ Waiting::Fetch(_)) => {
+            Some(other) => {
                 // The connection was closed and its id is never reused, so this cannot be.
-                unreachable!("a long poll does not wait for a sync: {other:?}");
+                unreachable!("this does not wait for a sync: {other:?}");
             }
             None => {}
         }

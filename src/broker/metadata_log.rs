@@ -3,15 +3,20 @@
 //! A decision's records are one batch, so after a crash it happened as a whole or not at all. Nothing else
 //! writes this log, and retention never touches it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::{LeaderEpoch, Offset, Time};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::metadata::{Record, RecordError};
+use crate::quorum::LogView;
 use crate::storage::{AppendError, Disk, Log, LogConfig, Opening, ReadError, StorageError};
-use crate::wire::records::{BatchBuilder, BatchError, batches};
+use crate::wire::EncodeError;
+use crate::wire::Writer;
+use crate::wire::messages::leader_change_message::{LeaderChangeMessage, Voter};
+use crate::wire::records::{BatchBuilder, BatchError, ControlType, batches};
 
 /// The topic's name in Kafka.
 pub(super) const NAME: &str = "__cluster_metadata";
@@ -36,8 +41,42 @@ pub(super) enum MetadataLogError {
     Append(#[from] AppendError),
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("a record at offset {0} has no value")]
     NoValue(Offset),
+}
+
+/// What the quorum may know of the log.
+pub(super) struct MetadataView<'a> {
+    pub log: &'a Log,
+    /// Records count unsynced, too (durability `memory`).
+    pub all_counts: bool,
+}
+
+impl LogView for MetadataView<'_> {
+    fn start(&self) -> Offset {
+        self.log.log_start()
+    }
+
+    fn end(&self) -> Offset {
+        self.log.log_end()
+    }
+
+    fn last_epoch(&self) -> LeaderEpoch {
+        self.log.epochs().latest()
+    }
+
+    fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.log.end_of_epoch(epoch)
+    }
+
+    fn durable_end(&self) -> Offset {
+        match self.all_counts {
+            true => self.log.log_end(),
+            false => self.log.recovery_point(),
+        }
+    }
 }
 
 /// The log decisions are written to.
@@ -73,14 +112,16 @@ impl MetadataLog {
         Ok((MetadataLog { log, epoch }, recovered))
     }
 
-    /// Gives every record in the log to `apply`, in order; where and why it stopped if it could not read on.
+    /// Gives every record from `from` on and below `end` to `apply`, in order; where and why it stopped if it could
+    /// not read on.
     pub fn replay(
         &mut self,
         disk: &mut dyn Disk,
-        mut apply: impl FnMut(&Record),
+        from: Offset,
+        end: Offset,
+        mut apply: impl FnMut(Offset, &Record),
     ) -> Result<(), (Offset, MetadataLogError)> {
-        let mut at = self.log.log_start();
-        let end = self.log.log_end();
+        let mut at = from;
         while at < end {
             let pieces = self
                 .log
@@ -115,6 +156,37 @@ impl MetadataLog {
         Ok(())
     }
 
+    /// Opens an epoch of this controller: what is written from now on carries it.
+    pub fn append_leader_change(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+        epoch: LeaderEpoch,
+        leader: BrokerId,
+        voters: &[BrokerId],
+        granting: &BTreeSet<BrokerId>,
+    ) -> Result<(), MetadataLogError> {
+        let voter = |id: &BrokerId| Voter {
+            voter_id: id.0,
+            ..Voter::default()
+        };
+        let change = LeaderChangeMessage {
+            version: 0,
+            leader_id: leader.0,
+            voters: voters.iter().map(voter).collect(),
+            granting_voters: granting.iter().map(voter).collect(),
+        };
+        let mut value = Writer::new();
+        change.encode(&mut value, 0)?;
+        let key = ControlType::LeaderChange.key();
+        let mut batch = BatchBuilder::new().control();
+        batch.push(now.as_ms(), Some(&key), Some(&value.finish_value()), &[]);
+        let batch = Bytes::from(batch.build()?);
+        self.epoch = epoch;
+        self.log.append(disk, now, batch, epoch)?;
+        Ok(())
+    }
+
     pub fn log(&self) -> &Log {
         &self.log
     }
@@ -127,17 +199,21 @@ impl MetadataLog {
 fn replay_piece(
     piece: &[u8],
     at: &mut Offset,
-    apply: &mut impl FnMut(&Record),
+    apply: &mut impl FnMut(Offset, &Record),
 ) -> Result<(), MetadataLogError> {
     for batch in batches(piece) {
         let batch = batch?;
+        if batch.header().is_control() {
+            *at = batch.header().next_offset();
+            continue;
+        }
         let mut records = batch.records(MAX_DECISION_BYTES as usize)?;
         while let Some(record) = records.next_record()? {
             *at = record.offset;
             let value = record
                 .value
                 .ok_or(MetadataLogError::NoValue(record.offset))?;
-            apply(&Record::decode(value)?);
+            apply(record.offset, &Record::decode(value)?);
         }
         *at = batch.header().next_offset();
     }

@@ -12,11 +12,14 @@ mod api;
 mod commit;
 mod config;
 mod connections;
+mod controller;
 mod dispatch;
 pub mod effect;
 mod event_rate;
 mod fetch_sessions;
 mod flush;
+mod forwarding;
+mod member;
 mod metadata_log;
 mod open;
 mod parked;
@@ -26,6 +29,10 @@ mod picture;
 mod picture_lanes;
 mod picture_record;
 mod picture_segment;
+mod proposals;
+mod quorum_log;
+mod registration;
+mod replicas;
 mod ticks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,10 +55,14 @@ use connections::Connections;
 use effect::Effect;
 use fetch_sessions::FetchSessions;
 use flush::Flushes;
+use member::Member;
 use metadata_log::MetadataLog;
 use parked::{Parked, Waiting};
 use partition::{METADATA_LOG, Partition, PartitionKey, Topic};
 use ticks::Timers;
+
+/// How the message of a panic begins that is meant: on a disk that cannot keep a promise a broker ends itself.
+pub const STOPS_ITSELF: &str = "the broker stops itself: ";
 
 /// Everything one broker knows. See the module for how to drive it.
 pub struct Broker {
@@ -62,11 +73,15 @@ pub struct Broker {
     random: SmallRng,
     image: Image,
     metadata_log: MetadataLog,
+    /// What a broker of a cluster keeps; none for a broker alone.
+    member: Option<Box<Member>>,
     topics: BTreeMap<TopicId, Topic>,
     connections: Connections,
     parked: Parked,
     /// Long polls with enough to read, to be answered at the end of the verb.
     woken: BTreeSet<ConnectionId>,
+    /// Produces whose replicas are to be looked at again at the end of the verb.
+    acks_due: BTreeSet<ConnectionId>,
     sessions: FetchSessions,
     flushes: Flushes,
     timers: Timers,
@@ -147,13 +162,31 @@ impl Broker {
 
     /// What every verb ends with.
     fn after_verb(&mut self, now: Time) {
+        if self.member.is_some() {
+            self.drive_member(now);
+        }
         self.begin_due_syncs(now);
+        while let Some(id) = self.acks_due.pop_first() {
+            self.retry_produce(id);
+        }
         while let Some(id) = self.woken.pop_first() {
             self.retry_fetch(now, id);
         }
         if cfg!(debug_assertions) {
             self.check_cheap();
         }
+    }
+
+    /// What a broker of a cluster ends each verb with.
+    fn drive_member(&mut self, now: Time) {
+        self.drive_controller(now);
+        self.drive_replicas(now);
+        self.drive_control(now);
+        // A proposal that was answered at once is looked after in the same verb.
+        self.drive_replicas(now);
+        self.drive_forwards(now);
+        self.begin_metadata_sync();
+        self.judge_metadata_polls();
     }
 
     /// What must hold at any moment. Costs a walk over everything: for tests and simulations.
@@ -178,6 +211,7 @@ impl Broker {
 
     fn check_cheap(&self) {
         assert!(self.woken.is_empty());
+        assert!(self.acks_due.is_empty());
         assert!(self.producer_ids.start <= self.producer_ids.end);
     }
 
@@ -205,8 +239,15 @@ impl Broker {
     fn forget_connection(&mut self, id: ConnectionId) {
         self.connections.remove(id);
         self.woken.remove(&id);
-        if let Some(Waiting::Fetch(wait)) = self.parked.take(id) {
-            self.stop_watching(id, &wait.watched);
+        match self.parked.take(id) {
+            Some(Waiting::Fetch(wait)) => self.stop_watching(id, &wait.watched),
+            Some(Waiting::Produce(wait)) => self.stop_waiting_for_acks(id, &wait),
+            Some(Waiting::Metadata(_)) => {
+                if let Some(member) = self.member.as_mut() {
+                    member.polls.remove(&id);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -229,8 +270,10 @@ impl Broker {
 
     /// What decisions about metadata may read.
     fn facts(&self) -> Facts<'_> {
+        let controller = self.member.as_ref().and_then(|m| m.controller.as_ref());
         Facts {
-            image: &self.image,
+            // A controller decides on what is written, committed or not.
+            image: controller.map_or(&self.image, |c| &c.decided),
             settings: &self.settings,
         }
     }

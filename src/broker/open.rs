@@ -4,20 +4,24 @@
 //! set aside under another name and told of, never deleted. A log that cannot be opened makes its partition
 //! answer KAFKA_STORAGE_ERROR and nothing else.
 
-use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng};
 
 use super::connections::Connections;
 use super::fetch_sessions::FetchSessions;
 use super::flush::Flushes;
+use super::member::{Member, Registration, Wakeups};
 use super::metadata_log::{self, MetadataLog};
 use super::parked::Parked;
+use super::peers::Peers;
 use super::picture::Shown;
+use super::quorum_log::QUORUM_STATE_FILE;
 use super::ticks::Timers;
 use super::{Broker, BrokerConfig, OpenError};
 use crate::ids::{BrokerEpoch, IncarnationId, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind, Totals};
 use crate::metadata::{BrokerImage, BrokerSettings, Image, Record};
+use crate::quorum::{ElectionState, Quorum, QuorumConfig};
 use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir, set_aside};
 
 /// What opening all logs took.
@@ -69,10 +73,12 @@ impl Broker {
             random: SmallRng::seed_from_u64(seed),
             image: Image::default(),
             metadata_log,
+            member: None,
             topics: Default::default(),
             connections: Connections::default(),
             parked: Parked::default(),
             woken: Default::default(),
+            acks_due: Default::default(),
             sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             flushes: Flushes::default(),
             timers: Timers::new(now),
@@ -91,6 +97,13 @@ impl Broker {
             let cause = format!("a deletion stays unfinished: {error}");
             broker.note(EventKind::StorageFailed { path, cause });
         }
+        let alone = broker.config.voters == [broker.config.id];
+        if !alone {
+            let clean = last_run.clean;
+            broker.join(now, last_run)?;
+            broker.tell_of_start(clean, &tally);
+            return Ok(broker);
+        }
         broker.replay()?;
         broker.know_itself();
         broker.set_strays_aside()?;
@@ -101,14 +114,104 @@ impl Broker {
 
     fn replay(&mut self) -> Result<(), OpenError> {
         let image = &mut self.image;
+        let log = self.metadata_log.log();
+        let (start, end) = (log.log_start(), log.log_end());
         let replayed = self
             .metadata_log
-            .replay(&mut *self.disk, |record| image.apply(record));
-        replayed.map_err(|(offset, error)| OpenError::Metadata {
+            .replay(&mut *self.disk, start, end, |_, record| image.apply(record));
+        replayed.map_err(|(offset, error)| self.unreadable(offset, error.to_string()))
+    }
+
+    fn unreadable(&self, offset: Offset, why: String) -> OpenError {
+        OpenError::Metadata {
             path: self.metadata_log.log().dir().to_owned(),
             offset: offset.0,
-            why: error.to_string(),
-        })
+            why,
+        }
+    }
+
+    /// Becomes a member of its cluster's quorum. Nothing is applied and no partition is opened before the quorum says
+    /// what is committed.
+    fn join(&mut self, now: Time, last_run: LastRun) -> Result<(), OpenError> {
+        self.metadata_log.log_mut().sync_now(&mut *self.disk)?;
+        let registered = self.last_registration()?;
+        // Its logs hold all it ever acknowledged after a clean stop, or when each ack waited for a sync.
+        let whole = last_run.clean || self.config.durability == Durability::Batch;
+        let saved = self.dir.read_file(&mut *self.disk, QUORUM_STATE_FILE)?;
+        let saved = match saved.map(|file| ElectionState::decode(&file)) {
+            None => None,
+            Some(Ok(state)) => Some(state),
+            Some(Err(error)) => {
+                return Err(OpenError::Metadata {
+                    path: self.dir.log_dir(QUORUM_STATE_FILE),
+                    offset: 0,
+                    why: error.to_string(),
+                });
+            }
+        };
+        let quorum = Quorum::new(self.quorum_config(), saved, self.random.random(), now);
+        self.member = Some(Box::new(Member {
+            quorum,
+            peers: Peers::default(),
+            controller: None,
+            applied: self.metadata_log.log().log_start(),
+            committing: Default::default(),
+            causes: Default::default(),
+            polls: Default::default(),
+            polls_due: false,
+            registration: Registration {
+                incarnation: IncarnationId(self.random.random()),
+                epoch: None,
+                previous: registered.filter(|_| whole).unwrap_or(BrokerEpoch::NONE),
+                due: now,
+                stopping: false,
+                may_stop: false,
+            },
+            last_run,
+            swept: false,
+            fetchers: Default::default(),
+            proposals: Vec::new(),
+            local_alters: Vec::new(),
+            touched: Default::default(),
+            wakeups: Wakeups::default(),
+            forwards: Default::default(),
+            wants_producer_ids: false,
+            producer_ids_at: now,
+        }));
+        self.with_quorum(now, |quorum, log| quorum.on_tick(now, log));
+        Ok(())
+    }
+
+    fn quorum_config(&self) -> QuorumConfig {
+        let number = |name| self.settings.number(&Image::default(), name);
+        let voters = self.config.voters.iter().copied().collect();
+        QuorumConfig {
+            election_timeout_ms: number("controller.quorum.election.timeout.ms"),
+            election_backoff_max_ms: number("controller.quorum.election.backoff.max.ms"),
+            fetch_timeout_ms: number("controller.quorum.fetch.timeout.ms"),
+            request_timeout_ms: number("controller.quorum.request.timeout.ms"),
+            ..QuorumConfig::new(self.config.id, &self.config.cluster_id, voters)
+        }
+    }
+
+    /// The broker epoch this broker had last, as far as its own metadata log says.
+    fn last_registration(&mut self) -> Result<Option<BrokerEpoch>, OpenError> {
+        let (me, mut last) = (self.config.id, None);
+        let log = self.metadata_log.log();
+        let (start, end) = (log.log_start(), log.log_end());
+        let replayed = self
+            .metadata_log
+            .replay(&mut *self.disk, start, end, |_, record| {
+                if let Record::RegisterBroker(broker) = record
+                    && broker.id == me
+                {
+                    last = Some(broker.epoch);
+                }
+            });
+        match replayed {
+            Ok(()) => Ok(last),
+            Err((offset, error)) => Err(self.unreadable(offset, error.to_string())),
+        }
     }
 
     /// A broker alone is registered with nobody: it is in its own image without a record of it.
@@ -167,7 +270,7 @@ impl Broker {
     }
 
     /// Directories the metadata log does not know: those of deleted topics go, others are set aside.
-    fn set_strays_aside(&mut self) -> Result<(), OpenError> {
+    pub(super) fn set_strays_aside(&mut self) -> Result<(), OpenError> {
         for (n, name) in (0..).zip(self.dir.log_names(&mut *self.disk)?) {
             let Some((topic, index)) = name.rsplit_once('-') else {
                 continue;
@@ -176,7 +279,10 @@ impl Broker {
                 continue;
             };
             let known = self.image.topic_named(topic);
-            let known = known.is_some_and(|topic| topic.partition(index).is_some());
+            let partition = known.and_then(|topic| topic.partition(index));
+            let known = partition.is_some_and(|partition| {
+                self.member.is_none() || partition.replicas.contains(&self.config.id)
+            });
             if known || name == metadata_log::DIR {
                 continue;
             }

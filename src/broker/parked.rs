@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use super::api::fetch::FetchWait;
 use super::api::produce::ProduceWait;
+use super::dispatch::Asked;
+use super::quorum_log::MetadataWait;
 use crate::ids::{ConnectionId, Time};
 
 /// One request that waits.
@@ -16,10 +18,16 @@ use crate::ids::{ConnectionId, Time};
 pub(super) enum Waiting {
     /// For records, or for its wait to be over.
     Fetch(Box<FetchWait>),
-    /// For the sync that makes its records durable.
+    /// For the sync that makes its records durable, or for the replicas that have them.
     Produce(Box<ProduceWait>),
-    /// For the sync that makes its metadata durable; the answer is ready.
+    /// For the sync or the voters that make its metadata durable; the answer is ready.
     Committed(Vec<Bytes>),
+    /// A replica's fetch of the metadata log, for news or for its wait to be over.
+    Metadata(Box<MetadataWait>),
+    /// For the controller's answer to what was passed on.
+    Forwarded,
+    /// For a block of producer ids.
+    ProducerId(Box<Asked>),
 }
 
 /// All of them, by connection.
@@ -59,6 +67,34 @@ impl Parked {
             Some((_, Waiting::Fetch(wait))) => Some(wait),
             _ => None,
         }
+    }
+
+    /// The connection's fetch of the metadata log, if that is what it waits in.
+    pub fn metadata(&self, connection: ConnectionId) -> Option<&MetadataWait> {
+        match self.waiting.get(&connection) {
+            Some((_, Waiting::Metadata(wait))) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// The connection's produce, if that is what it waits in.
+    pub fn produce(&self, connection: ConnectionId) -> Option<&ProduceWait> {
+        match self.waiting.get(&connection) {
+            Some((_, Waiting::Produce(wait))) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// What the connection waits in.
+    pub fn get(&self, connection: ConnectionId) -> Option<&Waiting> {
+        self.waiting.get(&connection).map(|(_, waiting)| waiting)
+    }
+
+    /// Connections that wait for a producer id.
+    pub fn producer_ids(&self) -> Vec<ConnectionId> {
+        let waits = |waiting: &Waiting| matches!(waiting, Waiting::ProducerId(_));
+        let all = self.waiting.iter().filter(|(_, (_, w))| waits(w));
+        all.map(|(connection, _)| *connection).collect()
     }
 
     /// Connections whose wait is over.

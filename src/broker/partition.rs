@@ -1,4 +1,4 @@
-//! The partitions a broker leads, with what is counted about them.
+//! The partitions a broker hosts, with what is counted about them.
 //!
 //! With one replica the high watermark is the log end, except while group commit holds it back until the
 //! bytes are synced (durability `batch`): what was shown to a consumer must not vanish (H5).
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, TopicId};
 use crate::inspect::TopicSnapshot;
 use crate::metadata::TopicSettings;
+use crate::replica::{Follower, Leader};
 use crate::storage::{Log, LogConfig, Opening};
 
 /// A partition's name within a broker.
@@ -24,19 +25,53 @@ pub(super) struct Topic {
     pub id: TopicId,
     pub settings: TopicSettings,
     pub log_config: Arc<LogConfig>,
-    /// By index, without gaps: with one broker, all of the topic's.
+    /// By index, without gaps; those that other brokers host have no log.
     pub partitions: Vec<Partition>,
     /// As the last picture showed it.
     pub shown: Option<Arc<TopicSnapshot>>,
 }
 
-/// One partition this broker leads.
+/// What a broker is to a partition.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Its one replica, without anybody to agree with.
+    Alone,
+    Leader(Box<Leader>),
+    Follower(Box<Follower>),
+    /// A replica while nobody leads.
+    Idle,
+    /// Other brokers host it.
+    Elsewhere,
+}
+
+impl Role {
+    /// The leader epoch it was taken up in.
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        match self {
+            Role::Leader(leader) => Some(leader.leader_epoch()),
+            Role::Follower(follower) => Some(follower.leader_epoch()),
+            Role::Alone | Role::Idle | Role::Elsewhere => None,
+        }
+    }
+
+    /// Whether clients are served here.
+    pub fn leads(&self) -> bool {
+        match self {
+            Role::Alone => true,
+            Role::Leader(leader) => leader.leads(),
+            Role::Follower(_) | Role::Idle | Role::Elsewhere => false,
+        }
+    }
+}
+
+/// One partition of a topic this broker knows.
 #[derive(Debug)]
 pub(super) struct Partition {
     /// `None` when it could not be opened: `trouble` says why, `reopening` how to try again.
     pub log: Option<Log>,
     /// Without a log: what is known of the one on disk; `None` if none of the topic's was made yet.
     pub reopening: Option<Opening>,
+    pub role: Role,
     pub leader_epoch: LeaderEpoch,
     pub high_watermark: Offset,
     /// Bytes appended above the high watermark: they wait for a sync.
@@ -45,6 +80,8 @@ pub(super) struct Partition {
     pub trouble: Option<String>,
     /// Long polls that wait for records here.
     pub watchers: BTreeSet<ConnectionId>,
+    /// Produces that wait for replicas of what they appended here.
+    pub ack_waiters: BTreeSet<ConnectionId>,
 }
 
 /// What went through a partition since the broker started.
@@ -75,11 +112,13 @@ impl Partition {
             high_watermark: log.log_end(),
             log: Some(log),
             reopening: None,
+            role: Role::Alone,
             leader_epoch,
             held_back_bytes: 0,
             counters: Counters::default(),
             trouble: None,
             watchers: BTreeSet::new(),
+            ack_waiters: BTreeSet::new(),
         }
     }
 
@@ -92,12 +131,31 @@ impl Partition {
         Partition {
             log: None,
             reopening,
+            role: Role::Alone,
             leader_epoch,
             high_watermark: Offset::ZERO,
             held_back_bytes: 0,
             counters: Counters::default(),
             trouble: Some(trouble),
             watchers: BTreeSet::new(),
+            ack_waiters: BTreeSet::new(),
+        }
+    }
+
+    /// A partition other brokers host.
+    pub fn elsewhere(leader_epoch: LeaderEpoch) -> Partition {
+        Partition {
+            role: Role::Elsewhere,
+            trouble: None,
+            ..Partition::broken(String::new(), None, leader_epoch)
+        }
+    }
+
+    /// Becomes a replica that has no part yet: what is committed of it the leader will say, or its followers.
+    pub fn stand_by(&mut self) {
+        self.role = Role::Idle;
+        if let Some(log) = &self.log {
+            self.high_watermark = log.log_start();
         }
     }
 
@@ -112,7 +170,11 @@ impl Partition {
     /// What must hold at any moment (D5).
     pub fn check(&self) {
         let Some(log) = &self.log else {
-            assert!(self.trouble.is_some(), "a partition without a log says why");
+            let elsewhere = matches!(self.role, Role::Elsewhere);
+            assert!(
+                elsewhere || self.trouble.is_some(),
+                "a partition without a log says why"
+            );
             return;
         };
         log.check();

@@ -12,7 +12,7 @@ use super::partition::{Partition, Topic};
 use super::picture_lanes::LaneCache;
 use super::picture_record::RecordCache;
 use super::picture_segment::SegmentCache;
-use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, Time, TopicId};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{
     BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, Lane, PartitionSnapshot,
     QuorumReplica, QuorumSnapshot, RecordAnswer, ReplicaSnapshot, ReplicaState, SegmentDetail,
@@ -20,6 +20,7 @@ use crate::inspect::{
 };
 use crate::metadata::ConfigSource;
 use crate::metadata::decide::is_internal;
+use crate::quorum::{QuorumView, ReplicaView};
 use crate::storage::SegmentState;
 
 /// One broker at one moment. What did not change since the last picture is the same allocation.
@@ -79,7 +80,7 @@ impl Broker {
             broker: self.show_broker(),
             topics,
             totals: self.totals,
-            quorum: self.show_quorum(),
+            quorum: self.show_quorum(now),
             connections: self.connections.shown(self.config.id),
             lanes,
             record,
@@ -87,8 +88,11 @@ impl Broker {
         }
     }
 
-    fn show_quorum(&self) -> QuorumSnapshot {
+    fn show_quorum(&self, now: Time) -> QuorumSnapshot {
         let log_end = self.metadata_log.log().log_end();
+        if let Some(view) = self.see_quorum(|quorum, log| quorum.describe(now, log)) {
+            return show_members(now, &view, log_end);
+        }
         QuorumSnapshot {
             leader: Some(self.config.id),
             epoch: LeaderEpoch(0),
@@ -252,6 +256,27 @@ fn show_partition(
             u32::try_from(log.producer_count()).unwrap_or(u32::MAX)
         }),
         trouble: partition.trouble.clone().or(trouble),
+    }
+}
+
+/// The quorum as this member sees it.
+fn show_members(now: Time, view: &QuorumView, log_end: Offset) -> QuorumSnapshot {
+    let ms = |at: Option<Time>| at.map(|at| now.since_us(at) / 1_000);
+    let member = |replica: &ReplicaView, voter| QuorumReplica {
+        broker: replica.id,
+        voter,
+        log_end: replica.log_end.unwrap_or(Offset::NONE),
+        fetched_ms: ms(replica.last_fetch),
+        caught_up_ms: ms(replica.last_caught_up),
+    };
+    let voters = view.voters.iter().map(|replica| member(replica, true));
+    let observers = view.observers.iter().map(|replica| member(replica, false));
+    QuorumSnapshot {
+        leader: view.leader,
+        epoch: view.epoch,
+        high_watermark: view.high_watermark.unwrap_or(Offset::ZERO),
+        log_end,
+        replicas: voters.chain(observers).collect(),
     }
 }
 

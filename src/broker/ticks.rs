@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Broker;
 use super::metadata_log;
+use super::parked::Waiting;
 use super::partition::PartitionKey;
 use crate::ids::{Offset, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
@@ -50,7 +51,11 @@ pub(super) fn log_key(topic: &str, index: impl std::fmt::Display, id: TopicId) -
 impl Broker {
     /// Does what is due. Call it when [`Broker::next_wakeup`] has come; earlier does no harm.
     pub fn on_tick(&mut self, now: Time) {
-        self.woken.extend(self.parked.due(now));
+        self.end_waits(now);
+        if self.member.is_some() {
+            self.with_quorum(now, |quorum, log| quorum.on_tick(now, log));
+            self.give_up_overdue(now);
+        }
         let before = self.effects.len();
         if self.timers.upkeep <= now {
             self.timers.upkeep = now.plus_ms(UPKEEP_INTERVAL_MS);
@@ -70,6 +75,38 @@ impl Broker {
         }
     }
 
+    /// Ends the waits whose time is over.
+    fn end_waits(&mut self, now: Time) {
+        for connection in self.parked.due(now) {
+            match self.parked.get(connection) {
+                Some(Waiting::Fetch(_)) => {
+                    self.woken.insert(connection);
+                }
+                Some(Waiting::Metadata(_)) => self.end_metadata_poll(connection),
+                Some(Waiting::Produce(_)) => self.time_produce_out(connection),
+                Some(Waiting::ProducerId(_)) => {
+                    let why = "the controller gave no producer ids in time";
+                    self.close(now, connection, why.to_owned());
+                }
+                Some(Waiting::Committed(_) | Waiting::Forwarded) | None => {}
+            }
+        }
+    }
+
+    /// When a broker of a cluster has something to do.
+    fn member_wakeup(&self) -> Option<Time> {
+        let member = self.member.as_ref()?;
+        let wakeups = [
+            member.quorum.next_wakeup(),
+            member.peers.next_deadline(),
+            self.controller_wakeup(),
+            self.control_wakeup(),
+            self.replicas_wakeup(),
+            self.forwards_wakeup(),
+        ];
+        wakeups.into_iter().flatten().min()
+    }
+
     /// When to call [`Broker::on_tick`] next; `None` when only input changes anything.
     pub fn next_wakeup(&self) -> Option<Time> {
         let upkeep = (!self.topics.is_empty()).then_some(self.timers.upkeep);
@@ -78,6 +115,7 @@ impl Broker {
         let wakeups = [
             self.parked.next_deadline(),
             self.sync_due(),
+            self.member_wakeup(),
             upkeep,
             idle,
             points,
@@ -201,7 +239,9 @@ impl Broker {
 
     /// Ends cleanly: closes every log and marks the stop as clean. Call it last, after the listener is gone;
     /// effects drained afterwards are still to be carried out.
-    pub fn stop_clean(&mut self, _now: Time) {
+    pub fn stop_clean(&mut self, now: Time) {
+        // Whoever votes hears at once that this broker leads no more.
+        self.with_quorum(now, |quorum, log| quorum.resign(now, log));
         self.forget_flushes();
         let mut states = BTreeMap::new();
         let mut failed = None;
@@ -222,6 +262,7 @@ impl Broker {
                         states.insert(log_key(&topic.name, index, *id), state);
                     }
                     Some(Err(error)) => failed = Some(error.to_string()),
+                    None if partition.trouble.is_none() => {}
                     None => failed.clone_from(&partition.trouble),
                 }
             }

@@ -7,13 +7,17 @@ use super::deliver::unframe;
 use super::dice::between;
 use super::snoop::Snoop;
 use super::world::{Happening, SyncWork, World, panic_message};
-use crate::broker::Broker;
 use crate::broker::effect::Effect;
+use crate::broker::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, Time};
 use crate::inspect::EventKind;
 
+/// Milliseconds before a broker that ended itself starts again.
+const STOPPED_MS: i64 = 500;
+
 impl World {
-    /// Calls into a broker and carries out what it wants done. A panic is a violation.
+    /// Calls into a broker and carries out what it wants done. A panic is a violation, unless the disk left it no
+    /// choice.
     pub(super) fn drive(&mut self, id: BrokerId, call: impl FnOnce(&mut Broker, Time)) {
         let now = self.now;
         let Some(seat) = self.seats.get_mut(&id) else {
@@ -41,6 +45,11 @@ impl World {
             }
             Err(payload) => {
                 let what = panic_message(payload.as_ref());
+                if what.starts_with(STOPS_ITSELF) {
+                    self.tally.count("stopped itself");
+                    self.trace.text(self.now, &format!("broker {id}: {what}"));
+                    return self.kill(id, STOPPED_MS);
+                }
                 self.violation("panic", format!("broker {id} panicked: {what}"));
             }
         }

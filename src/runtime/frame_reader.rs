@@ -533,7 +533,11 @@ mod tests {
     /// Three clients send the beginning of a long frame and then a byte now and then.
     #[tokio::test]
     async fn clients_that_hold_memory_and_stall_give_way_to_one_that_sends() {
-        let shared = Shared::of(Expects::Requests, REQUEST_MAX_BYTES, FrameBudget::new(1_000_000));
+        let shared = Shared::of(
+            Expects::Requests,
+            REQUEST_MAX_BYTES,
+            FrameBudget::new(1_000_000),
+        );
         let stall = async || {
             let (mut client, server) = pair().await;
             let mut begin = (10_000_000u32).to_be_bytes().to_vec();

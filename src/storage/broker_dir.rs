@@ -162,6 +162,27 @@ impl BrokerDir {
         Ok(dirs.map(|entry| entry.name).collect())
     }
 
+    /// A small file beside the logs; `None` if there is none.
+    pub fn read_file(
+        &self,
+        disk: &mut dyn Disk,
+        name: &str,
+    ) -> Result<Option<bytes::Bytes>, StorageError> {
+        let path = self.dir.join(name);
+        read_whole(disk, &path).map_err(StorageError::io("read", &path))
+    }
+
+    /// Replaces a small file beside the logs as a whole; it is synced when this returns.
+    pub fn write_file(
+        &self,
+        disk: &mut dyn Disk,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        let path = self.dir.join(name);
+        replace(disk, &path, bytes, Synced::Yes).map_err(StorageError::io("write", &path))
+    }
+
     /// Remembers what is synced of each log, and syncs that itself.
     pub fn write_recovery_points(
         &self,

@@ -7,6 +7,7 @@
 mod rig;
 
 mod clients;
+mod cluster;
 mod disks;
 mod durability;
 mod hostile;

@@ -8,7 +8,7 @@
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked};
-use super::ANSWERED;
+use super::{ANSWERED, IN_CLUSTERS, Row};
 use crate::wire::apis::{self, Api};
 use crate::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::{ErrorCode, Reader};
@@ -50,7 +50,13 @@ pub(in crate::broker) fn answer_unknown_version(broker: &mut Broker, asked: &Ask
 }
 
 fn body(broker: &Broker, version: i16) -> ApiVersionsResponse {
-    let answered = |api: &Api| ANSWERED.iter().any(|row| row.api == api.key);
+    let in_cluster = broker.member.is_some();
+    let answered = |api: &Api| {
+        let is_it = |row: &Row| row.api == api.key;
+        // What brokers ask each other is not for clients.
+        let more = in_cluster && api.on_broker;
+        ANSWERED.iter().any(is_it) || (more && IN_CLUSTERS.iter().any(is_it))
+    };
     let epoch = broker.metadata_log.log().log_end().0;
     apis::api_versions(version, answered, epoch)
 }

@@ -83,6 +83,7 @@ impl Broker {
         let partition = topic
             .partition_mut(index)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        super::check_leads(partition)?;
         if !deletes {
             return Err(ErrorCode::PolicyViolation);
         }

@@ -55,8 +55,12 @@ impl Broker {
             (None, TopicId::ZERO) => Err(Refusal::InvalidRequest(
                 "Neither topic name nor id were specified.".to_owned(),
             )),
-            (Some(name), _) => self.image.topic_named(name).ok_or(Refusal::UnknownTopic),
-            (None, id) => self.image.topic(id).ok_or(Refusal::UnknownTopicId),
+            (Some(name), _) => self
+                .facts()
+                .image
+                .topic_named(name)
+                .ok_or(Refusal::UnknownTopic),
+            (None, id) => self.facts().image.topic(id).ok_or(Refusal::UnknownTopicId),
         };
         let found = found.map(|topic| (topic.id, topic.name.clone()));
         let named = (topic.topic_id, topic.name.clone());

@@ -27,16 +27,18 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         ..DescribeClusterResponse::default()
     };
     if error == ErrorCode::None {
-        let (host, port) = broker.advertised(asked.connection);
         response.cluster_id = broker.config.cluster_id.clone();
-        response.controller_id = broker.config.id.0;
-        response.brokers = vec![DescribeClusterBroker {
-            broker_id: broker.config.id.0,
-            host,
-            port,
-            rack: None,
-            is_fenced: false,
-        }];
+        response.controller_id = broker.controller_id().map_or(-1, |id| id.0);
+        let brokers = broker.brokers_for(asked.connection).into_iter();
+        response.brokers = brokers
+            .map(|(id, host, port, rack)| DescribeClusterBroker {
+                broker_id: id.0,
+                host,
+                port,
+                rack,
+                is_fenced: false,
+            })
+            .collect();
         if request.include_cluster_authorized_operations {
             response.cluster_authorized_operations = CLUSTER_OPERATIONS;
         }

@@ -4,9 +4,12 @@
 //! than the limits. Sessions are KIP-227's. A fetch with less than `min_bytes` to read waits until there is
 //! more or `max_wait_ms` is over. Divergence is told by epoch (KIP-595) from version 12 on.
 //!
-//! Differs from Apache Kafka: a replica id is ignored, one broker has no followers; a negative
-//! partition_max_bytes counts as 0 instead of an internal error; read_committed equals read_uncommitted
-//! while there are no transactions, with an empty list of aborted ones instead of none.
+//! A fetch that says which replica asks reads up to the log end and tells the leader how far the follower is; one
+//! of the metadata topic goes to the quorum (`quorum_log`).
+//!
+//! Differs from Apache Kafka: only leaders serve clients; a negative partition_max_bytes counts as 0 instead of an
+//! internal error; read_committed equals read_uncommitted while there are no transactions, with an empty list of
+//! aborted ones instead of none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +19,13 @@ use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::fetch_sessions::{self, Context, SessionError, Told, TopicRef, Wanted};
 use super::super::parked::Waiting;
 use super::super::partition::PartitionKey;
-use super::{check_epoch, read_code};
-use crate::ids::{ConnectionId, LeaderEpoch, Offset, Time, TopicId};
+use super::replica_fetch::Replica;
+use super::{check_epoch, check_leads, read_code};
+use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
+use crate::quorum::FetchAsked;
 use crate::wire::messages::fetch::{
-    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    PartitionData,
 };
 use crate::wire::{ErrorCode, Reader, RecordRanges};
 
@@ -37,6 +43,7 @@ pub(in crate::broker) struct FetchWait {
     context: Context,
     wanted: Vec<Wanted>,
     limits: Limits,
+    replica: Option<Replica>,
     /// Bytes that became readable since it began to wait.
     more_bytes: usize,
     /// Partitions whose appends wake it.
@@ -51,12 +58,14 @@ struct Limits {
 
 /// What one partition has for a fetch.
 #[derive(Debug, Default)]
-struct Part {
-    error: Option<ErrorCode>,
-    high_watermark: i64,
-    log_start: i64,
-    diverging: Option<(LeaderEpoch, Offset)>,
-    records: RecordRanges,
+pub(super) struct Part {
+    pub error: Option<ErrorCode>,
+    pub high_watermark: i64,
+    pub log_start: i64,
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    pub records: RecordRanges,
+    /// Who leads instead.
+    pub leader: Option<(BrokerId, LeaderEpoch)>,
 }
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
@@ -68,6 +77,13 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             .map(|topic| topic.partitions.len() + 1)
             .sum(),
     )?;
+    if broker.member.is_some()
+        && let Some(fetch) = FetchAsked::from_request(&request)
+    {
+        let cluster_id = request.cluster_id.as_deref();
+        return broker.answer_metadata_fetch(asked, cluster_id, request.max_wait_ms, fetch);
+    }
+    let replica = broker.asking_replica(asked.version, &request);
     let by_id = asked.version >= BY_ID;
     let (wanted, forgotten) = broker.named_partitions(&request, by_id);
     let session = fetch_sessions::Asked {
@@ -92,7 +108,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
         max_bytes: usize::try_from(i64::from(request.max_bytes).min(most)).unwrap_or(0),
     };
-    let (parts, bytes) = broker.read_all(asked.now, &wanted, limits.max_bytes);
+    let (parts, bytes) = broker.read_all(asked.now, &wanted, limits.max_bytes, replica);
     let nothing_to_wait_for = wanted.is_empty() || request.max_wait_ms <= 0;
     if nothing_to_wait_for || bytes >= limits.min_bytes || must_answer(&parts) {
         return broker.fetched(asked, context, &wanted, parts);
@@ -104,6 +120,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         context,
         wanted,
         limits,
+        replica,
         more_bytes: bytes,
         watched,
     };
@@ -158,6 +175,7 @@ impl Broker {
                 max_bytes: partition.partition_max_bytes,
                 leader_epoch: partition.current_leader_epoch,
                 last_fetched_epoch: partition.last_fetched_epoch,
+                log_start: partition.log_start_offset,
             }));
         }
         let mut forgotten = Vec::new();
@@ -187,7 +205,13 @@ impl Broker {
     }
 
     /// Reads every partition in order until `max_bytes` are together; what was read, and its bytes.
-    fn read_all(&mut self, now: Time, wanted: &[Wanted], max_bytes: usize) -> (Vec<Part>, usize) {
+    fn read_all(
+        &mut self,
+        now: Time,
+        wanted: &[Wanted],
+        max_bytes: usize,
+        replica: Option<Replica>,
+    ) -> (Vec<Part>, usize) {
         let mut bytes = 0;
         let mut parts = Vec::with_capacity(wanted.len());
         let mut last: Option<(&TopicRef, Result<TopicId, ErrorCode>)> = None;
@@ -199,7 +223,17 @@ impl Broker {
             last = Some((&one.topic, id));
             let room = max_bytes.saturating_sub(bytes);
             let part = match id {
-                Ok(id) => self.read_part((id, one.partition), one, room, bytes == 0),
+                Ok(id) => {
+                    let key = (id, one.partition);
+                    let judged = match replica {
+                        Some(replica) => self.judge_replica(now, key, one, replica),
+                        None => Ok(None),
+                    };
+                    match judged {
+                        Ok(below) => self.read_part(key, one, room, bytes == 0, below),
+                        Err(part) => *part,
+                    }
+                }
                 Err(error) => Part::failed(error),
             };
             if let (Ok(id), Some(ErrorCode::CorruptMessage)) = (id, part.error) {
@@ -211,7 +245,15 @@ impl Broker {
         (parts, bytes)
     }
 
-    fn read_part(&mut self, key: PartitionKey, one: &Wanted, room: usize, first: bool) -> Part {
+    /// Reads one partition below the high watermark, or below `below` for a follower.
+    fn read_part(
+        &mut self,
+        key: PartitionKey,
+        one: &Wanted,
+        room: usize,
+        first: bool,
+        below: Option<Offset>,
+    ) -> Part {
         let Some(topic) = self.topics.get_mut(&key.0) else {
             return Part::failed(ErrorCode::UnknownTopicOrPartition);
         };
@@ -219,19 +261,29 @@ impl Broker {
         let Some(partition) = index.and_then(|index| topic.partitions.get_mut(index)) else {
             return Part::failed(ErrorCode::UnknownTopicOrPartition);
         };
-        if let Err(error) = check_epoch(partition, one.leader_epoch) {
-            return Part::failed(error);
+        let checked =
+            check_leads(partition).and_then(|()| check_epoch(partition, one.leader_epoch));
+        if let Err(error) = checked {
+            let known = self.image.topic(key.0);
+            let known = known.and_then(|topic| topic.partition(PartitionIndex(key.1)));
+            return Part {
+                leader: known.and_then(|p| Some((p.leader?, p.leader_epoch))),
+                ..Part::failed(error)
+            };
         }
-        let below = partition.high_watermark;
+        let high_watermark = partition.high_watermark;
+        let follows = below.is_some();
+        let below = below.unwrap_or(high_watermark);
         let Some(log) = partition.log.as_mut() else {
             return Part::failed(ErrorCode::KafkaStorageError);
         };
         let mut part = Part {
-            high_watermark: below.0,
+            high_watermark: high_watermark.0,
             log_start: log.log_start().0,
             ..Part::default()
         };
-        if one.last_fetched_epoch >= 0 {
+        // A follower's log was compared when its fetch was judged.
+        if one.last_fetched_epoch >= 0 && !follows {
             match log.end_of_epoch(LeaderEpoch(one.last_fetched_epoch)) {
                 None => return Part::failed(ErrorCode::OffsetOutOfRange),
                 Some((epoch, end))
@@ -339,6 +391,15 @@ impl Broker {
 
     /// Tells those who wait for a partition that `bytes` more can be read.
     pub(in crate::broker) fn note_readable(&mut self, key: PartitionKey, bytes: usize) {
+        self.wake_watchers(key, bytes, false);
+    }
+
+    /// Tells followers that wait for a partition that `bytes` were appended.
+    pub(in crate::broker) fn note_appended(&mut self, key: PartitionKey, bytes: usize) {
+        self.wake_watchers(key, bytes, true);
+    }
+
+    fn wake_watchers(&mut self, key: PartitionKey, bytes: usize, followers: bool) {
         let Some(topic) = self.topics.get(&key.0) else {
             return;
         };
@@ -346,7 +407,8 @@ impl Broker {
             return;
         };
         for connection in &partition.watchers {
-            if let Some(wait) = self.parked.fetch_mut(*connection) {
+            let wait = self.parked.fetch_mut(*connection);
+            if let Some(wait) = wait.filter(|wait| wait.replica.is_some() == followers) {
                 wait.more_bytes = wait.more_bytes.saturating_add(bytes);
                 if wait.more_bytes >= wait.limits.min_bytes {
                     self.woken.insert(*connection);
@@ -357,12 +419,19 @@ impl Broker {
 
     /// Reads again for a long poll that was woken, and answers it.
     pub(in crate::broker) fn retry_fetch(&mut self, now: Time, id: ConnectionId) {
+        if self.parked.fetch_mut(id).is_none() {
+            return;
+        }
         let Some(Waiting::Fetch(mut wait)) = self.parked.take(id) else {
             return;
         };
         self.stop_watching(id, &wait.watched);
         wait.asked.now = now;
-        let (parts, _) = self.read_all(now, &wait.wanted, wait.limits.max_bytes);
+        let replica = wait.replica.map(|replica| Replica {
+            counts: false,
+            ..replica
+        });
+        let (parts, _) = self.read_all(now, &wait.wanted, wait.limits.max_bytes, replica);
         let answered = self.fetched(&wait.asked, wait.context, &wait.wanted, parts);
         self.conclude(&wait.asked, answered);
     }
@@ -389,6 +458,14 @@ impl Part {
             records: Some(self.records),
             ..PartitionData::default()
         };
+        if let Some((leader, epoch)) = self.leader
+            && asked.version >= DIVERGENCE
+        {
+            data.current_leader = LeaderIdAndEpoch {
+                leader_id: leader.0,
+                leader_epoch: epoch.0,
+            };
+        }
         if let Some((epoch, end)) = self.diverging
             && asked.version >= DIVERGENCE
         {

@@ -9,6 +9,7 @@
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked};
 use super::code_of;
+use crate::ids::ProducerId;
 use crate::metadata::decide::next_producer_ids;
 use crate::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use crate::wire::{ErrorCode, Reader};
@@ -22,8 +23,19 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         _ if half_an_id => Err(ErrorCode::InvalidRequest),
         Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
         Some(_) => Err(ErrorCode::CoordinatorNotAvailable),
-        None => broker.fresh_producer_id(asked),
+        None if broker.must_ask_for_ids() => return broker.wait_for_producer_id(asked),
+        None => return give(broker, asked),
     };
+    respond(asked, result)
+}
+
+/// Answers with a fresh id.
+pub(in crate::broker) fn give(broker: &mut Broker, asked: &Asked) -> Answered {
+    let result = broker.fresh_producer_id(asked);
+    respond(asked, result)
+}
+
+fn respond(asked: &Asked, result: Result<i64, ErrorCode>) -> Answered {
     let response = match result {
         Ok(producer_id) => InitProducerIdResponse {
             producer_id,
@@ -42,17 +54,29 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
 }
 
 impl Broker {
+    /// Whether there are no ids left here and another broker gives them out.
+    fn must_ask_for_ids(&self) -> bool {
+        self.producer_ids.is_empty() && !self.is_controller()
+    }
+
+    /// The producers this broker's logs know.
+    pub(super) fn producers_in_logs(&self) -> impl Iterator<Item = ProducerId> {
+        let partitions = self.topics.values().flat_map(|topic| &topic.partitions);
+        let logs = partitions.filter_map(|partition| partition.log.as_ref());
+        logs.flat_map(|log| log.producers().entries().map(|(id, _)| id))
+    }
+
     fn fresh_producer_id(&mut self, asked: &Asked) -> Result<i64, ErrorCode> {
         if self.producer_ids.is_empty() {
-            let partitions = self.topics.values().flat_map(|topic| &topic.partitions);
-            let logs = partitions.filter_map(|partition| partition.log.as_ref());
-            let known = logs.flat_map(|log| log.producers().entries().map(|(id, _)| id));
+            let known = self.producers_in_logs();
             let (block, record) = next_producer_ids(self.facts(), self.config.id, known)
                 .ok_or(ErrorCode::UnknownServerError)?;
             self.commit(asked.now, &[record], "a producer needs an id")
                 .map_err(|not_done| code_of(&not_done).0)?;
             self.producer_ids = block;
         }
+        // A block that is not committed yet could be given out again by another controller.
+        self.committed |= self.member.is_some();
         self.producer_ids
             .next()
             .ok_or(ErrorCode::UnknownServerError)

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::super::partition::Partition;
-use super::{check_epoch, read_code};
+use super::super::partition::{Partition, Role};
+use super::{check_epoch, check_leads, read_code};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::storage::{Disk, LookBudget};
 use crate::wire::messages::list_offsets::{
@@ -118,6 +118,7 @@ impl Broker {
             .zip(index)
             .and_then(|(topic, index)| topic.partitions.get_mut(index))
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        check_leads(partition)?;
         check_epoch(partition, wanted.current_leader_epoch)?;
         let since = SINCE
             .iter()
@@ -138,6 +139,13 @@ impl Partition {
         timestamp: i64,
         budget: &mut LookBudget,
     ) -> Result<Found, ErrorCode> {
+        // A new leader may not know yet how far its predecessor had come (H4).
+        if let Role::Leader(leader) = &self.role
+            && timestamp == LATEST
+            && !leader.may_answer_latest()
+        {
+            return Err(ErrorCode::OffsetNotAvailable);
+        }
         let below = self.high_watermark;
         let epoch = self.leader_epoch;
         let log = self.log.as_mut().ok_or(ErrorCode::KafkaStorageError)?;

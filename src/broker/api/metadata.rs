@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::{CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS, code_of};
-use crate::ids::{ConnectionId, TopicId};
+use crate::ids::{BrokerId, ConnectionId, TopicId};
 use crate::inspect::EventKind;
-use crate::metadata::TopicImage;
 use crate::metadata::decide::{NewTopic, check_topic_name, create_topic, is_internal};
+use crate::metadata::{BrokerImage, TopicImage};
 use crate::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
@@ -35,16 +35,18 @@ const SAYS_AUTO_CREATE: i16 = 4;
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = MetadataRequest::decode(reader, asked.version)?;
     check_entries(request.topics.as_ref().map_or(0, Vec::len))?;
-    let (host, port) = broker.advertised(asked.connection);
+    let brokers = broker.brokers_for(asked.connection).into_iter();
     let mut response = MetadataResponse {
-        brokers: vec![MetadataResponseBroker {
-            node_id: broker.config.id.0,
-            host,
-            port,
-            rack: None,
-        }],
+        brokers: brokers
+            .map(|(id, host, port, rack)| MetadataResponseBroker {
+                node_id: id.0,
+                host,
+                port,
+                rack,
+            })
+            .collect(),
         cluster_id: Some(broker.config.cluster_id.clone()),
-        controller_id: broker.config.id.0,
+        controller_id: broker.controller_id().map_or(-1, |id| id.0),
         cluster_authorized_operations: match request.include_cluster_authorized_operations {
             true => CLUSTER_OPERATIONS,
             false => OPERATIONS_NOT_ASKED,
@@ -79,6 +81,27 @@ impl Broker {
         // A client of an IPv6 socket may have come over IPv4, and would not find ::ffff:127.0.0.1 again.
         let host = local.ip().to_canonical().to_string();
         (host, i32::from(local.port()))
+    }
+
+    /// The brokers clients may use, with where this client reaches them. All run in one machine, so the others are
+    /// where the client found this one, at their own ports.
+    pub(in crate::broker) fn brokers_for(
+        &self,
+        connection: ConnectionId,
+    ) -> Vec<(BrokerId, String, i32, Option<String>)> {
+        let (host, port) = self.advertised(connection);
+        let me = self.config.id;
+        if self.member.is_none() {
+            return vec![(me, host, port, None)];
+        }
+        let live = self.image.brokers().filter(|broker| !broker.fenced);
+        let place = |broker: &BrokerImage| {
+            let own = broker.id == me;
+            let registered = broker.endpoints.first().map(|e| i32::from(e.port));
+            let port = registered.filter(|_| !own).unwrap_or(port);
+            (broker.id, host.clone(), port, broker.rack.clone())
+        };
+        live.map(place).collect()
     }
 
     fn named_topics(
@@ -151,6 +174,11 @@ impl Broker {
             _ => return Err(ErrorCode::UnknownTopicOrPartition),
         };
         *left = left.checked_sub(1).ok_or(ErrorCode::LeaderNotAvailable)?;
+        if !self.is_controller() {
+            // It comes with the metadata, and the client asks again.
+            self.ask_for_topic(asked.now, name);
+            return Err(ErrorCode::LeaderNotAvailable);
+        }
         let topic = NewTopic {
             name: name.to_owned(),
             partitions: -1,
@@ -164,7 +192,10 @@ impl Broker {
         let cause = format!("auto.create.topics.enable, metadata {who}");
         self.commit(asked.now, &records, &cause)
             .map_err(|not_done| code_of(&not_done).0)?;
-        Ok(())
+        match self.member.is_some() {
+            true => Err(ErrorCode::LeaderNotAvailable),
+            false => Ok(()),
+        }
     }
 
     /// Whether the cluster has room for topics nobody made on purpose. Says so once when it has not.
@@ -200,6 +231,10 @@ impl Broker {
 fn topic_metadata(topic: &TopicImage) -> MetadataResponseTopic {
     let partition =
         |(index, partition): (i32, &crate::metadata::PartitionImage)| MetadataResponsePartition {
+            error_code: match partition.leader {
+                Some(_) => 0,
+                None => ErrorCode::LeaderNotAvailable.code(),
+            },
             partition_index: index,
             leader_id: partition.leader.map_or(-1, |leader| leader.0),
             leader_epoch: partition.leader_epoch.0,

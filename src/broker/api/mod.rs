@@ -2,7 +2,9 @@
 //!
 //! Every file ends its header with what it does differently from Apache Kafka.
 
+mod alter_partition;
 pub(super) mod api_versions;
+mod brokers;
 pub(super) mod configs;
 mod create_partitions;
 mod create_topics;
@@ -10,14 +12,22 @@ mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
 pub(super) mod fetch;
 mod find_coordinator;
-mod init_producer_id;
+pub(super) mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 pub(super) mod produce;
+mod produce_acks;
+mod quorum;
+mod reassignments;
+mod replica_fetch;
+mod unregister_broker;
 
 use super::Broker;
 use super::commit::NotDone;
@@ -65,6 +75,29 @@ pub(super) const ANSWERED: &[Row] = &[
     ),
 ];
 
+/// What only brokers of a cluster answer.
+pub(super) const IN_CLUSTERS: &[Row] = &[
+    row(ApiKey::Vote, quorum::answer_vote),
+    row(ApiKey::BeginQuorumEpoch, quorum::answer_begin),
+    row(ApiKey::EndQuorumEpoch, quorum::answer_end),
+    row(ApiKey::DescribeQuorum, describe_quorum::answer),
+    row(ApiKey::AlterPartition, alter_partition::answer),
+    row(ApiKey::BrokerRegistration, brokers::answer_registration),
+    row(ApiKey::BrokerHeartbeat, brokers::answer_heartbeat),
+    row(ApiKey::AllocateProducerIds, brokers::answer_producer_ids),
+    row(ApiKey::DescribeLogDirs, describe_log_dirs::answer),
+    row(ApiKey::ElectLeaders, elect_leaders::answer),
+    row(
+        ApiKey::AlterPartitionReassignments,
+        reassignments::answer_alter,
+    ),
+    row(
+        ApiKey::ListPartitionReassignments,
+        reassignments::answer_list,
+    ),
+    row(ApiKey::UnregisterBroker, unregister_broker::answer),
+];
+
 /// The APIs a broker answers, for the compatibility page.
 pub fn answered_apis() -> impl Iterator<Item = ApiKey> {
     ANSWERED.iter().map(|row| row.api)
@@ -80,14 +113,14 @@ const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
 /// The error code and sentence for a change that was not carried out.
-fn code_of(not_done: &NotDone) -> (ErrorCode, String) {
+pub(super) fn code_of(not_done: &NotDone) -> (ErrorCode, String) {
     match not_done {
         NotDone::Refused(refusal) => (refusal_code(refusal), refusal.to_string()),
         NotDone::NotWritten(why) => (ErrorCode::KafkaStorageError, why.clone()),
     }
 }
 
-fn refusal_code(refusal: &Refusal) -> ErrorCode {
+pub(super) fn refusal_code(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::InvalidTopicName(_) => ErrorCode::InvalidTopicException,
         Refusal::TopicExists(_) => ErrorCode::TopicAlreadyExists,
@@ -131,6 +164,14 @@ fn append_code(error: &AppendError) -> ErrorCode {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::FencedProducer { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Refuses what only a partition's leader may answer.
+fn check_leads(partition: &Partition) -> Result<(), ErrorCode> {
+    match partition.role.leads() {
+        true => Ok(()),
+        false => Err(ErrorCode::NotLeaderOrFollower),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::check_epoch;
+use super::{check_epoch, check_leads};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::wire::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
@@ -52,6 +52,7 @@ impl Broker {
         let id = self.image.topic_named(topic).map(|topic| topic.id);
         let partition = id.and_then(|id| self.partition((id, wanted.partition)));
         let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        check_leads(partition)?;
         check_epoch(partition, wanted.current_leader_epoch)?;
         let log = partition.log.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
         let wanted = LeaderEpoch(wanted.leader_epoch);

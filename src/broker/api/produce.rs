@@ -1,8 +1,8 @@
 //! Produce (0): appends record batches to partitions.
 //!
 //! Records are validated and appended as the bytes that arrived; only base offset and leader epoch are
-//! written into them. acks=0 gets no answer and on an error loses its connection; acks=all equals acks=1
-//! while a partition has one replica. With durability `batch` the answer waits for the sync.
+//! written into them. acks=0 gets no answer and on an error loses its connection; acks=all is answered once all
+//! in-sync replicas have the records, or `timeout_ms` is over. With durability `batch` the answer waits for the sync.
 //! A partition named twice in one request counts once, as the last one said. Topics are named by id from
 //! version 13 on (KIP-516) and never made here.
 //!
@@ -20,9 +20,9 @@ use bytes::Bytes;
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::parked::Waiting;
-use super::super::partition::PartitionKey;
+use super::super::partition::{PartitionKey, Role};
 use super::append_code;
-use crate::ids::{ConnectionId, TopicId};
+use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
 use crate::storage::COPIED_BYTES;
@@ -36,15 +36,34 @@ use crate::wire::{ErrorCode, Reader};
 
 /// First version that names topics by id.
 const BY_ID: i16 = 13;
+/// acks=all: all in-sync replicas.
+const ALL_IN_SYNC: i16 = -1;
 /// First version that can say who leads instead (KIP-951).
 const SAYS_LEADER: i16 = 10;
 
-/// A produce whose records are in the log and whose answer waits for the sync.
+/// A produce whose records are in the log and whose answer waits for the sync or for replicas.
 #[derive(Debug)]
 pub(in crate::broker) struct ProduceWait {
-    asked: Asked,
-    acks: i16,
-    response: ProduceResponse,
+    pub(super) asked: Asked,
+    pub(super) acks: i16,
+    pub(super) response: ProduceResponse,
+    /// What replicas do not have yet.
+    pub(super) pending: Vec<Pending>,
+    /// When it waits no longer for replicas.
+    pub(super) deadline: Option<Time>,
+    /// The partitions that wake it.
+    pub(super) waits_at: Vec<PartitionKey>,
+}
+
+/// Records that all in-sync replicas must have.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub key: PartitionKey,
+    pub leader_epoch: LeaderEpoch,
+    /// Where they end.
+    pub next: Offset,
+    /// Their topic and partition in the answer.
+    pub place: (usize, usize),
 }
 
 /// One partition's batch as it is in the log.
@@ -52,6 +71,9 @@ struct Stored {
     base_offset: i64,
     log_append_time_ms: i64,
     log_start_offset: i64,
+    leader_epoch: LeaderEpoch,
+    /// Where it ends.
+    next: Offset,
     /// Its bytes are not synced yet.
     unsynced: bool,
 }
@@ -89,6 +111,8 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     let known_acks = (-1..=1).contains(&acks);
     let mut response = ProduceResponse::default();
     let mut unsynced = false;
+    let mut pending = Vec::new();
+    let replicated = broker.member.is_some();
     let mut budget = CheckBudget::default();
     drop_repeats(&mut request.topic_data);
     for topic in request.topic_data {
@@ -101,9 +125,17 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
                 (true, Err(error)) => Err(error.into()),
                 (true, Ok(id)) => {
                     let records = apart(partition.records.unwrap_or_default(), frame_bytes);
-                    broker.append_produced(asked, (id, index), records, &mut budget)
+                    broker.append_produced(asked, (id, index), records, acks, &mut budget)
                 }
             };
+            if let (true, Ok(stored), Ok(id), ALL_IN_SYNC) = (replicated, &done, id, acks) {
+                pending.push(Pending {
+                    key: (id, index),
+                    leader_epoch: stored.leader_epoch,
+                    next: stored.next,
+                    place: (response.responses.len(), partition_responses.len()),
+                });
+            }
             unsynced |= done.as_ref().is_ok_and(|stored| stored.unsynced);
             partition_responses.push(broker.partition_response(asked, index, done));
         }
@@ -114,12 +146,16 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         });
     }
     broker.name_the_leader(asked, &mut response);
+    if !pending.is_empty() {
+        let mut wait = ProduceWait::new(asked, acks, response);
+        wait.waits_at = pending.iter().map(|one| one.key).collect();
+        wait.pending = pending;
+        let timeout_ms = i64::from(request.timeout_ms.max(0));
+        wait.deadline = Some(asked.now.plus_ms(timeout_ms));
+        return broker.wait_for_replicas(wait);
+    }
     if unsynced && acks != 0 && broker.acks_wait_for_sync() {
-        let wait = ProduceWait {
-            asked: asked.clone(),
-            acks,
-            response,
-        };
+        let wait = ProduceWait::new(asked, acks, response);
         broker
             .parked
             .put(asked.connection, None, Waiting::Produce(Box::new(wait)));
@@ -180,7 +216,7 @@ fn apart(records: Bytes, frame_bytes: usize) -> Bytes {
     }
 }
 
-fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
+pub(super) fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
     if acks != 0 {
         let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
         return Ok(Answer::Reply(parts));
@@ -219,6 +255,7 @@ impl Broker {
         asked: &Asked,
         key: PartitionKey,
         records: Bytes,
+        acks: i16,
         budget: &mut CheckBudget,
     ) -> Result<Stored, Refused> {
         let topic = self
@@ -239,6 +276,7 @@ impl Broker {
         let partition = topic
             .partition_mut(key.1)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        check_role(&partition.role, acks)?;
         let Some(log) = partition.log.as_mut() else {
             return Err(Refused {
                 why: partition.trouble.clone(),
@@ -246,6 +284,7 @@ impl Broker {
             });
         };
         let bytes = records.len();
+        let leader_epoch = partition.leader_epoch;
         let appended = log.append(&mut *self.disk, asked.now, records, partition.leader_epoch);
         let (log_start, log_end, synced) = (log.log_start().0, log.log_end(), log.recovery_point());
         let appended = match appended {
@@ -268,7 +307,12 @@ impl Broker {
             partition.counters.bytes_in += bytes as u64;
             self.totals.records_in += u64::try_from(header.record_count).unwrap_or(0);
             self.totals.bytes_in += bytes as u64;
-            if holds_back {
+            if let Role::Leader(leader) = &mut partition.role {
+                partition.held_back_bytes += bytes;
+                let moved = leader.on_append(asked.now, log_end);
+                let followed = leader.followers().next().is_some();
+                self.after_leaders_append(key, bytes, moved, followed);
+            } else if holds_back {
                 partition.held_back_bytes += bytes;
             } else {
                 partition.high_watermark = log_end;
@@ -276,7 +320,7 @@ impl Broker {
             self.shown.touch(key.0);
             self.note_dirty(asked.now, key);
             self.take_log_notes(asked.now, key);
-            if !holds_back {
+            if !holds_back && self.member.is_none() {
                 self.note_readable(key, bytes);
             }
         }
@@ -284,6 +328,8 @@ impl Broker {
             base_offset: appended.base.0,
             log_append_time_ms: appended.log_append_time_ms,
             log_start_offset: log_start,
+            leader_epoch,
+            next: appended.last + 1,
             unsynced,
         })
     }
@@ -313,8 +359,7 @@ impl Broker {
         }
     }
 
-    /// Says who leads where a client asked the wrong broker (KIP-951). A broker alone leads everything, so
-    /// this is about partitions it cannot serve.
+    /// Says who leads where a client asked the wrong broker (KIP-951).
     fn name_the_leader(&self, asked: &Asked, response: &mut ProduceResponse) {
         if asked.version < SAYS_LEADER {
             return;
@@ -322,24 +367,35 @@ impl Broker {
         let not_leader = ErrorCode::NotLeaderOrFollower.code();
         let mut misdirected = false;
         for topic in &mut response.responses {
+            let image = match asked.version >= BY_ID {
+                true => self.image.topic(topic.topic_id),
+                false => self.image.topic_named(&topic.name),
+            };
             for partition in &mut topic.partition_responses {
-                if partition.error_code == not_leader {
+                let index = PartitionIndex(partition.index);
+                let known = image.and_then(|topic| topic.partition(index));
+                if partition.error_code == not_leader
+                    && let Some((leader, epoch)) =
+                        known.and_then(|p| Some((p.leader?, p.leader_epoch)))
+                {
                     misdirected = true;
                     partition.current_leader = LeaderIdAndEpoch {
-                        leader_id: self.config.id.0,
-                        leader_epoch: 0,
+                        leader_id: leader.0,
+                        leader_epoch: epoch.0,
                     };
                 }
             }
         }
         if misdirected {
-            let (host, port) = self.advertised(asked.connection);
-            response.node_endpoints = vec![NodeEndpoint {
-                node_id: self.config.id.0,
-                host,
-                port,
-                rack: None,
-            }];
+            let brokers = self.brokers_for(asked.connection).into_iter();
+            response.node_endpoints = brokers
+                .map(|(id, host, port, rack)| NodeEndpoint {
+                    node_id: id.0,
+                    host,
+                    port,
+                    rack,
+                })
+                .collect();
         }
     }
 
@@ -368,6 +424,20 @@ impl Broker {
         }
         let answered = finish(&wait.asked, wait.acks, &wait.response);
         self.conclude(&wait.asked, answered);
+    }
+}
+
+/// Whether a batch may be appended by a broker in this role.
+fn check_role(role: &Role, acks: i16) -> Result<(), Refused> {
+    match role {
+        _ if !role.leads() => Err(ErrorCode::NotLeaderOrFollower.into()),
+        Role::Leader(leader) if acks == ALL_IN_SYNC => {
+            leader.judge_append().map_err(|too_few| Refused {
+                why: Some(too_few.to_string()),
+                ..ErrorCode::NotEnoughReplicas.into()
+            })
+        }
+        _ => Ok(()),
     }
 }
 

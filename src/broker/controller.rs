@@ -1,0 +1,386 @@
+//! Deciding and applying metadata in a cluster.
+//!
+//! The active controller decides on an image of its own that holds everything written, committed or not, and
+//! drops it with its leadership. What is committed is applied by every broker alike, all of a step to the image
+//! first and only then to logs, so that a topic deleted and made again is never mistaken for its predecessor.
+//! Answers to what was decided leave when it is applied here; when leadership is lost before, their connections
+//! are closed, because nobody knows the outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::commit::NotDone;
+use super::effect::{Effect, PeerLane};
+use super::member::Controller;
+use super::parked::Waiting;
+use super::partition::{METADATA_LOG, PartitionKey};
+use super::{Broker, STOPS_ITSELF};
+use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, Time, TopicId};
+use crate::metadata::decide::{self, Refusal, Sessions};
+use crate::metadata::{Record, Resource};
+
+/// What events say where another broker decided.
+const DECIDED_ELSEWHERE: &str = "the controller decided so";
+
+/// What a step of applied records asks for on this broker.
+#[derive(Default)]
+struct Consequences {
+    removed: Vec<(TopicId, String, String)>,
+    topics: Vec<TopicId>,
+    partitions: BTreeSet<PartitionKey>,
+    /// Partitions added, by topic, and who wanted them.
+    grown: BTreeMap<TopicId, (usize, String)>,
+    settings: Vec<Resource>,
+    brokers: bool,
+}
+
+impl Broker {
+    /// Whether this broker decides: alone, or as the active controller.
+    pub(super) fn is_controller(&self) -> bool {
+        self.member.as_ref().is_none_or(|m| m.controller.is_some())
+    }
+
+    /// Who decides, as far as this broker knows.
+    pub(super) fn controller_id(&self) -> Option<BrokerId> {
+        match &self.member {
+            None => Some(self.config.id),
+            Some(member) => member.quorum.leader(),
+        }
+    }
+
+    /// Writes a decision of this controller; it is applied once it is committed.
+    pub(super) fn decide(
+        &mut self,
+        now: Time,
+        records: &[Record],
+        cause: &str,
+    ) -> Result<(), NotDone> {
+        let member = self.member.as_mut();
+        let Some(member) = member.filter(|m| m.controller.is_some()) else {
+            return Err(Refusal::NotController.into());
+        };
+        let written = self.metadata_log.append(&mut *self.disk, now, records);
+        if let (Ok(()), Some(controller)) = (&written, member.controller.as_mut()) {
+            for record in records {
+                controller.decided.apply(record);
+            }
+            let end = self.metadata_log.log().log_end();
+            member.causes.push_back((end, cause.to_owned()));
+        }
+        self.take_log_notes(now, METADATA_LOG);
+        if let Err(error) = written {
+            self.give_up_control(now);
+            self.on_metadata_log_changed(now);
+            return Err(NotDone::NotWritten(error.to_string()));
+        }
+        self.committed = true;
+        self.on_metadata_log_changed(now);
+        Ok(())
+    }
+
+    /// Leads the quorum from now on.
+    pub(super) fn take_up_control(&mut self, now: Time) {
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let mut decided = self.image.clone();
+        let end = self.metadata_log.log().log_end();
+        let replayed =
+            self.metadata_log
+                .replay(&mut *self.disk, member.applied, end, |_, record| {
+                    decided.apply(record);
+                });
+        if let Err((offset, error)) = replayed {
+            let why = format!("the metadata log cannot be read at offset {offset}: {error}");
+            self.note_metadata_trouble(why);
+            return self.give_up_control(now);
+        }
+        let every_s = self
+            .settings
+            .number(&self.image, "leader.imbalance.check.interval.seconds");
+        let timeout_ms = self
+            .settings
+            .number(&self.image, "broker.session.timeout.ms");
+        member.controller = Some(Controller {
+            sessions: Sessions::new(now, &decided, timeout_ms),
+            decided,
+            settled: false,
+            balance_at: now.plus_ms(every_s.saturating_mul(1_000)),
+        });
+        member.registration.due = now;
+    }
+
+    /// Who leads the quorum changed, or its epoch did.
+    pub(super) fn on_controller_changed(
+        &mut self,
+        now: Time,
+        leader: Option<BrokerId>,
+        _epoch: LeaderEpoch,
+    ) {
+        let me = self.config.id;
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        member.polls_due = true;
+        member.registration.due = now;
+        member.producer_ids_at = now;
+        if leader == Some(me) {
+            return;
+        }
+        member.controller = None;
+        member.causes.clear();
+        let committing = std::mem::take(&mut member.committing);
+        let altering = std::mem::take(&mut member.local_alters);
+        for (_, connection) in committing {
+            let why = "the controller changed before this was committed: its outcome is unknown";
+            self.close(now, connection, why.to_owned());
+        }
+        self.on_alter_lost(now, &altering);
+        self.leave_old_controllers(now, leader);
+    }
+
+    /// Gives up what was asked of earlier controllers.
+    fn leave_old_controllers(&mut self, now: Time, leader: Option<BrokerId>) {
+        let lane = PeerLane::Control;
+        let asked = self.member.as_ref().map(|m| m.peers.asked_on(lane));
+        for to in asked.unwrap_or_default() {
+            if Some(to) != leader {
+                self.effects.push(Effect::Hangup { to, lane });
+                self.lose_lane(now, to, lane);
+            }
+        }
+    }
+
+    /// What the controller does when nobody asks. Call at the end of every verb.
+    pub(super) fn drive_controller(&mut self, now: Time) {
+        self.settle_metadata(now);
+        self.fence_silent(now);
+        self.balance_leaders(now);
+    }
+
+    fn controller_mut(&mut self) -> Option<&mut Controller> {
+        self.member.as_mut()?.controller.as_mut()
+    }
+
+    /// Decides once what earlier controllers left.
+    fn settle_metadata(&mut self, now: Time) {
+        let Some(controller) = self.controller_mut().filter(|c| !c.settled) else {
+            return;
+        };
+        controller.settled = true;
+        let records = decide::settle(self.facts());
+        self.decide_by_itself(now, &records, "a new controller took over");
+    }
+
+    fn fence_silent(&mut self, now: Time) {
+        let Some(controller) = self.controller_mut() else {
+            return;
+        };
+        let due = controller.sessions.next_wakeup(&controller.decided);
+        if due.is_none_or(|due| due > now) {
+            return;
+        }
+        for id in controller.sessions.due(now, &controller.decided) {
+            let records = decide::fence(self.facts(), id);
+            self.decide_by_itself(now, &records, &format!("broker {id} was silent"));
+        }
+    }
+
+    fn balance_leaders(&mut self, now: Time) {
+        if self.controller_mut().is_none_or(|c| c.balance_at > now) {
+            return;
+        }
+        let every_s = self
+            .settings
+            .number(&self.image, "leader.imbalance.check.interval.seconds");
+        let enabled = self
+            .settings
+            .flag(&self.image, "auto.leader.rebalance.enable");
+        let Some(controller) = self.controller_mut() else {
+            return;
+        };
+        controller.balance_at = now.plus_ms(every_s.saturating_mul(1_000));
+        if enabled {
+            let records = decide::rebalance_leaders(self.facts());
+            if records.len() >= decide::MAX_REBALANCED_AT_ONCE
+                && let Some(controller) = self.controller_mut()
+            {
+                controller.balance_at = now.plus_ms(1_000);
+            }
+            self.decide_by_itself(now, &records, "auto.leader.rebalance.enable");
+        }
+    }
+
+    /// Writes what the controller decided without being asked; what fails is decided anew when it is due again.
+    fn decide_by_itself(&mut self, now: Time, records: &[Record], cause: &str) {
+        if records.is_empty() {
+            return;
+        }
+        let asked = self.committed;
+        if let Err(NotDone::NotWritten(why)) = self.decide(now, records, cause) {
+            self.note_metadata_trouble(why);
+        }
+        self.committed = asked;
+    }
+
+    /// When [`Broker::drive_controller`] has something to do.
+    pub(super) fn controller_wakeup(&self) -> Option<Time> {
+        let controller = self.member.as_ref()?.controller.as_ref()?;
+        let silent = controller.sessions.next_wakeup(&controller.decided);
+        silent.into_iter().chain([controller.balance_at]).min()
+    }
+
+    /// Applies what is committed and synced here.
+    pub(super) fn apply_committed(&mut self, now: Time) {
+        let Some(end) = self.committed_end() else {
+            return;
+        };
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let from = member.applied;
+        member.polls_due = true;
+        if from >= end {
+            return;
+        }
+        let mut records = Vec::new();
+        let read = self
+            .metadata_log
+            .replay(&mut *self.disk, from, end, |offset, record| {
+                records.push((offset, record.clone()));
+            });
+        if let Err((offset, error)) = read {
+            panic!("{STOPS_ITSELF}committed metadata cannot be read at {offset}: {error}");
+        }
+        member.applied = end;
+        if end >= self.metadata_log.log().log_end() {
+            member.local_alters.clear();
+        }
+        self.apply_records(now, records);
+        self.answer_committed();
+    }
+
+    fn answer_committed(&mut self) {
+        loop {
+            let Some(member) = self.member.as_mut() else {
+                return;
+            };
+            let applied = member.applied;
+            let Some((_, connection)) = member.committing.first().filter(|(at, _)| *at <= applied)
+            else {
+                return;
+            };
+            let connection = *connection;
+            member.committing.pop_first();
+            if let Some(Waiting::Committed(parts)) = self.parked.take(connection) {
+                self.send(connection, parts);
+            }
+        }
+    }
+
+    /// Has an answer wait until everything written so far is applied.
+    pub(super) fn wait_for_commit(&mut self, connection: ConnectionId, parts: Vec<bytes::Bytes>) {
+        let end = self.metadata_log.log().log_end();
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        if member.applied >= end {
+            return self.send(connection, parts);
+        }
+        member.committing.insert((end, connection));
+        let waiting = Waiting::Committed(parts);
+        self.parked.put(connection, None, waiting);
+    }
+
+    /// Who wanted the record at this offset.
+    fn cause_of(&mut self, offset: Offset) -> String {
+        let Some(member) = self.member.as_mut() else {
+            return String::new();
+        };
+        while member.causes.front().is_some_and(|(end, _)| *end <= offset) {
+            member.causes.pop_front();
+        }
+        let cause = member.causes.front().map(|(_, cause)| cause.clone());
+        cause.unwrap_or_else(|| DECIDED_ELSEWHERE.to_owned())
+    }
+
+    fn apply_records(&mut self, now: Time, records: Vec<(Offset, Record)>) {
+        let tells = self.is_controller();
+        let mut todo = Consequences::default();
+        for (offset, record) in records {
+            let cause = self.cause_of(offset);
+            if tells {
+                self.note_config_change(&record, &cause);
+            }
+            if let Record::RemoveTopic { id } = &record
+                && let Some(topic) = self.image.topic(*id)
+            {
+                let name = topic.name.clone();
+                todo.removed.push((*id, name, cause.clone()));
+            }
+            self.image.apply(&record);
+            todo.note(record, cause);
+        }
+        for (id, name, cause) in todo.removed {
+            self.forget_replicas(id);
+            self.remove_topic(id, Some(name), &cause);
+        }
+        self.sweep_once();
+        for id in todo.topics {
+            if !self.topics.contains_key(&id) {
+                self.add_topic(id);
+            }
+        }
+        for key in todo.partitions {
+            self.align_partition(now, key);
+        }
+        for resource in &todo.settings {
+            self.apply_settings(resource);
+            self.apply_min_insync(now);
+        }
+        if todo.brokers {
+            self.tell_leaders_of_brokers(now);
+        }
+        if tells {
+            for (id, (added, cause)) in todo.grown {
+                self.note_growth(id, added, &cause);
+            }
+        }
+        self.shown.broker = None;
+        self.changed += 1;
+    }
+
+    /// Sets aside what no topic owns, once the image is there to say so.
+    fn sweep_once(&mut self) {
+        let Some(member) = self.member.as_mut().filter(|m| !m.swept) else {
+            return;
+        };
+        member.swept = true;
+        if let Err(error) = self.set_strays_aside() {
+            let path = self.config.data_dir.display().to_string();
+            let cause = error.to_string();
+            self.note(crate::inspect::EventKind::StorageFailed { path, cause });
+        }
+    }
+}
+
+impl Consequences {
+    fn note(&mut self, record: Record, cause: String) {
+        match record {
+            Record::Topic { id, .. } => self.topics.push(id),
+            Record::Partition { topic, index, .. } => {
+                self.partitions.insert((topic, index.0));
+                self.grown.entry(topic).or_insert((0, cause)).0 += 1;
+            }
+            Record::PartitionChange { topic, index, .. } => {
+                self.partitions.insert((topic, index.0));
+            }
+            Record::Config { resource, .. } => self.settings.push(resource),
+            Record::RegisterBroker(_)
+            | Record::UnregisterBroker { .. }
+            | Record::BrokerChange { .. } => self.brokers = true,
+            Record::RemoveTopic { .. }
+            | Record::ProducerIds { .. }
+            | Record::FeatureLevel { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a broker of a cluster keeps beyond what a broker alone does.
+//!
+//! A broker that is the only voter and the only broker has none of it: it decides, writes and applies in one
+//! go and asks nobody (`commit`). Only fields and small facts here; what happens with them is in `quorum_log`
+//! (the metadata log), `controller` (deciding), `registration` (being alive), `replicas` (leading and following)
+//! and `forwarding`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::dispatch::Asked;
+use super::partition::PartitionKey;
+use super::peers::Peers;
+use crate::ids::{BrokerEpoch, BrokerId, ConnectionId, IncarnationId, Offset, Time};
+use crate::metadata::Image;
+use crate::metadata::decide::Sessions;
+use crate::quorum::Quorum;
+use crate::replica::{Attempt, Fetcher, Proposal};
+use crate::storage::LastRun;
+use crate::wire::request::RequestHeader;
+
+/// What a broker of a cluster keeps.
+pub(super) struct Member {
+    pub quorum: Quorum,
+    pub peers: Peers,
+    /// There while this broker leads the quorum.
+    pub controller: Option<Controller>,
+    /// The first metadata offset that is not in the image.
+    pub applied: Offset,
+    /// Answers that leave once everything below an offset is applied.
+    pub committing: BTreeSet<(Offset, ConnectionId)>,
+    /// Who wanted what was decided here, by the end of its records.
+    pub causes: VecDeque<(Offset, String)>,
+    /// Replicas' fetches of the metadata log that wait for news.
+    pub polls: BTreeSet<ConnectionId>,
+    /// Those fetches are to be judged again.
+    pub polls_due: bool,
+    pub registration: Registration,
+    /// How logs that are not open yet were left.
+    pub last_run: LastRun,
+    /// Directories nobody knows were looked for.
+    pub swept: bool,
+    pub fetchers: BTreeMap<BrokerId, Fetcher>,
+    /// Proposals of in-sync replicas that are not sent yet.
+    pub proposals: Vec<(PartitionKey, Proposal)>,
+    /// Proposals this controller decided on itself and that are not applied yet.
+    pub local_alters: Vec<(PartitionKey, Attempt)>,
+    /// Leaders and followers to look at before the verb is over.
+    pub touched: BTreeSet<PartitionKey>,
+    pub wakeups: Wakeups,
+    /// Requests to be passed on to the controller.
+    pub forwards: VecDeque<Forward>,
+    /// Producers wait for ids.
+    pub wants_producer_ids: bool,
+    /// No producer ids are asked for before this moment.
+    pub producer_ids_at: Time,
+}
+
+/// What the active controller keeps.
+pub(super) struct Controller {
+    /// The image with everything that is written, committed or not.
+    pub decided: Image,
+    pub sessions: Sessions,
+    /// What earlier controllers left was decided.
+    pub settled: bool,
+    /// When leaderships are looked at for balance.
+    pub balance_at: Time,
+}
+
+/// How this broker stands with the controller.
+#[derive(Debug)]
+pub(super) struct Registration {
+    pub incarnation: IncarnationId,
+    /// Of this incarnation; `None` until the controller has answered.
+    pub epoch: Option<BrokerEpoch>,
+    /// What earlier logs vouch for, told with the registration.
+    pub previous: BrokerEpoch,
+    /// When the next registration or heartbeat is due.
+    pub due: Time,
+    /// A stop has begun.
+    pub stopping: bool,
+    /// The controller lets it go.
+    pub may_stop: bool,
+}
+
+/// A request that waits for its turn to be passed on.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub header: RequestHeader,
+    pub body: Bytes,
+    pub origin: Option<Box<Asked>>,
+    /// Given up at this moment.
+    pub until: Time,
+}
+
+/// When which partition wants to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Wakeups {
+    by_key: BTreeMap<PartitionKey, Time>,
+    by_time: BTreeSet<(Time, PartitionKey)>,
+}
+
+impl Wakeups {
+    /// Sets a partition's wakeup, or takes it away.
+    pub fn set(&mut self, key: PartitionKey, at: Option<Time>) {
+        let before = match at {
+            Some(at) => self.by_key.insert(key, at),
+            None => self.by_key.remove(&key),
+        };
+        if let Some(before) = before {
+            self.by_time.remove(&(before, key));
+        }
+        if let Some(at) = at {
+            self.by_time.insert((at, key));
+        }
+    }
+
+    pub fn next(&self) -> Option<Time> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes those whose moment has come.
+    pub fn due(&mut self, now: Time) -> Vec<PartitionKey> {
+        let due = self.by_time.iter().take_while(|(at, _)| *at <= now);
+        let due: Vec<PartitionKey> = due.map(|(_, key)| *key).collect();
+        for key in &due {
+            self.set(*key, None);
+        }
+        due
+    }
+}
+
+impl Member {
+    /// The controller, if there is one and it is another broker.
+    pub fn other_controller(&self, me: BrokerId) -> Option<BrokerId> {
+        self.quorum.leader().filter(|leader| *leader != me)
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member")
+            .field("quorum", &self.quorum)
+            .field("applied", &self.applied)
+            .field("registration", &self.registration)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,486 @@
+//! Leading and following partitions: how the rules of `replica` reach logs, peers and clients.
+//!
+//! Committed metadata makes a partition's role ([`Broker::align_partition`]). Whatever happens to a leader or a
+//! follower marks its partition as touched; before the verb is over each touched one is looked after: proposals of
+//! in-sync replicas, the next fetch, the next wakeup. A high watermark that moved wakes consumers and answers
+//! producers that wait for all in-sync replicas.
+
+use super::Broker;
+use super::effect::{Effect, PeerLane};
+use super::partition::{Partition, PartitionKey, Role};
+use super::peers::{Purpose, Told};
+use crate::ids::{BrokerEpoch, BrokerId, Offset, PartitionIndex, Time, TopicId};
+use crate::inspect::{Durability, EventKind};
+use crate::metadata::{Image, PartitionImage};
+use crate::replica::{
+    Assignment, FetchLimits, Fetched, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Plant,
+    Registration, Step,
+};
+use crate::storage::{Opening, delete_dir};
+use crate::wire::messages::fetch::FetchResponse;
+
+/// The version followers fetch in: by topic id, with replica state and high watermark.
+const FETCH_VERSION: i16 = 18;
+
+impl Broker {
+    /// Makes a partition what the image says it is on this broker.
+    pub(super) fn align_partition(&mut self, now: Time, key: PartitionKey) {
+        let index = PartitionIndex(key.1);
+        let image = self.image.topic(key.0).and_then(|t| t.partition(index));
+        let Some(image) = image.cloned() else {
+            return;
+        };
+        self.make_room(key, &image);
+        match image.replicas.contains(&self.config.id) {
+            true => self.host(now, key, &image),
+            false => self.host_no_more(key, &image),
+        }
+        self.touch(key);
+        self.shown.touch(key.0);
+        self.shown.topics = None;
+    }
+
+    /// Every index of a topic has a place, hosted here or not.
+    fn make_room(&mut self, key: PartitionKey, image: &PartitionImage) {
+        let Some(topic) = self.topics.get_mut(&key.0) else {
+            return;
+        };
+        let needed = usize::try_from(key.1).map_or(0, |index| index + 1);
+        while topic.partitions.len() < needed {
+            topic
+                .partitions
+                .push(Partition::elsewhere(image.leader_epoch));
+            topic.shown = None;
+        }
+    }
+
+    /// Has a partition looked after before the verb is over.
+    pub(super) fn touch(&mut self, key: PartitionKey) {
+        if let Some(member) = self.member.as_mut() {
+            member.touched.insert(key);
+        }
+    }
+
+    fn host(&mut self, now: Time, key: PartitionKey, image: &PartitionImage) {
+        self.open_replica(now, key, image);
+        let config = self.leader_config(key.0);
+        let me = self.config.id;
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
+        };
+        let before = partition.role.leader_epoch();
+        let same_epoch = before == Some(image.leader_epoch);
+        partition.leader_epoch = image.leader_epoch;
+        let Some(log) = partition.log.as_ref() else {
+            partition.role = Role::Idle;
+            return;
+        };
+        let assignment = assignment(image);
+        let leads = image.leader == Some(me);
+        let mut moved = false;
+        match (&mut partition.role, image.leader) {
+            (Role::Leader(leader), Some(_)) if leads && same_epoch => {
+                moved = leader.on_metadata(now, assignment);
+                moved |= leader.on_brokers(now, |id| registration_of(&self.image, id));
+            }
+            (Role::Follower(_), Some(_)) if !leads && same_epoch => {}
+            (_, leader) => {
+                self.woken.extend(&partition.watchers);
+                self.acks_due.extend(&partition.ack_waiters);
+                let known = partition.high_watermark;
+                partition.role = match leader {
+                    Some(_) if leads => {
+                        let epoch = member.registration.epoch.unwrap_or(BrokerEpoch::NONE);
+                        let end = log.log_end();
+                        let mut leader =
+                            Leader::new(me, epoch, config, assignment, end, known, now);
+                        moved = leader.on_brokers(now, |id| registration_of(&self.image, id));
+                        moved |= leader.on_synced(now, log.recovery_point());
+                        Role::Leader(Box::new(leader))
+                    }
+                    Some(leader) => {
+                        let epoch = image.leader_epoch;
+                        let follower = Follower::new(leader, epoch, LogFacts::from(log), known);
+                        Role::Follower(Box::new(follower))
+                    }
+                    None => Role::Idle,
+                };
+            }
+        }
+        if moved {
+            self.take_leaders_high_watermark(key);
+        }
+        self.drop_fetches_but(key);
+    }
+
+    /// Opens a replica's log unless it is open.
+    fn open_replica(&mut self, now: Time, key: PartitionKey, image: &PartitionImage) {
+        let Some(topic) = self.topics.get(&key.0) else {
+            return;
+        };
+        let is_open = topic.partition(key.1).is_some_and(|p| p.log.is_some());
+        if is_open {
+            return;
+        }
+        let name = super::ticks::log_key(&topic.name, key.1, key.0);
+        let member = self.member.as_mut();
+        let opening = member.map(|m| m.last_run.opening(&name));
+        let opening = opening.unwrap_or(Opening::Unclean {
+            recovery_point: Offset::ZERO,
+        });
+        let (mut partition, recovered) =
+            match self.opened_partition(now, key.0, PartitionIndex(key.1), Some(opening)) {
+                Some(opened) => opened,
+                None => return,
+            };
+        partition.leader_epoch = image.leader_epoch;
+        partition.stand_by();
+        if let Some(place) = partition_of(&mut self.topics, key) {
+            partition.watchers = std::mem::take(&mut place.watchers);
+            *place = partition;
+        }
+        if let Some(recovered) = recovered {
+            let name = self.topics.get(&key.0).map(|topic| topic.name.to_string());
+            self.note_recovery(&name.unwrap_or_default(), key, recovered);
+        }
+        self.take_quiet_log_notes(now, key);
+    }
+
+    /// The replica moved to other brokers: its records go.
+    fn host_no_more(&mut self, key: PartitionKey, image: &PartitionImage) {
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
+        };
+        partition.leader_epoch = image.leader_epoch;
+        if matches!(partition.role, Role::Elsewhere) {
+            return;
+        }
+        let elsewhere = Partition::elsewhere(image.leader_epoch);
+        let before = std::mem::replace(partition, elsewhere);
+        partition.watchers.clone_from(&before.watchers);
+        self.woken.extend(&before.watchers);
+        self.acks_due.extend(&before.ack_waiters);
+        let Some(dir) = self.partition_dir(key.0, PartitionIndex(key.1)) else {
+            return;
+        };
+        drop(before.log);
+        let id = key.0;
+        if let Err(error) = delete_dir(&mut *self.disk, &dir, &format!("{id}-{}", key.1)) {
+            let path = dir.display().to_string();
+            let cause = format!("the directory of a replica that moved away stays: {error}");
+            self.note(EventKind::StorageFailed { path, cause });
+        }
+        self.drop_fetches_but(key);
+    }
+
+    /// A topic is gone: nobody is asked for its partitions any more.
+    pub(super) fn forget_replicas(&mut self, id: TopicId) {
+        let Some(topic) = self.topics.get(&id) else {
+            return;
+        };
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        for (index, partition) in (0..).zip(&topic.partitions) {
+            for fetcher in member.fetchers.values_mut() {
+                fetcher.remove((id, PartitionIndex(index)));
+            }
+            member.wakeups.set((id, index), None);
+            member.touched.remove(&(id, index));
+            self.acks_due.extend(&partition.ack_waiters);
+        }
+    }
+
+    /// Only the leader a partition follows is asked for it.
+    fn drop_fetches_but(&mut self, key: PartitionKey) {
+        let leader = match partition_of(&mut self.topics, key).map(|p| &p.role) {
+            Some(Role::Follower(follower)) => Some(follower.leader()),
+            _ => None,
+        };
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        for (id, fetcher) in &mut member.fetchers {
+            if Some(*id) != leader {
+                fetcher.remove((key.0, PartitionIndex(key.1)));
+            }
+        }
+    }
+
+    fn leader_config(&self, id: TopicId) -> LeaderConfig {
+        let topic = self.image.topic(id);
+        LeaderConfig {
+            lag_time_max_ms: self.settings.number(&self.image, "replica.lag.time.max.ms"),
+            min_insync: topic.map_or(1, |topic| {
+                self.settings.min_insync_replicas(&self.image, topic)
+            }),
+            waits_for_sync: self.config.durability == Durability::Batch,
+            plant: Plant::None,
+        }
+    }
+
+    /// Registrations changed: leaders judge their followers by them.
+    pub(super) fn tell_leaders_of_brokers(&mut self, now: Time) {
+        let mut moved = Vec::new();
+        for (id, topic) in &mut self.topics {
+            for (index, partition) in (0..).zip(&mut topic.partitions) {
+                if let Role::Leader(leader) = &mut partition.role {
+                    if leader.on_brokers(now, |broker| registration_of(&self.image, broker)) {
+                        moved.push((*id, index));
+                    }
+                    if let Some(member) = self.member.as_mut() {
+                        member.touched.insert((*id, index));
+                    }
+                }
+            }
+        }
+        for key in moved {
+            self.take_leaders_high_watermark(key);
+        }
+    }
+
+    /// Puts `min.insync.replicas` in force after configurations changed.
+    pub(super) fn apply_min_insync(&mut self, now: Time) {
+        let mut moved = Vec::new();
+        for (id, topic) in &mut self.topics {
+            let Some(image) = self.image.topic(*id) else {
+                continue;
+            };
+            let min_insync = self.settings.min_insync_replicas(&self.image, image);
+            for (index, partition) in (0..).zip(&mut topic.partitions) {
+                if let Role::Leader(leader) = &mut partition.role
+                    && leader.set_min_insync(now, min_insync)
+                {
+                    moved.push((*id, index));
+                }
+            }
+        }
+        for key in moved {
+            self.take_leaders_high_watermark(key);
+        }
+    }
+
+    /// The leader's high watermark moved: consumers read on, producers are answered.
+    pub(super) fn take_leaders_high_watermark(&mut self, key: PartitionKey) {
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
+        };
+        if let Role::Leader(leader) = &partition.role {
+            partition.high_watermark = leader.high_watermark();
+        }
+        self.acks_due.extend(&partition.ack_waiters);
+        let bytes = std::mem::take(&mut partition.held_back_bytes);
+        self.shown.touch(key.0);
+        self.note_readable(key, bytes);
+    }
+
+    /// Looks after what was touched and what is due. Call at the end of every verb.
+    pub(super) fn drive_replicas(&mut self, now: Time) {
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let mut keys = std::mem::take(&mut member.touched);
+        keys.extend(member.wakeups.due(now));
+        for key in keys {
+            self.look_after(now, key);
+        }
+        self.drive_fetchers(now);
+    }
+
+    fn look_after(&mut self, now: Time, key: PartitionKey) {
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
+        };
+        let syncs_first = self.config.durability == Durability::Batch;
+        let mut moved = false;
+        match (&mut partition.role, &partition.log) {
+            (Role::Leader(leader), _) => {
+                moved = leader.on_tick(now);
+                if let Some(proposal) = leader.wanted_isr(now) {
+                    member.proposals.push((key, proposal));
+                }
+                member.wakeups.set(key, leader.next_wakeup(now));
+            }
+            (Role::Follower(follower), Some(log)) => {
+                let id = follower.leader();
+                let fetcher = member
+                    .fetchers
+                    .entry(id)
+                    .or_insert_with(|| Fetcher::new(id));
+                let name = (key.0, PartitionIndex(key.1));
+                // With group commit a fetch offset is this replica's word that everything below is synced.
+                let vouches = !syncs_first || log.recovery_point() >= log.log_end();
+                let ask = follower.ask(now, LogFacts::from(log));
+                let ask = ask.filter(|_| vouches);
+                match ask {
+                    Some(ask) => fetcher.put(name, ask),
+                    None => fetcher.remove(name),
+                }
+                let later = ask.is_none().then(|| follower.next_wakeup()).flatten();
+                // A moment that is past is a wait for a sync by now: its end is told.
+                member.wakeups.set(key, later.filter(|at| *at > now));
+            }
+            _ => member.wakeups.set(key, None),
+        }
+        if moved {
+            self.take_leaders_high_watermark(key);
+        }
+    }
+
+    /// Sends each leader the next fetch.
+    fn drive_fetchers(&mut self, now: Time) {
+        let me = self.config.id;
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let Some(epoch) = member.registration.epoch else {
+            return;
+        };
+        let mut requests = Vec::new();
+        for (to, fetcher) in &mut member.fetchers {
+            let (to, lane) = (*to, PeerLane::Replica);
+            if fetcher.holds_up_news() {
+                fetcher.abandon();
+                member.peers.forget(to, lane);
+                self.effects.push(Effect::Hangup { to, lane });
+            }
+            let limits = FetchLimits::default();
+            if let Some(request) = fetcher.request(now, me, epoch, limits) {
+                requests.push((to, request));
+            }
+        }
+        for (to, request) in requests {
+            self.ask(now, to, FETCH_VERSION, Purpose::Replicate, |writer| {
+                request.encode(writer, FETCH_VERSION)
+            });
+        }
+    }
+
+    /// When a leader, a follower or a fetcher wants to be looked after.
+    pub(super) fn replicas_wakeup(&self) -> Option<Time> {
+        let member = self.member.as_ref()?;
+        let able = member.registration.epoch.is_some();
+        let fetchers = member.fetchers.values().filter(|_| able);
+        let fetchers = fetchers.filter(|fetcher| fetcher.asked_at().is_none());
+        let fetchers = fetchers.filter_map(Fetcher::next_wakeup);
+        fetchers.chain(member.wakeups.next()).min()
+    }
+
+    /// A leader answered a follower's fetch.
+    pub(super) fn on_replica_answer(&mut self, now: Time, from: BrokerId, mut told: Told) {
+        let response = FetchResponse::decode(&mut told.body, told.version);
+        let Ok(response) = response else {
+            let (to, lane) = (from, PeerLane::Replica);
+            self.effects.push(Effect::Hangup { to, lane });
+            return self.on_replica_lost(now, from);
+        };
+        let member = self.member.as_mut();
+        let Some(fetcher) = member.and_then(|m| m.fetchers.get_mut(&from)) else {
+            return;
+        };
+        // An error of the whole request is the fetcher's to try again after.
+        let fetched = fetcher.on_response(now, response).unwrap_or_default();
+        for one in fetched {
+            self.take_replicated(now, from, one);
+        }
+    }
+
+    /// The connection to a leader is gone.
+    pub(super) fn on_replica_lost(&mut self, now: Time, leader: BrokerId) {
+        let member = self.member.as_mut();
+        if let Some(fetcher) = member.and_then(|m| m.fetchers.get_mut(&leader)) {
+            fetcher.on_lost(now);
+        }
+    }
+
+    /// Does what a leader's answer about one partition calls for.
+    fn take_replicated(&mut self, now: Time, from: BrokerId, one: Fetched) {
+        let key: PartitionKey = (one.key.0, one.key.1.0);
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
+        };
+        let (Role::Follower(follower), Some(log)) = (&mut partition.role, &mut partition.log)
+        else {
+            return;
+        };
+        if follower.leader() != from {
+            return;
+        }
+        let bytes = one.records.len() as u64;
+        let facts = LogFacts::from(&*log);
+        let step = follower.on_answer(now, &one.asked, &one.told, one.records, facts);
+        let disk = &mut *self.disk;
+        let mut changed = true;
+        let done = match step {
+            Step::Ignore => {
+                self.touch(key);
+                return;
+            }
+            Step::Settle => {
+                changed = false;
+                Ok(())
+            }
+            Step::Append(records) => log
+                .append_as_follower(disk, now, &records)
+                .map(|_| ())
+                .map_err(|error| error.to_string()),
+            Step::Truncate(cut) => log
+                .truncate_to(disk, now, cut.to)
+                .map(|_| ())
+                .map_err(|error| error.to_string()),
+            Step::Restart(cut) => log
+                .restart_at(disk, cut.to)
+                .map_err(|error| error.to_string()),
+        };
+        let done = done.and_then(|()| match follower.on_step_done(LogFacts::from(&*log)) {
+            Some(start) => log
+                .set_log_start(disk, start)
+                .map_err(|error| error.to_string()),
+            None => Ok(()),
+        });
+        if let Err(why) = done {
+            follower.on_step_failed(now, why, LogFacts::from(&*log));
+        }
+        let least = log.log_start();
+        partition.high_watermark = follower.high_watermark().max(least).min(log.log_end());
+        if changed {
+            partition.counters.bytes_in += bytes;
+            self.note_dirty(now, key);
+            self.take_log_notes(now, key);
+        }
+        self.shown.touch(key.0);
+        self.touch(key);
+    }
+}
+
+/// A partition, to be changed, while other parts of the broker are in use.
+pub(super) fn partition_of(
+    topics: &mut std::collections::BTreeMap<TopicId, super::partition::Topic>,
+    key: PartitionKey,
+) -> Option<&mut Partition> {
+    topics.get_mut(&key.0)?.partition_mut(key.1)
+}
+
+fn assignment(image: &PartitionImage) -> Assignment<'_> {
+    Assignment {
+        leader_epoch: image.leader_epoch,
+        partition_epoch: image.partition_epoch,
+        replicas: &image.replicas,
+        isr: &image.isr,
+    }
+}
+
+fn registration_of(image: &Image, id: BrokerId) -> Option<Registration> {
+    let broker = image.broker(id)?;
+    Some(Registration {
+        broker_epoch: broker.epoch,
+        fenced: broker.fenced,
+        in_controlled_shutdown: broker.in_controlled_shutdown,
+    })
+}
