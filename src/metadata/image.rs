@@ -106,7 +106,10 @@ impl Image {
             return;
         };
         let at = usize::try_from(index.0).unwrap_or(usize::MAX);
-        if at < topic.partitions.len() {
+        let in_sync = &mut partition.isr.iter();
+        if !in_sync.all(|broker| partition.replicas.contains(broker)) {
+            self.ignored += 1;
+        } else if at < topic.partitions.len() {
             topic.partitions[at] = partition.clone();
         } else if at == topic.partitions.len() {
             topic.partitions.push(partition.clone());
@@ -423,6 +426,27 @@ mod tests {
         image.apply(&Record::RemoveTopic { id: id(0) });
         image.check();
         assert!(image.topic_like("a_b.c").is_none());
+    }
+
+    /// Found by fuzzing a metadata log whose checksums are right.
+    #[test]
+    fn a_partition_in_sync_where_it_has_no_replica_is_counted_and_changes_nothing() {
+        let id = TopicId([2; 16]);
+        let mut image = Image::default();
+        image.apply(&Record::Topic {
+            name: "a".into(),
+            id,
+        });
+        image.apply(&Record::Partition {
+            topic: id,
+            index: PartitionIndex(0),
+            partition: PartitionImage {
+                isr: vec![BrokerId(1), BrokerId(7)],
+                ..one_replica()
+            },
+        });
+        image.check();
+        assert_eq!((image.ignored(), image.partition_count()), (1, 0));
     }
 
     #[test]

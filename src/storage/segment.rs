@@ -108,8 +108,10 @@ impl Entries {
     }
 }
 
+/// How far an offset lies behind the segment's first. A segment spans less than 2³² offsets; what damaged files
+/// say beyond that is held to it, because index entries are hints that are checked against the batches.
 fn relative(base: Offset, offset: Offset) -> u32 {
-    u32::try_from(offset - base).expect("a segment spans less than 2³² offsets")
+    (offset.0.saturating_sub(base.0)).clamp(0, i64::from(u32::MAX)) as u32
 }
 
 fn relative_last(facts: &SegmentFacts) -> u32 {
@@ -537,5 +539,18 @@ pub fn known_version<T>(
             known: format::VERSION,
         }),
         Some(Err(_)) | None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: an index whose checksum is right said that the newest record lies outside its segment.
+    #[test]
+    fn an_offset_outside_the_segment_is_held_to_its_span() {
+        assert_eq!(relative(Offset(100), Offset(107)), 7);
+        assert_eq!(relative(Offset(100), Offset(-1)), 0);
+        assert_eq!(relative(Offset(0), Offset(i64::MAX)), u32::MAX);
     }
 }

@@ -85,10 +85,29 @@ const COPY_BYTES: usize = 1024 * 1024;
 
 /// Replaces a whole small file: afterwards it is the old one or the new one, never a mixture.
 pub fn replace(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -> io::Result<()> {
+    put_in_place(disk, path, synced, |disk, to| {
+        write_new(disk, to, bytes, synced)
+    })
+}
+
+/// Shortens a file by putting a copy of its first `len` bytes in its place: maps of the old one stay whole.
+pub fn replace_by_prefix(disk: &mut dyn Disk, path: &Path, len: u64) -> io::Result<()> {
+    put_in_place(disk, path, Synced::Yes, |disk, to| {
+        copy_prefix(disk, path, to, len)
+    })
+}
+
+/// Has a file written under another name, then takes it for `path`.
+fn put_in_place(
+    disk: &mut dyn Disk,
+    path: &Path,
+    synced: Synced,
+    write: impl FnOnce(&mut dyn Disk, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let unfinished = Path::new(&unfinished);
-    if let Err(error) = write_new(disk, unfinished, bytes, synced) {
+    if let Err(error) = write(disk, unfinished) {
         // What cannot be removed now is removed when the directory is opened next.
         let _ = disk.remove(unfinished);
         return Err(error);
@@ -98,19 +117,6 @@ pub fn replace(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -
         Some(parent) if synced == Synced::Yes => disk.sync(parent),
         _ => Ok(()),
     }
-}
-
-/// Shortens a file by putting a copy of its first `len` bytes in its place: maps of the old one stay whole.
-pub fn replace_by_prefix(disk: &mut dyn Disk, path: &Path, len: u64) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED);
-    let unfinished = Path::new(&unfinished);
-    if let Err(error) = copy_prefix(disk, path, unfinished, len) {
-        let _ = disk.remove(unfinished);
-        return Err(error);
-    }
-    disk.rename(unfinished, path)?;
-    path.parent().map_or(Ok(()), |parent| disk.sync(parent))
 }
 
 fn copy_prefix(disk: &mut dyn Disk, path: &Path, to: &Path, len: u64) -> io::Result<()> {
