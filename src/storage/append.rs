@@ -42,8 +42,6 @@ impl Log {
         as_leader: LeaderEpoch,
     ) -> Result<Appended, AppendError> {
         let header = self.inspect(&batch)?;
-        // Before looking for duplicates: what is in the log may not be on the medium.
-        self.check_writable()?;
         if let Verdict::Duplicate(known) = self.producers.judge(&header)? {
             if known.last_offset >= self.sync.recovery_point {
                 // Read back it would be there, but after a failed sync nothing says that it stays.
@@ -72,8 +70,7 @@ impl Log {
         })
     }
 
-    /// Appends batches that a leader gave offsets and epochs; they must continue this log. For `replica`,
-    /// which is being built; a broker alone only leads.
+    /// Appends batches that a leader gave offsets and epochs; they must continue this log.
     pub fn append_as_follower(
         &mut self,
         disk: &mut dyn Disk,
