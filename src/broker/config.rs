@@ -12,8 +12,11 @@ use crate::storage::StorageError;
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
     pub id: BrokerId,
-    /// Who votes for the controller, this broker or not; the same for all brokers. A broker alone is the only one.
+    /// Who votes for the controller, this broker or not; the same for all brokers.
     pub voters: Vec<BrokerId>,
+    /// It is the only broker there is, so it asks nobody. Once it was one of several it is a quorum of its own
+    /// instead, whatever this says.
+    pub alone: bool,
     /// The same for all brokers of a cluster, kept by whoever starts them.
     pub cluster_id: String,
     /// The address the listener is bound to, with its real port.

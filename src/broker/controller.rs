@@ -8,16 +8,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use super::commit::NotDone;
+use super::dispatch::Asked;
 use super::effect::{Effect, PeerLane};
 use super::member::Controller;
-use super::parked::Waiting;
+use super::parked::{Spreading, Waiting};
 use super::partition::{METADATA_LOG, PartitionKey};
 use super::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, Time, TopicId};
 use crate::metadata::decide::{self, Refusal, Sessions};
 use crate::metadata::{Record, Resource};
 
+/// Why connections are closed whose request was written and perhaps not committed.
+const OUTCOME_UNKNOWN: &str =
+    "the controller changed before this was committed: its outcome is unknown";
 /// What events say where another broker decided.
 const DECIDED_ELSEWHERE: &str = "the controller decided so";
 
@@ -131,9 +137,9 @@ impl Broker {
         let committing = std::mem::take(&mut member.committing);
         let altering = std::mem::take(&mut member.local_alters);
         for (_, connection) in committing {
-            let why = "the controller changed before this was committed: its outcome is unknown";
-            self.close(now, connection, why.to_owned());
+            self.close(now, connection, OUTCOME_UNKNOWN.to_owned());
         }
+        self.leave_spreading(now);
         self.on_alter_lost(now, &altering);
         self.leave_old_controllers(now, leader);
     }
@@ -278,7 +284,7 @@ impl Broker {
     }
 
     /// Has an answer wait until everything written so far is applied.
-    pub(super) fn wait_for_commit(&mut self, connection: ConnectionId, parts: Vec<bytes::Bytes>) {
+    pub(super) fn wait_for_commit(&mut self, connection: ConnectionId, parts: Vec<Bytes>) {
         let end = self.metadata_log.log().log_end();
         let Some(member) = self.member.as_mut() else {
             return;
@@ -289,6 +295,80 @@ impl Broker {
         member.committing.insert((end, connection));
         let waiting = Waiting::Committed(parts);
         self.parked.put(connection, None, waiting);
+    }
+
+    /// Has an answer wait until every live broker has applied everything written so far.
+    pub(super) fn wait_for_spread(
+        &mut self,
+        asked: &Asked,
+        parts: Vec<Bytes>,
+        late: Vec<Bytes>,
+        timeout_ms: i32,
+    ) {
+        let (connection, end) = (asked.connection, self.metadata_log.log().log_end());
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        member.spreading.insert((end, connection));
+        let deadline = asked.now.plus_ms(i64::from(timeout_ms));
+        let waiting = Waiting::Spreading(Box::new(Spreading { parts, late, end }));
+        self.parked.put(connection, Some(deadline), waiting);
+    }
+
+    /// Answers what every live broker has applied by now. Call at the end of every verb.
+    pub(super) fn answer_spread(&mut self) {
+        while let Some(&(end, connection)) = self.member.as_ref().and_then(|m| m.spreading.first())
+        {
+            if !self.all_know(end) {
+                return;
+            }
+            if let Some(waited) = self.take_spreading(connection) {
+                self.send(connection, waited.parts);
+            }
+        }
+    }
+
+    fn all_know(&self, end: Offset) -> bool {
+        let Some(member) = self.member.as_ref().filter(|m| m.applied >= end) else {
+            return false;
+        };
+        let mut live = self.image.brokers().filter(|broker| broker.is_live());
+        live.all(|broker| member.quorum.knows(broker.id, end))
+    }
+
+    /// Not every live broker has applied it in time: the client is told that, whatever became of it.
+    pub(super) fn answer_late(&mut self, connection: ConnectionId) {
+        if let Some(waited) = self.take_spreading(connection) {
+            self.send(connection, waited.late);
+        }
+    }
+
+    fn take_spreading(&mut self, connection: ConnectionId) -> Option<Spreading> {
+        let Some(Waiting::Spreading(waited)) = self.parked.take(connection) else {
+            return None;
+        };
+        self.forget_spreading(connection, &waited);
+        Some(*waited)
+    }
+
+    pub(super) fn forget_spreading(&mut self, connection: ConnectionId, waited: &Spreading) {
+        if let Some(member) = self.member.as_mut() {
+            member.spreading.remove(&(waited.end, connection));
+        }
+    }
+
+    /// This broker decides no longer: what it wrote is told of if it is committed, else nobody knows.
+    fn leave_spreading(&mut self, now: Time) {
+        let Some(member) = self.member.as_mut() else {
+            return;
+        };
+        let applied = member.applied;
+        for (end, connection) in std::mem::take(&mut member.spreading) {
+            match self.take_spreading(connection) {
+                Some(waited) if end <= applied => self.send(connection, waited.parts),
+                _ => self.close(now, connection, OUTCOME_UNKNOWN.to_owned()),
+            }
+        }
     }
 
     /// Who wanted the record at this offset.
@@ -339,6 +419,7 @@ impl Broker {
         }
         if todo.brokers {
             self.tell_leaders_of_brokers(now);
+            self.after_registrations(now);
         }
         if tells {
             for (id, (added, cause)) in todo.grown {

@@ -44,6 +44,12 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum Answer {
     Reply(Vec<Bytes>),
+    /// A reply that tells of new metadata, and waits so long for all live brokers to know it; `late` is sent then.
+    Spread {
+        parts: Vec<Bytes>,
+        late: Vec<Bytes>,
+        timeout_ms: i32,
+    },
     /// Done, and nothing is sent (acks=0).
     Silent,
     /// It waits in `parked`.
@@ -166,6 +172,17 @@ impl Broker {
         }
         let committed = std::mem::take(&mut self.committed);
         match answered {
+            Ok(Answer::Spread {
+                parts,
+                late,
+                timeout_ms,
+            }) if committed && self.member.is_some() => {
+                self.wait_for_spread(asked, parts, late, timeout_ms);
+            }
+            Ok(Answer::Spread { parts, .. }) => {
+                self.committed = committed;
+                self.conclude(asked, Ok(Answer::Reply(parts)));
+            }
             Ok(Answer::Reply(parts)) if committed && self.member.is_some() => {
                 self.wait_for_commit(asked.connection, parts);
             }

@@ -44,6 +44,7 @@ const FOR_CONTROLLER: &[ApiKey] = &[
     ApiKey::AlterPartitionReassignments,
     ApiKey::ListPartitionReassignments,
     ApiKey::UnregisterBroker,
+    ApiKey::DescribeQuorum,
 ];
 
 impl Broker {

@@ -1,6 +1,6 @@
 //! What a broker of a cluster keeps beyond what a broker alone does.
 //!
-//! A broker that is the only voter and the only broker has none of it: it decides, writes and applies in one
+//! A broker that is the only one there is and always was has none of it: it decides, writes and applies in one
 //! go and asks nobody (`commit`). Only fields and small facts here; what happens with them is in `quorum_log`
 //! (the metadata log), `controller` (deciding), `registration` (being alive), `replicas` (leading and following)
 //! and `forwarding`.
@@ -16,7 +16,7 @@ use crate::ids::{BrokerEpoch, BrokerId, ConnectionId, IncarnationId, Offset, Tim
 use crate::metadata::Image;
 use crate::metadata::decide::Sessions;
 use crate::quorum::Quorum;
-use crate::replica::{Attempt, Fetcher, Proposal};
+use crate::replica::{Attempt, FetchLimits, Fetcher, Proposal};
 use crate::storage::LastRun;
 use crate::wire::request::RequestHeader;
 
@@ -30,6 +30,8 @@ pub(super) struct Member {
     pub applied: Offset,
     /// Answers that leave once everything below an offset is applied.
     pub committing: BTreeSet<(Offset, ConnectionId)>,
+    /// Answers that leave once every live broker has applied everything below an offset.
+    pub spreading: BTreeSet<(Offset, ConnectionId)>,
     /// Who wanted what was decided here, by the end of its records.
     pub causes: VecDeque<(Offset, String)>,
     /// Replicas' fetches of the metadata log that wait for news.
@@ -42,6 +44,8 @@ pub(super) struct Member {
     /// Directories nobody knows were looked for.
     pub swept: bool,
     pub fetchers: BTreeMap<BrokerId, Fetcher>,
+    /// What `replica.fetch.*` said at the start.
+    pub fetch_limits: FetchLimits,
     /// Proposals of in-sync replicas that are not sent yet.
     pub proposals: Vec<(PartitionKey, Proposal)>,
     /// Proposals this controller decided on itself and that are not applied yet.

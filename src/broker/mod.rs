@@ -185,8 +185,10 @@ impl Broker {
         // A proposal that was answered at once is looked after in the same verb.
         self.drive_replicas(now);
         self.drive_forwards(now);
+        self.leave_quorum(now);
         self.begin_metadata_sync();
         self.judge_metadata_polls();
+        self.answer_spread();
     }
 
     /// What must hold at any moment. Costs a walk over everything: for tests and simulations.
@@ -242,6 +244,7 @@ impl Broker {
         match self.parked.take(id) {
             Some(Waiting::Fetch(wait)) => self.stop_watching(id, &wait.watched),
             Some(Waiting::Produce(wait)) => self.stop_waiting_for_acks(id, &wait),
+            Some(Waiting::Spreading(wait)) => self.forget_spreading(id, &wait),
             Some(Waiting::Metadata(_)) => {
                 if let Some(member) = self.member.as_mut() {
                     member.polls.remove(&id);

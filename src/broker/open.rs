@@ -22,6 +22,7 @@ use crate::ids::{BrokerEpoch, IncarnationId, Offset, PartitionIndex, Time, Topic
 use crate::inspect::{Durability, EventKind, Totals};
 use crate::metadata::{BrokerImage, BrokerSettings, Image, Record};
 use crate::quorum::{ElectionState, Quorum, QuorumConfig};
+use crate::replica::FetchLimits;
 use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir, set_aside};
 
 /// What opening all logs took.
@@ -97,10 +98,10 @@ impl Broker {
             let cause = format!("a deletion stays unfinished: {error}");
             broker.note(EventKind::StorageFailed { path, cause });
         }
-        let alone = broker.config.voters == [broker.config.id];
-        if !alone {
+        let saved = broker.saved_vote()?;
+        if !broker.config.alone || saved.is_some() {
             let clean = last_run.clean;
-            broker.join(now, last_run)?;
+            broker.join(now, last_run, saved)?;
             broker.tell_of_start(clean, &tally);
             return Ok(broker);
         }
@@ -132,23 +133,16 @@ impl Broker {
 
     /// Becomes a member of its cluster's quorum. Nothing is applied and no partition is opened before the quorum says
     /// what is committed.
-    fn join(&mut self, now: Time, last_run: LastRun) -> Result<(), OpenError> {
+    fn join(
+        &mut self,
+        now: Time,
+        last_run: LastRun,
+        saved: Option<ElectionState>,
+    ) -> Result<(), OpenError> {
         self.metadata_log.log_mut().sync_now(&mut *self.disk)?;
         let registered = self.last_registration()?;
         // Its logs hold all it ever acknowledged after a clean stop, or when each ack waited for a sync.
         let whole = last_run.clean || self.config.durability == Durability::Batch;
-        let saved = self.dir.read_file(&mut *self.disk, QUORUM_STATE_FILE)?;
-        let saved = match saved.map(|file| ElectionState::decode(&file)) {
-            None => None,
-            Some(Ok(state)) => Some(state),
-            Some(Err(error)) => {
-                return Err(OpenError::Metadata {
-                    path: self.dir.log_dir(QUORUM_STATE_FILE),
-                    offset: 0,
-                    why: error.to_string(),
-                });
-            }
-        };
         let quorum = Quorum::new(self.quorum_config(), saved, self.random.random(), now);
         self.member = Some(Box::new(Member {
             quorum,
@@ -156,6 +150,7 @@ impl Broker {
             controller: None,
             applied: self.metadata_log.log().log_start(),
             committing: Default::default(),
+            spreading: Default::default(),
             causes: Default::default(),
             polls: Default::default(),
             polls_due: false,
@@ -170,6 +165,7 @@ impl Broker {
             last_run,
             swept: false,
             fetchers: Default::default(),
+            fetch_limits: self.fetch_limits(),
             proposals: Vec::new(),
             local_alters: Vec::new(),
             touched: Default::default(),
@@ -180,6 +176,30 @@ impl Broker {
         }));
         self.with_quorum(now, |quorum, log| quorum.on_tick(now, log));
         Ok(())
+    }
+
+    /// What this broker has promised in elections; `None` if it never was in a quorum.
+    fn saved_vote(&mut self) -> Result<Option<ElectionState>, OpenError> {
+        let saved = self.dir.read_file(&mut *self.disk, QUORUM_STATE_FILE)?;
+        let saved = saved.map(|file| ElectionState::decode(&file)).transpose();
+        saved.map_err(|error| OpenError::Metadata {
+            path: self.dir.log_dir(QUORUM_STATE_FILE),
+            offset: 0,
+            why: error.to_string(),
+        })
+    }
+
+    fn fetch_limits(&self) -> FetchLimits {
+        let number = |name| {
+            let value = self.settings.number(&Image::default(), name);
+            i32::try_from(value).unwrap_or(i32::MAX)
+        };
+        FetchLimits {
+            max_wait_ms: number("replica.fetch.wait.max.ms"),
+            min_bytes: number("replica.fetch.min.bytes"),
+            max_bytes: number("replica.fetch.response.max.bytes"),
+            partition_max_bytes: number("replica.fetch.max.bytes"),
+        }
     }
 
     fn quorum_config(&self) -> QuorumConfig {

@@ -11,7 +11,7 @@ use super::api::fetch::FetchWait;
 use super::api::produce::ProduceWait;
 use super::dispatch::Asked;
 use super::quorum_log::MetadataWait;
-use crate::ids::{ConnectionId, Time};
+use crate::ids::{ConnectionId, Offset, Time};
 
 /// One request that waits.
 #[derive(Debug)]
@@ -22,12 +22,24 @@ pub(super) enum Waiting {
     Produce(Box<ProduceWait>),
     /// For the sync or the voters that make its metadata durable; the answer is ready.
     Committed(Vec<Bytes>),
+    /// For every live broker to know what it tells of.
+    Spreading(Box<Spreading>),
     /// A replica's fetch of the metadata log, for news or for its wait to be over.
     Metadata(Box<MetadataWait>),
     /// For the controller's answer to what was passed on.
     Forwarded,
     /// For a block of producer ids.
     ProducerId(Box<Asked>),
+}
+
+/// An answer that leaves once every live broker knows the metadata it tells of.
+#[derive(Debug)]
+pub(super) struct Spreading {
+    pub parts: Vec<Bytes>,
+    /// What leaves instead when that takes too long.
+    pub late: Vec<Bytes>,
+    /// Where that metadata ends.
+    pub end: Offset,
 }
 
 /// All of them, by connection.

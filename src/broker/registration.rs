@@ -238,7 +238,22 @@ impl Broker {
     /// Whether nobody needs this broker any more.
     pub fn may_stop(&self) -> bool {
         let member = self.member.as_ref();
-        member.is_none_or(|m| m.registration.may_stop && !m.quorum.is_leaving())
+        member.is_none_or(|m| {
+            let decides = m.quorum.is_leader() || m.quorum.is_leaving();
+            m.registration.may_stop && !decides
+        })
+    }
+
+    /// A controller that is let go gives control up, too, once others can see that it goes. Call at the end of
+    /// every verb.
+    pub(super) fn leave_quorum(&mut self, now: Time) {
+        let end = self.metadata_log.log().log_end();
+        let Some(member) = self.member.as_ref() else {
+            return;
+        };
+        if member.registration.may_stop && member.quorum.is_leader() && member.applied >= end {
+            self.with_quorum(now, |quorum, log| quorum.resign(now, log));
+        }
     }
 
     pub(super) fn on_register_answer(&mut self, now: Time, mut told: Told) {
@@ -269,6 +284,30 @@ impl Broker {
         }
     }
 
+    /// Whether the cluster counts on this run of this broker, and on as many as `all`, as far as it knows itself.
+    pub fn is_joined(&self, all: usize) -> bool {
+        let Some(member) = &self.member else {
+            return true;
+        };
+        let own = self.image.broker(self.config.id);
+        let own = own.filter(|own| own.is_live() && member.registration.epoch == Some(own.epoch));
+        let live = self.image.brokers().filter(|broker| broker.is_live());
+        own.is_some() && live.count() >= all
+    }
+
+    /// Registrations changed. A broker that finds its own, fenced, asks to be unfenced at once.
+    pub(super) fn after_registrations(&mut self, now: Time) {
+        let own = self.image.broker(self.config.id);
+        let Some(epoch) = own.filter(|own| own.fenced).map(|own| own.epoch) else {
+            return;
+        };
+        if let Some(member) = self.member.as_mut()
+            && member.registration.epoch == Some(epoch)
+        {
+            member.registration.due = now;
+        }
+    }
+
     fn registered(&mut self, now: Time, epoch: BrokerEpoch) {
         let interval_ms = self.heartbeat_ms();
         let Some(member) = self.member.as_mut() else {
@@ -280,6 +319,9 @@ impl Broker {
             true => interval_ms.min(RETRY_MS),
             false => interval_ms,
         });
+        if fresh {
+            self.after_registrations(now);
+        }
     }
 
     fn on_beat_refused(&mut self, now: Time, error: ErrorCode) {

@@ -11,10 +11,10 @@ use super::partition::{Partition, PartitionKey, Role};
 use super::peers::{Purpose, Told};
 use crate::ids::{BrokerEpoch, BrokerId, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
-use crate::metadata::{Image, PartitionImage};
+use crate::metadata::{Image, LeaderRecovery, PartitionImage};
 use crate::replica::{
-    Assignment, FetchLimits, Fetched, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Plant,
-    Registration, Step,
+    Assignment, Fetched, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Plant, Registration,
+    Step,
 };
 use crate::storage::{Opening, delete_dir};
 use crate::wire::messages::fetch::FetchResponse;
@@ -350,8 +350,7 @@ impl Broker {
                 member.peers.forget(to, lane);
                 self.effects.push(Effect::Hangup { to, lane });
             }
-            let limits = FetchLimits::default();
-            if let Some(request) = fetcher.request(now, me, epoch, limits) {
+            if let Some(request) = fetcher.request(now, me, epoch, member.fetch_limits) {
                 requests.push((to, request));
             }
         }
@@ -473,6 +472,7 @@ fn assignment(image: &PartitionImage) -> Assignment<'_> {
         partition_epoch: image.partition_epoch,
         replicas: &image.replicas,
         isr: &image.isr,
+        recovering: image.recovery == LeaderRecovery::Recovering,
     }
 }
 

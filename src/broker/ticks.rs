@@ -88,6 +88,7 @@ impl Broker {
                     let why = "the controller gave no producer ids in time";
                     self.close(now, connection, why.to_owned());
                 }
+                Some(Waiting::Spreading(_)) => self.answer_late(connection),
                 Some(Waiting::Committed(_) | Waiting::Forwarded) | None => {}
             }
         }

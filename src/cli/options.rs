@@ -19,7 +19,7 @@ pub struct Options {
     /// Keep nothing: use a fresh directory and remove it at the end
     #[arg(long, global = true, conflicts_with = "data_dir")]
     pub ephemeral: bool,
-    /// Number of brokers, up to 10 [default: those the data directory belongs to, or 1]
+    /// Number of brokers, up to 10 [default: those the data directory belongs to, or 3]
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BROKERS)))]
     pub brokers: Option<u32>,
     /// Port clients connect to, or the next free one after it; 0 takes any free port. Further brokers listen on the ports behind it

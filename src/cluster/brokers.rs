@@ -62,6 +62,7 @@ pub enum News {
     /// A broker of an earlier run said it.
     Nothing,
     Ready(BrokerId),
+    Joined,
     Note(BrokerId, Time, EventKind),
     Picture(BrokerId),
     Ended(BrokerId, Ended),
@@ -100,11 +101,16 @@ impl Brokers {
         }));
     }
 
-    /// Starts a broker that does not run.
+    /// Starts a broker that does not run; it has joined once the cluster counts on `awaits` brokers, itself too.
     ///
     /// # Errors
     /// The system refuses another thread.
-    pub fn launch(&mut self, id: BrokerId, listener: TcpListener) -> std::io::Result<()> {
+    pub fn launch(
+        &mut self,
+        id: BrokerId,
+        listener: TcpListener,
+        awaits: usize,
+    ) -> std::io::Result<()> {
         let Some(member) = self.members.get_mut(&id) else {
             return Ok(());
         };
@@ -114,6 +120,7 @@ impl Brokers {
             config: BrokerConfig {
                 id,
                 voters: recipe.roster.voters.clone(),
+                alone: recipe.roster.brokers.len() == 1,
                 cluster_id: recipe.cluster_id.clone(),
                 listen: member.port.address(),
                 data_dir: recipe.dir.clone(),
@@ -129,6 +136,7 @@ impl Brokers {
             },
             seed: chance::number(),
             connections_allowed: recipe.connections_allowed,
+            awaits,
         };
         let thread = BrokerThread::start(start, self.reports.clone())?;
         member.started(self.runs, thread);
@@ -148,8 +156,12 @@ impl Brokers {
         match report {
             Report::Ready => {
                 member.state = BrokerState::Running;
-                self.settle(broker, Until::Ready);
                 News::Ready(broker)
+            }
+            Report::Joined { known } => {
+                member.joined = true;
+                self.settle(broker, Until::Joined { known });
+                News::Joined
             }
             Report::Note { time, kind } => News::Note(broker, time, kind),
             Report::Picture(picture) => {
@@ -203,7 +215,7 @@ impl Brokers {
                 continue;
             }
             any = true;
-            if !member.stop(cause) {
+            if !member.stop(cause, false) {
                 tracing::warn!("broker {id} does not listen, so it is ended");
                 member.kill();
             }
@@ -225,6 +237,12 @@ impl Brokers {
     pub fn running(&self) -> impl Iterator<Item = BrokerId> {
         let running = |(_, m): &(&BrokerId, &Member)| m.state == BrokerState::Running;
         self.members.iter().filter(running).map(|(id, _)| *id)
+    }
+
+    /// Whether every broker runs and is known to the cluster, or has waited long enough for that.
+    pub fn all_joined(&self) -> bool {
+        let ready = |m: &Member| m.joined && m.state == BrokerState::Running;
+        self.members.values().all(ready)
     }
 
     /// Whether any broker has a thread.
@@ -301,7 +319,7 @@ impl Brokers {
     /// Starts a broker that has ended, on the directory and port it had.
     fn start_again(&mut self, id: BrokerId) -> Result<(), Failure> {
         let listener = self.member(id)?.port.listen();
-        let launched = listener.and_then(|listener| self.launch(id, listener));
+        let launched = listener.and_then(|listener| self.launch(id, listener, 1));
         launched.map_err(|error| did_not_start(id, &error.to_string()))
     }
 

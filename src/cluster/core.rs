@@ -156,6 +156,7 @@ impl Core {
         match self.brokers.on_told(told) {
             News::Nothing => return,
             News::Ready(broker) => self.on_ready(broker),
+            News::Joined => {}
             News::Note(broker, time, kind) => self.note(broker, time, kind),
             News::Picture(broker) => self.has_shown(broker),
             News::Ended(broker, ended) => {

@@ -18,6 +18,8 @@ pub struct Member {
     /// Which of its runs this is; reports of earlier ones are too late.
     pub run: u64,
     pub state: BrokerState,
+    /// It said that it has joined the cluster, or waited long enough for that.
+    pub joined: bool,
     /// The newest picture, also of a broker that has ended.
     picture: Option<Box<BrokerPicture>>,
     /// What it left on disk, once that was read after its end.
@@ -58,6 +60,7 @@ impl Member {
             thread: None,
             run: 0,
             state: BrokerState::Starting,
+            joined: false,
             picture: None,
             remains: None,
             past: Totals::default(),
@@ -71,6 +74,7 @@ impl Member {
         self.thread = Some(thread);
         self.run = run;
         self.state = BrokerState::Starting;
+        self.joined = false;
         self.again = false;
         self.remains = None;
         if let Some(picture) = &mut self.picture {
@@ -109,14 +113,17 @@ impl Member {
         }
     }
 
-    /// Orders a clean stop. False when the thread does not take it.
-    pub fn stop(&mut self, cause: &str) -> bool {
+    /// Orders a clean stop, while `others` go on or not. False when the thread does not take it.
+    pub fn stop(&mut self, cause: &str, others: bool) -> bool {
         let Some(thread) = &mut self.thread else {
             return false;
         };
         thread.resume();
         let cause = cause.to_owned();
-        thread.orders.try_send(Order::Stop { cause }).is_ok()
+        thread
+            .orders
+            .try_send(Order::Stop { cause, others })
+            .is_ok()
     }
 
     pub fn seen(&self, id: crate::ids::BrokerId) -> Seen<'_> {

@@ -30,7 +30,7 @@ use crate::storage::{DirLock, Identity, RealDisk, Roster, StorageError};
 /// Brokers that vote for the controller; those beyond only follow.
 const MAX_VOTERS: u32 = 5;
 /// Brokers of a new cluster when nobody says how many.
-const DEFAULT_BROKERS: u32 = 1;
+const DEFAULT_BROKERS: u32 = 3;
 /// Reports the cluster has not taken yet.
 const REPORTS_QUEUED: usize = 4_096;
 /// The cluster thread's stack, bytes.
@@ -116,7 +116,7 @@ pub fn start(config: ClusterConfig) -> Result<Cluster, StartError> {
         durability: config.durability,
     };
     for (id, listener) in listeners {
-        brokers.launch(id, listener)?;
+        brokers.launch(id, listener, usize::from(count))?;
     }
     let (brokers, early, reports) = wait_until_ready(brokers, queued_reports)?;
     let started = Started {
@@ -158,7 +158,8 @@ fn roster(dir: &Path, config: &ClusterConfig) -> Result<Roster, StartError> {
 
 type Reports = mpsc::Receiver<Told>;
 
-/// Waits until clients can connect to every broker; returns what was told besides.
+/// Waits until clients can connect to every broker and all brokers count on each other; returns what was told
+/// besides. Where no controller is found it does not wait for ever.
 fn wait_until_ready(
     mut brokers: Brokers,
     mut reports: Reports,
@@ -177,7 +178,7 @@ fn wait_until_ready(
         }
         match failed {
             Some(message) if !brokers.any_alive() => return Err(StartError::Broker(message)),
-            None if brokers.running().count() == brokers.seen().len() => {
+            None if brokers.all_joined() => {
                 return Ok((brokers, notes, reports));
             }
             _ => {}

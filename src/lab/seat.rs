@@ -46,6 +46,7 @@ impl Seat {
             config: BrokerConfig {
                 id,
                 voters: voters.map(BrokerId).collect(),
+                alone: schedule.brokers == 1,
                 cluster_id: "a-cluster-in-the-lab".to_owned(),
                 listen: listen.parse().expect("an address and a port"),
                 data_dir: PathBuf::from(DATA_DIR),

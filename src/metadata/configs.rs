@@ -248,12 +248,11 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     live("min.insync.replicas", Int, AtLeast(1), Some("1"), "Default of the topic configuration of the same name."),
     fixed("num.partitions", Int, AtLeast(1), Some("1"), "Partitions of a topic that does not say."),
     fixed("producer.id.expiration.ms", Int, AtLeast(1), Some("86400000"), "Milliseconds after which an idempotent producer that sends nothing is forgotten."),
-    // Kafka's default is 1000: a follower that asked too early must not hold acks=all up for a second after a failover.
-    fixed("replica.fetch.backoff.ms", Int, AtLeast(0), Some("100"), "Milliseconds a follower waits after a failed fetch of a partition."),
     fixed("replica.fetch.max.bytes", Int, AtLeast(0), Some("1048576"), "Bytes of one partition a follower asks for at once; a larger first batch is sent whole."),
     fixed("replica.fetch.min.bytes", Int, AtLeast(1), Some("1"), "Bytes a leader gathers before it answers a follower, within replica.fetch.wait.max.ms."),
     fixed("replica.fetch.response.max.bytes", Int, AtLeast(0), Some("10485760"), "Bytes one answer to a follower carries."),
-    fixed("replica.fetch.wait.max.ms", Int, AtLeast(0), Some("500"), "Milliseconds a leader lets a follower's fetch wait for new records."),
+    // Kafka has no upper bound; here a leader that has not answered for 1.5 s is taken for lost.
+    fixed("replica.fetch.wait.max.ms", Int, Between(0, 1_000), Some("500"), "Milliseconds a leader lets a follower's fetch wait for new records."),
     fixed("replica.lag.time.max.ms", Long, AtLeast(1), Some("30000"), "Milliseconds a follower may go without having caught up before the leader takes it out of the ISR."),
     fixed("socket.request.max.bytes", Int, Between(1024, INT_MAX), Some("104857600"), "Largest request in bytes; a larger one closes its connection."),
     live("unclean.leader.election.enable", Boolean, Any, Some("false"), "Default of the topic configuration of the same name."),

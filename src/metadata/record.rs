@@ -48,6 +48,8 @@ pub enum Record {
     },
     ProducerIds {
         broker: BrokerId,
+        /// Of the broker that gets the block.
+        epoch: BrokerEpoch,
         next: ProducerId,
     },
     FeatureLevel {

@@ -137,9 +137,13 @@ impl Record {
                 name,
                 value,
             } => config_record(resource, name, value.as_deref()).encode(writer, version),
-            Record::ProducerIds { broker, next } => ProducerIdsRecord {
+            Record::ProducerIds {
+                broker,
+                epoch,
+                next,
+            } => ProducerIdsRecord {
                 broker_id: broker.0,
-                broker_epoch: 0,
+                broker_epoch: epoch.0,
                 next_producer_id: next.0,
             }
             .encode(writer, version),
@@ -243,6 +247,7 @@ fn decode_other(number: u32, reader: &mut Reader, version: i16) -> Result<Record
             let message = ProducerIdsRecord::decode(reader, version)?;
             Record::ProducerIds {
                 broker: BrokerId(message.broker_id),
+                epoch: BrokerEpoch(message.broker_epoch),
                 next: ProducerId(message.next_producer_id),
             }
         }
@@ -435,6 +440,7 @@ mod tests {
             Record::RemoveTopic { id },
             Record::ProducerIds {
                 broker: BrokerId(1),
+                epoch: BrokerEpoch(9),
                 next: ProducerId(2000),
             },
             Record::FeatureLevel {

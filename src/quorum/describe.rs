@@ -53,6 +53,21 @@ impl Quorum {
         }
     }
 
+    /// Whether a member has everything below `end` and knows it to be committed, as far as a leader was told.
+    pub fn knows(&self, member: BrokerId, end: Offset) -> bool {
+        if member == self.config.me {
+            return self.high_watermark.is_some_and(|known| known >= end);
+        }
+        let Role::Leader(leading) = &self.role else {
+            return false;
+        };
+        let progress = leading.progress.get(&member);
+        progress.is_some_and(|progress| {
+            progress.end.is_some_and(|has| has >= end)
+                && progress.high_watermark.is_some_and(|known| known >= end)
+        })
+    }
+
     fn replica(&self, now: Time, log: &dyn LogView, id: BrokerId) -> ReplicaView {
         let leads = self.is_leader();
         if id == self.config.me {

@@ -47,7 +47,7 @@ impl Quorum {
                 return verdict;
             }
         };
-        self.note_progress(now, log.end(), asked.replica, end);
+        self.note_progress(now, log.end(), asked, end);
         self.raise_leader_high_watermark(log);
         self.turn(now, log);
         self.judge_fetch(log, asked)
@@ -106,12 +106,13 @@ impl Quorum {
         &mut self,
         now: Time,
         log_end: Offset,
-        replica: BrokerId,
+        asked: &FetchAsked,
         end: Option<Offset>,
     ) {
         let Role::Leader(leading) = &mut self.role else {
             return;
         };
+        let replica = asked.replica;
         let before = leading.progress.get(&replica).copied();
         let caught_up = match (end, before) {
             (Some(end), _) if end >= log_end => Some(now),
@@ -123,6 +124,7 @@ impl Quorum {
         };
         let progress = Progress {
             end,
+            high_watermark: asked.high_watermark,
             last_fetch: now,
             caught_up,
             end_then: log_end,

@@ -84,6 +84,8 @@ pub(super) struct Leading {
 pub(super) struct Progress {
     /// All below is durable there and the leader's own; `None` while its log diverges.
     pub end: Option<Offset>,
+    /// What it knows to be committed, if it says.
+    pub high_watermark: Option<Offset>,
     pub last_fetch: Time,
     /// When it last had everything the leader had.
     pub caught_up: Option<Time>,

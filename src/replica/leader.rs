@@ -34,6 +34,8 @@ pub struct Assignment<'a> {
     pub partition_epoch: i32,
     pub replicas: &'a [BrokerId],
     pub isr: &'a [BrokerId],
+    /// The leader was elected although records may be lost, and has not said yet that it is done with that.
+    pub recovering: bool,
 }
 
 /// The partition's part of a follower's fetch.
@@ -160,6 +162,8 @@ pub struct Leader {
     broker_epoch: BrokerEpoch,
     /// Metadata knows this incarnation.
     registered: bool,
+    /// Metadata still has it as elected uncleanly.
+    recovering: bool,
     attempts: u64,
     in_flight: bool,
     /// No proposal before this moment.
@@ -195,6 +199,7 @@ impl Leader {
             followers: Vec::new(),
             broker_epoch,
             registered: false,
+            recovering: assignment.recovering,
             attempts: 0,
             in_flight: false,
             retry_at: None,
@@ -289,6 +294,7 @@ impl Leader {
             return false;
         }
         self.set_replicas(now, assignment.replicas, assignment.isr);
+        self.recovering = assignment.recovering;
         self.accept(now, assignment.partition_epoch, assignment.isr)
     }
 
@@ -358,6 +364,8 @@ impl Leader {
             && *leader_epoch == self.leader_epoch
             && *partition_epoch > self.partition_epoch
         {
+            // Each proposal says that the leader is done with an unclean election: there is nothing to recover.
+            self.recovering = false;
             // Also after a newer proposal was made: it is what the controller has.
             return self.accept(now, *partition_epoch, isr);
         }
@@ -561,7 +569,7 @@ impl Leader {
 
     fn needs_proposal(&self, now: Time) -> bool {
         let mut followers = self.followers.iter();
-        followers.any(|f| f.suspect || self.belongs(f, now) != Ok(f.in_isr))
+        self.recovering || followers.any(|f| f.suspect || self.belongs(f, now) != Ok(f.in_isr))
     }
 
     /// Whether a follower belongs to the in-sync replicas; an error is why a member no longer does.

@@ -15,12 +15,13 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::driver::Driver;
 use super::flush::{FlushThread, Flushed};
 use super::kill::KillSwitch;
-use super::limits::STOP_WAIT;
+use super::limits::{HAND_OVER_WAIT, JOIN_WAIT, STOP_WAIT};
 use super::peers::Neighbours;
 use super::{Ended, Report, Reports, Told, crash_message, listener, pictures};
 use crate::broker::{Broker, BrokerConfig};
@@ -56,6 +57,8 @@ pub struct BrokerStart {
     pub seed: u64,
     /// Connections at a time.
     pub connections_allowed: usize,
+    /// Brokers, itself included, that the cluster must count on before this one says that it has joined.
+    pub awaits: usize,
 }
 
 /// What the broker's files are.
@@ -71,8 +74,8 @@ pub enum Medium {
 pub enum Order {
     /// A picture is wanted: of this focus from now on, or a fresh one in any case.
     Look { focus: Option<Focus>, fresh: bool },
-    /// Stop cleanly.
-    Stop { cause: String },
+    /// Stop cleanly, after handing leaderships over to those that go on, if any do.
+    Stop { cause: String, others: bool },
     /// Stand still, as after SIGSTOP, until the other end of this is dropped.
     Pause(std::sync::mpsc::Receiver<()>),
 }
@@ -113,11 +116,7 @@ impl BrokerThread {
             .name(format!("broker-{}", start.config.id))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let (ended, memory) = catch_unwind(AssertUnwindSafe(|| run(start, queues)))
-                    .unwrap_or_else(|payload| {
-                        let message = crash_message(payload.as_ref());
-                        (Ended::Crashed { message }, MemoryFiles::default())
-                    });
+                let (ended, memory) = run(start, queues);
                 let last = reports.tell(Report::Ended(ended, memory));
                 // Nobody listens when the whole program ends.
                 let _ = reports.queue.blocking_send(last);
@@ -173,7 +172,11 @@ fn run(mut start: BrokerStart, queues: Queues) -> (Ended, MemoryFiles) {
         None => Box::new(RealDisk::default()),
         Some(memory) => Box::new(memory.clone()),
     };
-    let ended = run_on(disk, start, queues);
+    // Its files outlive even a panic of the thread: with them would go its vote, and it could give it twice.
+    let ended = catch_unwind(AssertUnwindSafe(|| run_on(disk, start, queues)));
+    let ended = ended.unwrap_or_else(|payload| Ended::Crashed {
+        message: crash_message(payload.as_ref()),
+    });
     // Whoever used the disk went with the event loop.
     let files = memory.map(|memory| memory.take_files());
     (ended, files.unwrap_or_default())
@@ -217,9 +220,11 @@ async fn live(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended 
     ));
     let mut orders = queues.orders;
     driver.report(Report::Ready);
+    driver.expect_to_join(start.awaits);
     let cause = tokio::select! {
         ended = driver.died() => return ended,
         cause = obey(&driver, &mut orders) => cause,
+        () = wait_to_join(&driver) => String::new(),
         () = driver.run_timer() => String::new(),
         () = pictures::publish(&driver) => String::new(),
         () = pass_flushed(&driver, flushed) => String::new(),
@@ -267,17 +272,42 @@ impl OwnClients {
     }
 }
 
-/// Follows orders until the one to stop; returns its cause.
+/// Says in time that the broker has not become one of its cluster, then waits for ever.
+async fn wait_to_join(driver: &Driver) {
+    tokio::time::sleep(JOIN_WAIT).await;
+    driver.tell_joined(false);
+    std::future::pending().await
+}
+
+/// Follows orders until the broker is to end; returns the cause.
 async fn obey(driver: &Driver, orders: &mut Receiver<Order>) -> String {
+    let (cause, others) = follow(driver, orders).await;
+    if others && driver.drive(Broker::begin_stop).is_ok() {
+        let handed_over = async {
+            tokio::select! {
+                () = driver.may_stop() => {}
+                // The whole program stops meanwhile: there is nobody to hand anything to.
+                (_, _) = follow(driver, orders) => {}
+            }
+        };
+        if timeout(HAND_OVER_WAIT, handed_over).await.is_err() {
+            tracing::warn!("not everything was handed over in time");
+        }
+    }
+    cause
+}
+
+/// Follows orders until one to stop; returns its cause, and whether others go on.
+async fn follow(driver: &Driver, orders: &mut Receiver<Order>) -> (String, bool) {
     loop {
         match orders.recv().await {
             Some(Order::Look { focus, fresh }) => driver.pictures.look(focus, fresh),
-            Some(Order::Stop { cause }) => return cause,
+            Some(Order::Stop { cause, others }) => return (cause, others),
             Some(Order::Pause(held)) => {
                 // An error is how it ends: the other end was dropped. Blocking is the point.
                 let _ = held.recv();
             }
-            None => return "the program ends".to_owned(),
+            None => return ("the program ends".to_owned(), false),
         }
     }
 }

@@ -43,6 +43,10 @@ pub struct Driver {
     refusals: RefCell<EventRate>,
     next_connection: Cell<u64>,
     finished: Cell<bool>,
+    /// Brokers the cluster must count on before this one says that it has joined; 0 when nobody waits for that.
+    awaits: Cell<usize>,
+    /// The broker may end as far as others are concerned; looked at after each call once a stop has begun.
+    may_stop: Notify,
     /// Responses being written.
     pub(super) writing: Cell<u32>,
 }
@@ -90,6 +94,8 @@ impl Driver {
                 refusals: RefCell::default(),
                 next_connection: Cell::new(1),
                 finished: Cell::new(false),
+                awaits: Cell::new(0),
+                may_stop: Notify::new(),
                 writing: Cell::new(0),
             }
         })
@@ -106,16 +112,24 @@ impl Driver {
             let result = call(&mut broker, now);
             let effects = broker.effects();
             self.pictures.broker_changed(broker.changed());
-            (result, effects, broker.next_wakeup(), now)
+            let awaits = self.awaits.get();
+            let joined = awaits > 0 && broker.is_joined(awaits);
+            if broker.may_stop() {
+                self.may_stop.notify_one();
+            }
+            (result, effects, broker.next_wakeup(), now, joined)
         }));
         match called {
-            Ok((result, effects, wakeup, now)) => {
+            Ok((result, effects, wakeup, now, joined)) => {
                 self.timer.set(wakeup);
                 for effect in effects {
                     if self.switch.is_thrown() {
                         return Err(Gone);
                     }
                     self.carry_out(effect, now);
+                }
+                if joined {
+                    self.tell_joined(true);
                 }
                 Ok(result)
             }
@@ -125,6 +139,25 @@ impl Driver {
                 Err(Gone)
             }
         }
+    }
+
+    /// Has it say when the cluster counts on this broker and on so many in all.
+    pub fn expect_to_join(&self, awaits: usize) {
+        self.awaits.set(awaits);
+        // After a crash there is nothing to say.
+        let _ = self.drive(|_, _| ());
+    }
+
+    /// Says once that the broker is one of its cluster, or that this has taken too long.
+    pub fn tell_joined(&self, known: bool) {
+        if self.awaits.get() > 0 && self.report(Report::Joined { known }) {
+            self.awaits.set(0);
+        }
+    }
+
+    /// Waits until the broker may end as far as others are concerned.
+    pub async fn may_stop(&self) {
+        self.may_stop.notified().await;
     }
 
     /// The broker's last call: nobody reaches it afterwards.

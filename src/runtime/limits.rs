@@ -84,3 +84,9 @@ pub const PICTURE_INTERVAL: Duration = Duration::from_millis(33);
 
 /// On a clean stop, responses under way get this long to leave.
 pub const STOP_WAIT: Duration = Duration::from_millis(500);
+
+/// A broker that is not taken in by its cluster for this long after its start says so.
+pub const JOIN_WAIT: Duration = Duration::from_secs(5);
+
+/// A broker that is stopped while others go on gets this long to hand its leaderships over.
+pub const HAND_OVER_WAIT: Duration = Duration::from_secs(3);

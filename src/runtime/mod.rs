@@ -43,6 +43,10 @@ use crate::storage::MemoryFiles;
 pub enum Report {
     /// Clients are served from now on.
     Ready,
+    /// The cluster counts on this broker. Not `known`: it has waited long enough for that.
+    Joined {
+        known: bool,
+    },
     Note {
         time: Time,
         kind: EventKind,

@@ -148,6 +148,11 @@ impl BrokerDir {
         Ok((broker_dir, last_run))
     }
 
+    /// The directory all of the broker's logs are in.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
     /// The directory of a log.
     pub fn log_dir(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -46,7 +46,7 @@ impl Broker {
         let klar =
             std::env::var("KLAR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_klar").to_string());
         let logs = scratch().join("broker");
-        let script = "\"$0\" serve --port 0 --data-dir \"$1\" --set num.partitions=3 </dev/null & \
+        let script = "\"$0\" serve --port 0 --brokers 1 --data-dir \"$1\" --set num.partitions=3 </dev/null & \
                       klar=$!; cat >/dev/null; kill $klar; wait $klar";
         let mut process = Command::new("bash")
             .args(["-c", script, &klar])

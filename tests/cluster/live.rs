@@ -26,7 +26,7 @@ impl Live {
             data_dir: None,
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
-            brokers: None,
+            brokers: Some(1),
             durability: Durability::Memory,
             settings: Vec::new(),
             stay_after_crash: false,

@@ -39,9 +39,10 @@ pub fn fresh_dir() -> TempDir {
 }
 
 impl Klar {
-    /// Starts `klar serve` on a directory and a free port.
+    /// Starts `klar serve` on a directory and a free port: the directory's brokers, or one in a new directory.
     pub fn on(dir: &Path) -> Klar {
-        Klar::with(&["--port", "0", "--data-dir", dir.to_str().unwrap()])
+        let dir = dir.to_str().unwrap();
+        Klar::with(&["--port", "0", "--brokers", "1", "--data-dir", dir])
     }
 
     /// Starts `klar serve` with these arguments and waits for its ready line.

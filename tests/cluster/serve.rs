@@ -79,8 +79,8 @@ fn too_many_brokers_and_unknown_settings_are_refused_with_a_sentence() {
 #[test]
 fn an_ephemeral_cluster_leaves_nothing_behind() {
     for durability in ["os", "memory"] {
-        let arguments = ["--port", "0", "--ephemeral", "--durability", durability];
-        let mut klar = Klar::with(&arguments);
+        let ephemeral = ["--port", "0", "--ephemeral", "--brokers", "1"];
+        let mut klar = Klar::with(&[&ephemeral[..], &["--durability", durability]].concat());
         let mut client = Client::connect(&klar.ready.bootstrap).unwrap();
         client.make_topic("t");
         assert_eq!(client.produce("t", b"v").unwrap(), 0);
@@ -103,6 +103,8 @@ fn acknowledged_records_survive_kills_and_clean_stops() {
             let arguments = [
                 "--port",
                 "0",
+                "--brokers",
+                "1",
                 "--data-dir",
                 path,
                 "--durability",
@@ -157,7 +159,10 @@ fn without_a_display_klar_says_so_and_serves() {
     let mut line = String::new();
     let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-    assert!(line.contains("\"ready\":true"), "{line}");
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["ready"], true);
+    let brokers = ready["bootstrap"].as_str().unwrap().split(',').count();
+    assert_eq!(brokers, 3, "what a new directory gets");
     child.kill().unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -12,7 +12,7 @@ pub struct Server {
 impl Server {
     pub fn start(dir: &Path) -> Server {
         let child = Command::new(env!("CARGO_BIN_EXE_klar"))
-            .args(["serve", "--port", "0", "--data-dir"])
+            .args(["serve", "--port", "0", "--brokers", "1", "--data-dir"])
             .arg(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

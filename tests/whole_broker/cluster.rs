@@ -29,7 +29,7 @@ const WIRE_MS: i64 = 1;
 /// Milliseconds of virtual time after which a wait has failed.
 const PATIENCE_MS: i64 = 20_000;
 
-type Client = (BrokerId, ConnectionId);
+pub type Client = (BrokerId, ConnectionId);
 
 struct Node {
     broker: Option<Broker>,
@@ -45,7 +45,7 @@ enum Event {
     Flushed(BrokerId, u64, u64),
 }
 
-struct Cluster {
+pub struct Cluster {
     now: Time,
     nodes: BTreeMap<BrokerId, Node>,
     events: BTreeMap<(Time, u64), Event>,
@@ -56,7 +56,16 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(count: i32, durability: Durability) -> Cluster {
+    pub fn new(count: i32, durability: Durability) -> Cluster {
+        let mut cluster = Cluster::planned(count, durability, false);
+        for id in 1..=count {
+            cluster.start(BrokerId(id));
+        }
+        cluster
+    }
+
+    /// Brokers that do not run yet.
+    fn planned(count: i32, durability: Durability, alone: bool) -> Cluster {
         let mut cluster = Cluster {
             now: START,
             nodes: BTreeMap::new(),
@@ -70,6 +79,7 @@ impl Cluster {
             let config = BrokerConfig {
                 id: BrokerId(id),
                 voters: (1..=count).map(BrokerId).collect(),
+                alone,
                 cluster_id: "a-cluster".to_owned(),
                 listen: ([127, 0, 0, 1], port).into(),
                 data_dir: PathBuf::from("/d"),
@@ -83,12 +93,11 @@ impl Cluster {
                 seed: 100 * u64::try_from(id).unwrap(),
             };
             cluster.nodes.insert(BrokerId(id), node);
-            cluster.start(BrokerId(id));
         }
         cluster
     }
 
-    fn start(&mut self, id: BrokerId) {
+    pub fn start(&mut self, id: BrokerId) {
         let node = self.nodes.get_mut(&id).unwrap();
         node.seed += 1;
         let disk: Box<dyn Disk> = Box::new(node.disk.clone());
@@ -97,8 +106,60 @@ impl Cluster {
         self.settle(id);
     }
 
+    /// Three brokers with broker configurations.
+    pub fn set(settings: &[(&str, &str)]) -> Cluster {
+        let mut cluster = Cluster::planned(3, Durability::Os, false);
+        for node in cluster.nodes.values_mut() {
+            let set = settings.iter();
+            node.config.settings = set
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect();
+        }
+        for id in 1..=3 {
+            cluster.start(BrokerId(id));
+        }
+        cluster
+    }
+
+    /// One broker that asks nobody.
+    pub fn alone() -> Cluster {
+        let mut cluster = Cluster::planned(1, Durability::Os, true);
+        cluster.start(BrokerId(1));
+        cluster
+    }
+
+    /// From now on there are so many brokers; those that are new have no vote.
+    pub fn grow(&mut self, count: i32) {
+        let more = Cluster::planned(count, Durability::Os, false);
+        let voters: Vec<BrokerId> = self.nodes.keys().copied().collect();
+        for (id, node) in more.nodes {
+            let node = self.nodes.entry(id).or_insert(node);
+            node.config.alone = false;
+            node.config.voters.clone_from(&voters);
+        }
+    }
+
+    pub fn make_alone(&mut self, id: BrokerId) {
+        self.nodes.get_mut(&id).unwrap().config.alone = true;
+    }
+
+    pub fn may_stop(&self, id: BrokerId) -> bool {
+        self.nodes[&id].broker.as_ref().unwrap().may_stop()
+    }
+
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Ends a broker cleanly.
+    pub fn stop(&mut self, id: BrokerId) {
+        self.with(id, |broker, now| broker.stop_clean(now));
+        self.pass_ms(2 * WIRE_MS);
+        self.kill(id);
+    }
+
     /// The broker's thread is gone at once; its sockets are reset.
-    fn kill(&mut self, id: BrokerId) {
+    pub fn kill(&mut self, id: BrokerId) {
         self.nodes.get_mut(&id).unwrap().broker = None;
         let lines: Vec<_> = self.lines.keys().copied().collect();
         for (from, to, lane) in lines {
@@ -118,7 +179,7 @@ impl Cluster {
             .insert((self.now.plus_ms(in_ms), self.last), event);
     }
 
-    fn with(&mut self, id: BrokerId, act: impl FnOnce(&mut Broker, Time)) {
+    pub fn with(&mut self, id: BrokerId, act: impl FnOnce(&mut Broker, Time)) {
         let now = self.now;
         if let Some(broker) = self.nodes.get_mut(&id).unwrap().broker.as_mut() {
             act(broker, now);
@@ -171,7 +232,7 @@ impl Cluster {
         found.map(|((from, _, lane), _)| (*from, *lane))
     }
 
-    fn connect(&mut self, to: BrokerId) -> Client {
+    pub fn connect(&mut self, to: BrokerId) -> Client {
         self.last += 1;
         let id = ConnectionId(self.last);
         let facts = ConnectionFacts {
@@ -240,7 +301,7 @@ impl Cluster {
         }
     }
 
-    fn pass_ms(&mut self, ms: i64) {
+    pub fn pass_ms(&mut self, ms: i64) {
         let until = self.now.plus_ms(ms);
         while self.now < until {
             self.step(until);
@@ -248,7 +309,7 @@ impl Cluster {
     }
 
     /// Lets time pass until something holds.
-    fn wait_for(&mut self, what: &str, mut holds: impl FnMut(&mut Cluster) -> bool) {
+    pub fn wait_for(&mut self, what: &str, mut holds: impl FnMut(&mut Cluster) -> bool) {
         let until = self.now.plus_ms(PATIENCE_MS);
         while !holds(self) {
             assert!(self.now < until, "waited in vain: {what}");
@@ -256,7 +317,13 @@ impl Cluster {
         }
     }
 
-    fn send(&mut self, from: Client, api: ApiKey, version: i16, body: impl FnOnce(&mut Writer)) {
+    pub fn send(
+        &mut self,
+        from: Client,
+        api: ApiKey,
+        version: i16,
+        body: impl FnOnce(&mut Writer),
+    ) {
         let mut writer = Writer::new();
         let header = RequestHeader {
             api_key: api,
@@ -275,7 +342,7 @@ impl Cluster {
         }
     }
 
-    fn body(&mut self, of: Client, api: ApiKey, version: i16) -> Reader {
+    pub fn body(&mut self, of: Client, api: ApiKey, version: i16) -> Reader {
         let at = self.replies.iter().position(|(to, _)| *to == of).unwrap();
         match self.replies.remove(at).1 {
             Outcome::Reply(frame) => {
@@ -288,7 +355,7 @@ impl Cluster {
         }
     }
 
-    fn metadata(&mut self, at: BrokerId, topic: &str) -> MetadataResponse {
+    pub fn metadata(&mut self, at: BrokerId, topic: &str) -> MetadataResponse {
         let client = self.connect(at);
         let request = MetadataRequest {
             topics: Some(vec![MetadataRequestTopic {
@@ -301,12 +368,12 @@ impl Cluster {
         ask!(self, client, Metadata, 12, request, MetadataResponse)
     }
 
-    fn partition(&mut self, at: BrokerId, topic: &str) -> Option<MetadataResponsePartition> {
+    pub fn partition(&mut self, at: BrokerId, topic: &str) -> Option<MetadataResponsePartition> {
         let mut answer = self.metadata(at, topic);
         answer.topics.pop()?.partitions.into_iter().next()
     }
 
-    fn wait_until_whole(&mut self) {
+    pub fn wait_until_whole(&mut self) {
         let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
         let count = ids.len();
         for id in ids {
@@ -316,7 +383,7 @@ impl Cluster {
         }
     }
 
-    fn create(&mut self, at: BrokerId, name: &str, factor: i16) {
+    pub fn create(&mut self, at: BrokerId, name: &str, factor: i16) {
         let client = self.connect(at);
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
@@ -332,7 +399,7 @@ impl Cluster {
         assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
     }
 
-    fn produce(&mut self, at: BrokerId, topic: &str, values: &[&str]) -> (i16, i64) {
+    pub fn produce(&mut self, at: BrokerId, topic: &str, values: &[&str]) -> (i16, i64) {
         let client = self.connect(at);
         let request = produce_request(topic, 0, Some(batch(self.now, values)), -1);
         let answer: ProduceResponse = ask!(self, client, Produce, 9, request, ProduceResponse);
@@ -341,7 +408,7 @@ impl Cluster {
     }
 
     /// Error, high watermark and how many bytes there are.
-    fn fetch(&mut self, at: BrokerId, topic: &str) -> (i16, i64, usize) {
+    pub fn fetch(&mut self, at: BrokerId, topic: &str) -> (i16, i64, usize) {
         let client = self.connect(at);
         let request = fetch_request(topic, 0, 0);
         let answer: FetchResponse = ask!(self, client, Fetch, 12, request, FetchResponse);
@@ -350,7 +417,7 @@ impl Cluster {
         (partition.error_code, partition.high_watermark, bytes)
     }
 
-    fn leader(&mut self, at: BrokerId, topic: &str) -> Option<BrokerId> {
+    pub fn leader(&mut self, at: BrokerId, topic: &str) -> Option<BrokerId> {
         let partition = self.partition(at, topic)?;
         (partition.leader_id >= 0).then_some(BrokerId(partition.leader_id))
     }

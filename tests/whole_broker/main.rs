@@ -8,6 +8,8 @@ mod rig;
 
 mod clients;
 mod cluster;
+mod cluster_apis;
+mod cluster_changes;
 mod disks;
 mod durability;
 mod hostile;

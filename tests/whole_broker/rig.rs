@@ -56,6 +56,7 @@ impl Rig {
         let config = BrokerConfig {
             id: BrokerId(1),
             voters: vec![BrokerId(1)],
+            alone: true,
             cluster_id: "a-cluster".to_owned(),
             listen: "127.0.0.1:9092".parse().unwrap(),
             data_dir: PathBuf::from("/d"),

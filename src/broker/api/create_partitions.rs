@@ -1,13 +1,16 @@
-//! CreatePartitions (37): lets topics grow.
+//! CreatePartitions (37): lets topics grow; every live broker knows the new partitions when the answer leaves.
 //!
-//! Differs from Apache Kafka: the timeout is ignored, nothing is waited for.
+//! Where that takes longer than the request's timeout, REQUEST_TIMED_OUT is said of topics that have grown.
+//!
+//! Differs from Apache Kafka: live brokers are waited for, the controller's commit is not all; with a timeout of 0
+//! it is.
 
 use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::code_of;
+use super::{TOLD_LATE, code_of};
 use crate::ids::BrokerId;
 use crate::metadata::decide::{MorePartitions, Refusal, add_partitions};
 use crate::wire::messages::create_partitions::{
@@ -45,7 +48,19 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         });
     }
     let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
-    Ok(Answer::Reply(parts))
+    if request.timeout_ms <= 0 {
+        return Ok(Answer::Reply(parts));
+    }
+    for topic in response.results.iter_mut().filter(|t| t.error_code == 0) {
+        topic.error_code = ErrorCode::RequestTimedOut.code();
+        topic.error_message = Some(TOLD_LATE.to_owned());
+    }
+    let late = asked.reply(|writer| response.encode(writer, asked.version))?;
+    Ok(Answer::Spread {
+        parts,
+        late,
+        timeout_ms: request.timeout_ms,
+    })
 }
 
 impl Broker {

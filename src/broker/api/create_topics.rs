@@ -1,17 +1,17 @@
-//! CreateTopics (19): makes topics; each is there when the answer leaves.
+//! CreateTopics (19): makes topics; each is there, and every live broker knows it, when the answer leaves.
 //!
-//! Topics of one request are independent: one that is refused does not hold up another. A topic named twice
+//! Where that takes longer than the request's timeout, REQUEST_TIMED_OUT is said of topics that are there. Topics of one request are independent: one that is refused does not hold up another. A topic named twice
 //! is refused, both times. With validate_only nothing is written.
 //!
-//! Differs from Apache Kafka: the timeout is ignored, nothing is waited for; the cluster's limit of
-//! partitions is POLICY_VIOLATION.
+//! Differs from Apache Kafka: live brokers are waited for, the controller's commit is not all; with a timeout of 0
+//! it is. The cluster's limit of partitions is POLICY_VIOLATION.
 
 use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::code_of;
+use super::{TOLD_LATE, code_of};
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::decide::{NewTopic, Refusal, create_topic};
 use crate::metadata::{EffectiveConfig, Record, configs::TopicRow};
@@ -59,7 +59,19 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         });
     }
     let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
-    Ok(Answer::Reply(parts))
+    if request.timeout_ms <= 0 {
+        return Ok(Answer::Reply(parts));
+    }
+    for topic in response.topics.iter_mut().filter(|t| t.error_code == 0) {
+        topic.error_code = ErrorCode::RequestTimedOut.code();
+        topic.error_message = Some(TOLD_LATE.to_owned());
+    }
+    let late = asked.reply(|writer| response.encode(writer, asked.version))?;
+    Ok(Answer::Spread {
+        parts,
+        late,
+        timeout_ms: request.timeout_ms,
+    })
 }
 
 impl Broker {

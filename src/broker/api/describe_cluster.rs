@@ -31,12 +31,13 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         response.controller_id = broker.controller_id().map_or(-1, |id| id.0);
         let brokers = broker.brokers_for(asked.connection).into_iter();
         response.brokers = brokers
-            .map(|(id, host, port, rack)| DescribeClusterBroker {
-                broker_id: id.0,
-                host,
-                port,
-                rack,
-                is_fenced: false,
+            .filter(|broker| request.include_fenced_brokers || !broker.fenced)
+            .map(|broker| DescribeClusterBroker {
+                broker_id: broker.id.0,
+                host: broker.host,
+                port: broker.port,
+                rack: broker.rack,
+                is_fenced: broker.fenced,
             })
             .collect();
         if request.include_cluster_authorized_operations {

@@ -45,7 +45,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     }
     let response = DescribeLogDirsResponse {
         results: vec![DescribeLogDirsResult {
-            log_dir: broker.dir.log_dir("").display().to_string(),
+            log_dir: broker.dir.path().display().to_string(),
             topics,
             ..DescribeLogDirsResult::default()
         }],

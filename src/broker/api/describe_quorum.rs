@@ -1,6 +1,7 @@
 //! DescribeQuorum (55): who leads the metadata quorum, and how far its members are.
 //!
-//! Only the leader knows; others answer NOT_LEADER_OR_FOLLOWER with who they think leads.
+//! Only the leader knows: other brokers pass the question on to it. One that has just lost control answers
+//! NOT_LEADER_OR_FOLLOWER with who it thinks leads.
 //!
 //! Differs from Apache Kafka: directory ids are zero; endpoints are those of registered brokers.
 

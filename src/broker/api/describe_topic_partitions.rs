@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (75): topics page by page, with a cursor to go on (KIP-966).
 //!
-//! Differs from Apache Kafka: offline replicas are always empty.
+//! Differs from Apache Kafka: nothing known.
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};
@@ -32,6 +32,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         return Ok(Answer::Close(why));
     };
     let mut page = Page {
+        broker,
         asked,
         limit,
         response: DescribeTopicPartitionsResponse::default(),
@@ -59,6 +60,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
 
 /// An answer that is filling up.
 struct Page<'a> {
+    broker: &'a Broker,
     asked: &'a Asked,
     /// Partitions it still takes.
     limit: usize,
@@ -103,6 +105,7 @@ impl Page<'_> {
                     isr_nodes: numbers(&partition.isr),
                     eligible_leader_replicas: Some(numbers(&partition.elr)),
                     last_known_elr: Some(numbers(&partition.last_known_elr)),
+                    offline_replicas: self.broker.offline_replicas(partition),
                     ..DescribeTopicPartitionsResponsePartition::default()
                 },
             )

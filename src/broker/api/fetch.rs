@@ -19,13 +19,14 @@ use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::super::fetch_sessions::{self, Context, SessionError, Told, TopicRef, Wanted};
 use super::super::parked::Waiting;
 use super::super::partition::PartitionKey;
+use super::metadata::Reached;
 use super::replica_fetch::Replica;
 use super::{check_epoch, check_leads, read_code};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::quorum::FetchAsked;
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
-    PartitionData,
+    NodeEndpoint, PartitionData,
 };
 use crate::wire::{ErrorCode, Reader, RecordRanges};
 
@@ -35,6 +36,8 @@ const BY_ID: i16 = 13;
 const SESSIONS: i16 = 7;
 /// First version whose clients understand epochs as the reason for a truncation.
 const DIVERGENCE: i16 = 12;
+/// First version that tells where the leader is whom a client should have asked (KIP-951).
+const SAYS_NODES: i16 = 16;
 
 /// A fetch that waits for records.
 #[derive(Debug)]
@@ -327,6 +330,12 @@ impl Broker {
             ..FetchResponse::default()
         };
         let mut places: BTreeMap<TopicRef, usize> = BTreeMap::new();
+        let misdirected = parts.iter().any(|part| part.leader.is_some());
+        if misdirected && asked.version >= SAYS_NODES {
+            let brokers = self.brokers_for(asked.connection).into_iter();
+            let live = brokers.filter(|broker| !broker.fenced);
+            response.node_endpoints = live.map(node_endpoint).collect();
+        }
         for (one, part) in wanted.iter().zip(parts) {
             let told = Told {
                 high_watermark: part.high_watermark,
@@ -475,6 +484,15 @@ impl Part {
             };
         }
         data
+    }
+}
+
+fn node_endpoint(broker: Reached) -> NodeEndpoint {
+    NodeEndpoint {
+        node_id: broker.id.0,
+        host: broker.host,
+        port: broker.port,
+        rack: broker.rack,
     }
 }
 

@@ -16,7 +16,7 @@ use super::{CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS, code_of}
 use crate::ids::{BrokerId, ConnectionId, TopicId};
 use crate::inspect::EventKind;
 use crate::metadata::decide::{NewTopic, check_topic_name, create_topic, is_internal};
-use crate::metadata::{BrokerImage, TopicImage};
+use crate::metadata::{BrokerImage, PartitionImage, TopicImage};
 use crate::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
@@ -32,17 +32,27 @@ const BY_ID: i16 = 12;
 /// First version that says whether topics may be made; before, they always may.
 const SAYS_AUTO_CREATE: i16 = 4;
 
+/// One broker, and where a client reaches it.
+pub(in crate::broker) struct Reached {
+    pub id: BrokerId,
+    pub host: String,
+    pub port: i32,
+    pub rack: Option<String>,
+    pub fenced: bool,
+}
+
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = MetadataRequest::decode(reader, asked.version)?;
     check_entries(request.topics.as_ref().map_or(0, Vec::len))?;
     let brokers = broker.brokers_for(asked.connection).into_iter();
     let mut response = MetadataResponse {
         brokers: brokers
-            .map(|(id, host, port, rack)| MetadataResponseBroker {
-                node_id: id.0,
-                host,
-                port,
-                rack,
+            .filter(|broker| !broker.fenced)
+            .map(|broker| MetadataResponseBroker {
+                node_id: broker.id.0,
+                host: broker.host,
+                port: broker.port,
+                rack: broker.rack,
             })
             .collect(),
         cluster_id: Some(broker.config.cluster_id.clone()),
@@ -59,7 +69,10 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         .filter(|topics| asked.version > 0 || !topics.is_empty());
     let may_create = request.allow_auto_topic_creation || asked.version < SAYS_AUTO_CREATE;
     response.topics = match named {
-        None => broker.image.topics_by_name().map(topic_metadata).collect(),
+        None => {
+            let topics = broker.image.topics_by_name();
+            topics.map(|topic| broker.topic_metadata(topic)).collect()
+        }
         Some(topics) => broker.named_topics(asked, topics, may_create),
     };
     if request.include_topic_authorized_operations {
@@ -83,25 +96,57 @@ impl Broker {
         (host, i32::from(local.port()))
     }
 
-    /// The brokers clients may use, with where this client reaches them. All run in one machine, so the others are
-    /// where the client found this one, at their own ports.
-    pub(in crate::broker) fn brokers_for(
-        &self,
-        connection: ConnectionId,
-    ) -> Vec<(BrokerId, String, i32, Option<String>)> {
+    /// The registered brokers, with where this client reaches them. All run in one machine, so the others are where
+    /// the client found this one, at their own ports.
+    pub(in crate::broker) fn brokers_for(&self, connection: ConnectionId) -> Vec<Reached> {
         let (host, port) = self.advertised(connection);
         let me = self.config.id;
-        if self.member.is_none() {
-            return vec![(me, host, port, None)];
-        }
-        let live = self.image.brokers().filter(|broker| !broker.fenced);
         let place = |broker: &BrokerImage| {
             let own = broker.id == me;
             let registered = broker.endpoints.first().map(|e| i32::from(e.port));
-            let port = registered.filter(|_| !own).unwrap_or(port);
-            (broker.id, host.clone(), port, broker.rack.clone())
+            Reached {
+                id: broker.id,
+                host: host.clone(),
+                port: registered.filter(|_| !own).unwrap_or(port),
+                rack: broker.rack.clone(),
+                fenced: broker.fenced,
+            }
         };
-        live.map(place).collect()
+        self.image.brokers().map(place).collect()
+    }
+
+    /// Replicas on brokers that are fenced or not registered any more.
+    pub(super) fn offline_replicas(&self, partition: &PartitionImage) -> Vec<i32> {
+        let offline = |id: &&BrokerId| self.image.broker(**id).is_none_or(|b| b.fenced);
+        partition
+            .replicas
+            .iter()
+            .filter(offline)
+            .map(|id| id.0)
+            .collect()
+    }
+
+    fn topic_metadata(&self, topic: &TopicImage) -> MetadataResponseTopic {
+        let partition = |(index, partition): (i32, &PartitionImage)| MetadataResponsePartition {
+            error_code: match partition.leader {
+                Some(_) => 0,
+                None => ErrorCode::LeaderNotAvailable.code(),
+            },
+            partition_index: index,
+            leader_id: partition.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: partition.replicas.iter().map(|b| b.0).collect(),
+            isr_nodes: partition.isr.iter().map(|b| b.0).collect(),
+            offline_replicas: self.offline_replicas(partition),
+        };
+        MetadataResponseTopic {
+            name: Some(topic.name.clone()),
+            topic_id: topic.id,
+            is_internal: is_internal(&topic.name),
+            partitions: (0..).zip(&topic.partitions).map(partition).collect(),
+            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            ..MetadataResponseTopic::default()
+        }
     }
 
     fn named_topics(
@@ -131,7 +176,7 @@ impl Broker {
             }
             let answer = match (name, self.image.topic(id)) {
                 (Some(name), _) => self.topic_or_create(asked, name, &mut may_create),
-                (None, Some(image)) => topic_metadata(image),
+                (None, Some(image)) => self.topic_metadata(image),
                 (None, None) => failed(asked, None, id, ErrorCode::UnknownTopicId),
             };
             // By name and by id it is still one topic, and its partitions are many.
@@ -149,11 +194,11 @@ impl Broker {
         may_create: &mut Option<usize>,
     ) -> MetadataResponseTopic {
         if let Some(image) = self.image.topic_named(&name) {
-            return topic_metadata(image);
+            return self.topic_metadata(image);
         }
         let error = self.auto_create(asked, &name, may_create).err();
         match (error, self.image.topic_named(&name)) {
-            (None, Some(image)) => topic_metadata(image),
+            (None, Some(image)) => self.topic_metadata(image),
             (error, _) => {
                 let error = error.unwrap_or(ErrorCode::UnknownTopicOrPartition);
                 failed(asked, Some(name), TopicId::ZERO, error)
@@ -225,30 +270,6 @@ impl Broker {
                 return id;
             }
         }
-    }
-}
-
-fn topic_metadata(topic: &TopicImage) -> MetadataResponseTopic {
-    let partition =
-        |(index, partition): (i32, &crate::metadata::PartitionImage)| MetadataResponsePartition {
-            error_code: match partition.leader {
-                Some(_) => 0,
-                None => ErrorCode::LeaderNotAvailable.code(),
-            },
-            partition_index: index,
-            leader_id: partition.leader.map_or(-1, |leader| leader.0),
-            leader_epoch: partition.leader_epoch.0,
-            replica_nodes: partition.replicas.iter().map(|b| b.0).collect(),
-            isr_nodes: partition.isr.iter().map(|b| b.0).collect(),
-            ..MetadataResponsePartition::default()
-        };
-    MetadataResponseTopic {
-        name: Some(topic.name.clone()),
-        topic_id: topic.id,
-        is_internal: is_internal(&topic.name),
-        partitions: (0..).zip(&topic.partitions).map(partition).collect(),
-        topic_authorized_operations: OPERATIONS_NOT_ASKED,
-        ..MetadataResponseTopic::default()
     }
 }
 

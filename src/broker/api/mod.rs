@@ -28,6 +28,7 @@ mod quorum;
 mod reassignments;
 mod replica_fetch;
 mod unregister_broker;
+mod update_features;
 
 use super::Broker;
 use super::commit::NotDone;
@@ -96,12 +97,16 @@ pub(super) const IN_CLUSTERS: &[Row] = &[
         reassignments::answer_list,
     ),
     row(ApiKey::UnregisterBroker, unregister_broker::answer),
+    row(ApiKey::UpdateFeatures, update_features::answer),
 ];
 
 /// The APIs a broker answers, for the compatibility page.
 pub fn answered_apis() -> impl Iterator<Item = ApiKey> {
     ANSWERED.iter().map(|row| row.api)
 }
+
+/// Said of a change that was made but that not every live broker knows in time.
+const TOLD_LATE: &str = "The change is made, but not every live broker knew of it in time.";
 
 /// Operations on a topic that a broker without an authorizer allows, as AclOperation bits: Read, Write,
 /// Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs.

@@ -388,12 +388,13 @@ impl Broker {
         }
         if misdirected {
             let brokers = self.brokers_for(asked.connection).into_iter();
+            let brokers = brokers.filter(|broker| !broker.fenced);
             response.node_endpoints = brokers
-                .map(|(id, host, port, rack)| NodeEndpoint {
-                    node_id: id.0,
-                    host,
-                    port,
-                    rack,
+                .map(|broker| NodeEndpoint {
+                    node_id: broker.id.0,
+                    host: broker.host,
+                    port: broker.port,
+                    rack: broker.rack,
                 })
                 .collect();
         }

@@ -18,7 +18,10 @@ pub(super) struct Wait {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    Ready,
+    /// `known`: the cluster counts on it.
+    Joined {
+        known: bool,
+    },
     Ended,
 }
 
@@ -112,9 +115,10 @@ impl Brokers {
     }
 
     fn stop_one(&mut self, id: BrokerId) -> Result<Step, Failure> {
+        let others = self.others_run(id);
         let member = self.alive(id)?;
         member.again = false;
-        match member.stop(ASKED) {
+        match member.stop(ASKED, others) {
             true => {
                 self.mark_resumed(id);
                 Ok(Step::Waits(id, Until::Ended))
@@ -124,9 +128,10 @@ impl Brokers {
     }
 
     fn restart(&mut self, id: BrokerId) -> Result<Step, Failure> {
+        let others = self.others_run(id);
         let member = self.member(id)?;
         if member.is_alive() {
-            member.again = member.stop("it is to start again");
+            member.again = member.stop("it is to start again", others);
             if !member.again {
                 return Err(busy(id));
             }
@@ -134,7 +139,12 @@ impl Brokers {
         } else {
             self.start_again(id)?;
         }
-        Ok(Step::Waits(id, Until::Ready))
+        Ok(Step::Waits(id, Until::Joined { known: true }))
+    }
+
+    /// Whether there is anybody to hand leaderships over to.
+    fn others_run(&self, id: BrokerId) -> bool {
+        self.running().any(|other| other != id)
     }
 
     fn pause(&mut self, id: BrokerId) -> Result<Step, Failure> {
@@ -270,6 +280,7 @@ impl Brokers {
             self.recipe.roster.brokers.pop();
             did_not_start(id, &why)
         })?;
+        self.found_quorum();
         let cause = ASKED.to_owned();
         let port_number = port.address().port();
         self.add(id, port);
@@ -280,9 +291,61 @@ impl Brokers {
                 cause,
             },
         ));
-        let launched = self.launch(id, listener);
+        let launched = self.launch(id, listener, 1);
         launched.map_err(|error| did_not_start(id, &error.to_string()))?;
-        Ok(Step::Waits(id, Until::Ready))
+        Ok(Step::Waits(id, Until::Joined { known: true }))
+    }
+
+    /// The first of several brokers was alone until now and asked nobody: it starts anew as a quorum of one voter.
+    fn found_quorum(&mut self) {
+        if self.recipe.roster.brokers.len() != 2 {
+            return;
+        }
+        for member in self.members.values_mut() {
+            member.again |= member.stop("it becomes one of several brokers", false);
+        }
+    }
+
+    /// Whether a broker may be forgotten as far as this program knows: it does not run and has no vote.
+    pub fn check_removable(&mut self, id: BrokerId) -> Result<(), Failure> {
+        if self.member(id)?.is_alive() {
+            return Err(Failure {
+                name: "BROKER_RUNS".into(),
+                what: format!("broker {id} runs"),
+                what_to_do: format!("Stop it first: `klar ctl stop {id}`."),
+            });
+        }
+        match self.recipe.roster.voters.contains(&id) {
+            true => Err(Failure {
+                name: "BROKER_VOTES".into(),
+                what: format!(
+                    "broker {id} is one of those who elect the controller, and they stay the same"
+                ),
+                what_to_do: "Remove a broker that was added later.".into(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Forgets a broker that the cluster has unregistered, and sets its directory aside.
+    pub fn forget(&mut self, id: BrokerId) {
+        self.members.remove(&id);
+        self.recipe.roster.brokers.retain(|broker| *broker != id);
+        self.tell_neighbours();
+        let dir = self.recipe.dir.join(format!("broker-{id}"));
+        let aside = |n: u32| self.recipe.dir.join(format!("removed-broker-{id}-{n}"));
+        let aside = (1..).map(aside).find(|path| !path.exists());
+        let moved = match (aside, dir.exists()) {
+            (Some(aside), true) => std::fs::rename(&dir, aside),
+            _ => Ok(()),
+        };
+        let saved = self.save_roster().map_err(|error| error.to_string());
+        for error in [moved.err().map(|e| e.to_string()), saved.err()]
+            .into_iter()
+            .flatten()
+        {
+            tracing::warn!("broker {id} is removed, but not from the disk: {error}");
+        }
     }
 
     pub(super) fn member(&mut self, id: BrokerId) -> Result<&mut Member, Failure> {
@@ -303,10 +366,15 @@ impl Brokers {
 
     /// Concludes the commands that waited for this.
     pub(super) fn settle(&mut self, broker: BrokerId, reached: Until) {
-        let over = |wait: &mut Wait| wait.broker == broker && wait.until == reached;
+        let ends = std::mem::discriminant(&reached);
+        let over =
+            |wait: &mut Wait| wait.broker == broker && std::mem::discriminant(&wait.until) == ends;
         for wait in self.waits.extract_if(.., over) {
             let sentence = match reached {
-                Until::Ready => format!("Broker {broker} serves."),
+                Until::Joined { known: true } => format!("Broker {broker} serves."),
+                Until::Joined { known: false } => {
+                    format!("Broker {broker} runs, but no controller has taken it in yet.")
+                }
                 Until::Ended => format!("Broker {broker} is gone."),
             };
             self.concluded.push(Concluded::done(wait.id, sentence));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Facts;
-use crate::ids::{BrokerId, ProducerId};
+use crate::ids::{BrokerEpoch, BrokerId, ProducerId};
 use crate::metadata::Record;
 
 /// Ids a broker gets at once; what it has not used when it stops is never used.
@@ -28,8 +28,10 @@ pub fn next_producer_ids(
         .max();
     let first = highest.map_or(given, |id| id + 1);
     let next = first.checked_add(PRODUCER_IDS_PER_BLOCK)?;
+    let registered = facts.image.broker(broker);
     let record = Record::ProducerIds {
         broker,
+        epoch: registered.map_or(BrokerEpoch::NONE, |registered| registered.epoch),
         next: ProducerId(next),
     };
     Some((first..next, record))

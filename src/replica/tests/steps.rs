@@ -21,6 +21,7 @@ fn assignment(partition_epoch: i32, isr: &[BrokerId]) -> Assignment<'_> {
         partition_epoch,
         replicas: &ALL,
         isr,
+        recovering: false,
     }
 }
 
@@ -176,6 +177,21 @@ fn e7_an_ambiguous_outcome_shrinks_nothing_until_metadata_does() {
     assert_eq!((members(&third), third.joins.len()), (vec![1], 0));
     assert!(leader.on_alter_outcome(due, third.attempt, accepted(8, &[1])));
     assert_eq!(leader.high_watermark(), Offset(20));
+}
+
+#[test]
+fn a_leader_elected_uncleanly_says_once_that_it_is_done_with_that() {
+    let mut leader = leader(&ALL[..1], 10, 4, 1);
+    assert_eq!(leader.wanted_isr(ms(1)), None);
+    let uncleanly = Assignment {
+        recovering: true,
+        ..assignment(8, &ALL[..1])
+    };
+    leader.on_metadata(ms(2), uncleanly);
+    let proposal = leader.wanted_isr(ms(2)).expect("it has something to say");
+    assert_eq!((members(&proposal), proposal.partition_epoch), (vec![1], 8));
+    leader.on_alter_outcome(ms(3), proposal.attempt, accepted(9, &[1]));
+    assert_eq!(leader.wanted_isr(ms(4)), None);
 }
 
 #[test]

@@ -746,6 +746,7 @@ impl Node {
             partition_epoch: image.partition_epoch,
             replicas: &image.replicas,
             isr: &image.isr,
+            recovering: false,
         };
         let registered = |id: BrokerId| image.brokers.get(&id).copied();
         let known = match &self.role {

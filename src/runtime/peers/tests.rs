@@ -230,6 +230,7 @@ fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, Port) {
         config: BrokerConfig {
             id: PEER,
             voters: vec![PEER],
+            alone: true,
             cluster_id: "test".into(),
             listen,
             data_dir: "/d".into(),
@@ -241,6 +242,7 @@ fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, Port) {
         listener,
         medium: Medium::Memory(MemoryFiles::default()),
         seed: 1,
+        awaits: 1,
         connections_allowed: 10,
     };
     (BrokerThread::start(start, reports).unwrap(), told, port)

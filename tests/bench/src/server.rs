@@ -35,7 +35,7 @@ impl Server {
                     .ok_or_else(|| io::Error::other("KLAR_BIN is not set"))?;
                 let mut command = Command::new(klar);
                 command
-                    .args(["serve", "--port", "0", "--data-dir"])
+                    .args(["serve", "--port", "0", "--brokers", "1", "--data-dir"])
                     .arg(dir);
                 let partitions = format!("num.partitions={}", sink::PARTITIONS);
                 command.args(["--set", &partitions]);

@@ -35,6 +35,7 @@ impl Drive {
         let config = BrokerConfig {
             id: BrokerId(1),
             voters: vec![BrokerId(1)],
+            alone: true,
             cluster_id: "fuzz".to_owned(),
             listen: ([127, 0, 0, 1], 9092).into(),
             data_dir: PathBuf::from("/d"),
