@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::options::{Options, setting};
 use crate::cluster::control::{Ask, Heard, socket_of};
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, PartitionIndex};
 use crate::inspect::{Command, Failure, ProduceOne};
 
 /// What every snapshot line begins with; the rest of the line is the snapshot and one brace.
@@ -28,23 +28,76 @@ pub enum Ctl {
     /// Run a command given as JSON, as the window sends it
     Run { json: String },
     /// End a broker as `kill -9` does: connections reset, nothing flushed
-    Kill { broker: i32 },
+    Kill {
+        #[arg(value_parser = broker)]
+        broker: BrokerId,
+    },
     /// Start a broker that does not run; one that runs is stopped cleanly first
-    Restart { broker: i32 },
+    Restart {
+        #[arg(value_parser = broker)]
+        broker: BrokerId,
+    },
     /// Have a broker stand still, as SIGSTOP does
-    Pause { broker: i32 },
+    Pause {
+        #[arg(value_parser = broker)]
+        broker: BrokerId,
+    },
     /// Let a broker go on that stands still
-    Resume { broker: i32 },
+    Resume {
+        #[arg(value_parser = broker)]
+        broker: BrokerId,
+    },
     /// Cut the link between two brokers (`cut 1 2`), or one direction of it (`cut "1>2"`)
     Cut { from: String, to: Option<i32> },
     /// Delay everything between two brokers by so many milliseconds, each way
-    Slow { a: i32, b: i32, delay_ms: u32 },
+    Slow {
+        #[arg(value_parser = broker)]
+        a: BrokerId,
+        #[arg(value_parser = broker)]
+        b: BrokerId,
+        delay_ms: u32,
+    },
     /// Make all links between brokers as good as new
     Heal,
     /// Start one more broker
     AddBroker,
+    /// Forget a broker that was stopped, holds no replicas and was added later; its directory is set aside
+    RemoveBroker {
+        #[arg(value_parser = broker)]
+        broker: BrokerId,
+        /// Yes, forget it for good
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Have a broker lead a partition, such as `elect orders-0 2`, and prefer it from now on
+    Elect {
+        #[arg(value_name = "TOPIC-P", value_parser = partition)]
+        partition: (String, PartitionIndex),
+        #[arg(value_parser = broker)]
+        broker: BrokerId,
+        /// If nobody can lead: give up records that this broker lacks
+        #[arg(long)]
+        unclean: bool,
+    },
+    /// Move a partition's replicas, such as `move orders-0 1,2,4`, the preferred leader first
+    Move {
+        #[arg(value_name = "TOPIC-P", value_parser = partition)]
+        partition: (String, PartitionIndex),
+        #[arg(value_name = "BROKERS", value_delimiter = ',', required = true, value_parser = broker)]
+        brokers: Vec<BrokerId>,
+    },
+    /// Take back a move that is under way
+    CancelMove {
+        #[arg(value_name = "TOPIC-P", value_parser = partition)]
+        partition: (String, PartitionIndex),
+    },
+    /// Say which replicas are on their way to other brokers
+    Moves,
     /// Stop one broker cleanly, or the whole klar, and wait until it has stopped
-    Stop { broker: Option<i32> },
+    Stop {
+        #[arg(value_parser = broker)]
+        broker: Option<BrokerId>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,7 +109,8 @@ pub enum Topics {
         name: String,
         #[arg(long, default_value_t = 1)]
         partitions: i32,
-        #[arg(long, default_value_t = 1)]
+        /// -1 is the brokers' default.replication.factor
+        #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
         replication_factor: i16,
         /// A topic configuration by Kafka's name; may be repeated
         #[arg(long = "config", value_name = "KEY=VALUE", value_parser = setting)]
@@ -157,29 +211,58 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
     match ctl {
         Ctl::Snapshot => print_line(&snapshot(dir)?),
         Ctl::Topics(Topics::List) => list(&snapshot(dir)?),
-        Ctl::Topics(topics) => order(dir, topics_command(topics)),
-        Ctl::Produce(arguments) => order(dir, produce_command(arguments)),
-        Ctl::Run { json } => {
-            let command = serde_json::from_str(&json)
-                .map_err(|error| CtlError::Usage(format!("not a command: {error}")))?;
-            order(dir, command)
+        Ctl::Stop { broker: None } => stop(dir),
+        other => order(dir, command(other)?),
+    }
+}
+
+/// What a verb has the cluster do.
+fn command(ctl: Ctl) -> Result<Command, CtlError> {
+    Ok(match ctl {
+        Ctl::Snapshot | Ctl::Stop { broker: None } => unreachable!("answered otherwise"),
+        Ctl::Topics(topics) => topics_command(topics),
+        Ctl::Produce(arguments) => produce_command(arguments),
+        Ctl::Run { json } => serde_json::from_str(&json)
+            .map_err(|error| CtlError::Usage(format!("not a command: {error}")))?,
+        Ctl::Kill { broker } => Command::KillBroker { broker },
+        Ctl::Restart { broker } => Command::RestartBroker { broker },
+        Ctl::Pause { broker } => Command::PauseBroker { broker },
+        Ctl::Resume { broker } => Command::ResumeBroker { broker },
+        Ctl::Cut { from, to } => cut_command(&from, to)?,
+        Ctl::Slow { a, b, delay_ms } => Command::SlowLink { a, b, delay_ms },
+        Ctl::Heal => Command::HealLinks,
+        Ctl::AddBroker => Command::AddBroker,
+        Ctl::RemoveBroker { yes: false, broker } => {
+            let what = format!("broker {broker} would be forgotten for good");
+            return Err(CtlError::Usage(format!("{what}; say --yes if you mean it")));
         }
-        Ctl::Kill { broker } => about(dir, broker, |broker| Command::KillBroker { broker }),
-        Ctl::Restart { broker } => about(dir, broker, |broker| Command::RestartBroker { broker }),
-        Ctl::Pause { broker } => about(dir, broker, |broker| Command::PauseBroker { broker }),
-        Ctl::Resume { broker } => about(dir, broker, |broker| Command::ResumeBroker { broker }),
-        Ctl::Cut { from, to } => order(dir, cut_command(&from, to)?),
-        Ctl::Slow { a, b, delay_ms } => {
-            let (a, b) = (BrokerId(a), BrokerId(b));
-            order(dir, Command::SlowLink { a, b, delay_ms })
-        }
-        Ctl::Heal => order(dir, Command::HealLinks),
-        Ctl::AddBroker => order(dir, Command::AddBroker),
+        Ctl::RemoveBroker { broker, .. } => Command::RemoveBroker { broker },
+        Ctl::Elect {
+            partition: (topic, partition),
+            broker,
+            unclean,
+        } => Command::ElectLeader {
+            topic,
+            partition,
+            broker,
+            unclean,
+        },
+        Ctl::Move {
+            partition: (topic, partition),
+            brokers,
+        } => Command::MoveReplicas {
+            topic,
+            partition,
+            brokers,
+        },
+        Ctl::CancelMove {
+            partition: (topic, partition),
+        } => Command::CancelMove { topic, partition },
+        Ctl::Moves => Command::ListMoves,
         Ctl::Stop {
             broker: Some(broker),
-        } => about(dir, broker, |broker| Command::StopBroker { broker }),
-        Ctl::Stop { broker: None } => stop(dir),
-    }
+        } => Command::StopBroker { broker },
+    })
 }
 
 /// Prints a line; a reader that has seen enough (`| head`) is no error.
@@ -283,6 +366,21 @@ fn order(dir: &Path, command: Command) -> Result<(), CtlError> {
     print_line(&heard(&line)?)
 }
 
+fn broker(text: &str) -> Result<BrokerId, String> {
+    let number = text.trim().parse();
+    number
+        .map(BrokerId)
+        .map_err(|_| "not a broker's number".to_owned())
+}
+
+/// A partition as logs name it: `orders-0`.
+fn partition(text: &str) -> Result<(String, PartitionIndex), String> {
+    let parts = text.rsplit_once('-').filter(|(topic, _)| !topic.is_empty());
+    let named = parts.and_then(|(topic, index)| Some((topic.to_owned(), index.parse().ok()?)));
+    let (topic, index) = named.ok_or("write topic and partition as in orders-0")?;
+    Ok((topic, PartitionIndex(index)))
+}
+
 /// `A B` is both directions, `A>B` one.
 fn cut_command(from: &str, to: Option<i32>) -> Result<Command, CtlError> {
     let number = |text: &str| text.trim().parse().ok().map(BrokerId);
@@ -299,11 +397,6 @@ fn cut_command(from: &str, to: Option<i32>) -> Result<Command, CtlError> {
         to,
         both_ways,
     })
-}
-
-/// Runs a command about one broker.
-fn about(dir: &Path, broker: i32, command: impl Fn(BrokerId) -> Command) -> Result<(), CtlError> {
-    order(dir, command(BrokerId(broker)))
 }
 
 fn stop(dir: &Path) -> Result<(), CtlError> {

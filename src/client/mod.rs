@@ -14,7 +14,7 @@ mod partitioner;
 mod producer;
 mod template;
 
-pub use admin::{Admin, AdminAnswer, AdminRequest, ConfigEntry, OperationId};
+pub use admin::{Admin, AdminAnswer, AdminRequest, ConfigEntry, OperationId, Placed, Placement};
 pub use cluster_view::{ClusterView, PartitionView, TopicView};
 pub use consumer::{
     Consumer, ConsumerConfig, ConsumerEvent, Fetched, OffsetQuery, Progress, Start, Visited,

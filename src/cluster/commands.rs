@@ -92,7 +92,12 @@ impl Commands {
             | Command::UndoDelete { .. }
             | Command::EmptyTopic { .. }
             | Command::AddPartitions { .. }
-            | Command::AlterTopic { .. } => {
+            | Command::AlterTopic { .. }
+            | Command::RemoveBroker { .. }
+            | Command::ElectLeader { .. }
+            | Command::MoveReplicas { .. }
+            | Command::CancelMove { .. }
+            | Command::ListMoves => {
                 let links = links(&self.bootstrap, "klar-admin");
                 let topics = self.topics.get_or_insert_with(|| Topics::new(links));
                 self.concluded.extend(topics.run(now, id, command));
@@ -250,6 +255,10 @@ impl Commands {
             self.wires.carry_out(client, action);
         }
         self.step(now, client);
+        let unsent = self.topics.as_mut().is_some_and(Topics::take_unsent);
+        if unsent && client == Client::Admin {
+            return self.pump(now, client);
+        }
         for gone in self.producing.take_gone() {
             self.wires.forget(gone);
         }
@@ -259,7 +268,10 @@ impl Commands {
     fn step(&mut self, now: Time, client: Client) {
         match client {
             Client::Admin => {
-                while let Some(concluded) = self.topics.as_mut().and_then(Topics::poll_concluded) {
+                let Some(topics) = &mut self.topics else {
+                    return;
+                };
+                while let Some(concluded) = topics.poll_concluded(now) {
                     self.concluded.push(concluded);
                     self.news = true;
                 }

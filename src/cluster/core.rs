@@ -46,6 +46,8 @@ pub struct Core {
     /// Show crashed brokers instead of ending.
     stays_after_crash: bool,
     next_command: Arc<AtomicU64>,
+    /// Brokers that are forgotten once their command has succeeded.
+    removing: BTreeMap<CommandId, BrokerId>,
     end: Option<ClusterEnd>,
 }
 
@@ -94,6 +96,7 @@ impl Core {
             stops: false,
             stays_after_crash: false,
             next_command,
+            removing: BTreeMap::new(),
             end: None,
         };
         let running: Vec<BrokerId> = core.brokers.running().collect();
@@ -226,11 +229,21 @@ impl Core {
             self.stop("asked to stop".to_owned());
         } else if let Some(command) = BrokerCommand::of(&command) {
             self.brokers.run(id, command);
+        } else if let Err(failure) = self.begin_removal(id, &command) {
+            self.conclude(Concluded::failed(id, failure));
         } else if self.brokers.any_alive() {
             self.commands.run(self.clock.now(), id, command);
         } else {
             self.conclude(Concluded::failed(id, nobody_there()));
         }
+    }
+
+    fn begin_removal(&mut self, id: CommandId, command: &Command) -> Result<(), Failure> {
+        if let Command::RemoveBroker { broker } = command {
+            self.brokers.check_removable(*broker)?;
+            self.removing.insert(id, *broker);
+        }
+        Ok(())
     }
 
     /// Keeps what the cluster itself saw happen to brokers.
@@ -257,6 +270,12 @@ impl Core {
 
     fn conclude(&mut self, concluded: Concluded) {
         let Concluded { id, result } = concluded;
+        if let Some(broker) = self.removing.remove(&id)
+            && result.is_ok()
+        {
+            self.brokers.forget(broker);
+            self.commands.know_brokers(self.brokers.addresses());
+        }
         if let Some(reply) = self.waiting.remove(&id) {
             // An asker that hung up needs no answer.
             let _ = reply.send(result.clone());

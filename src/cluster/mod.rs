@@ -14,6 +14,7 @@ mod fuse;
 mod fuse_topics;
 mod link;
 mod member;
+mod placing;
 mod plan;
 mod producing;
 mod remains;

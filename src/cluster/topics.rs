@@ -1,4 +1,4 @@
-//! Topic commands, through klar's own admin client; and deletions that can still be taken back.
+//! Topic and placement commands, through klar's own admin client; and deletions that can still be taken back.
 //!
 //! Each command ends in exactly one outcome. An undoable deletion ends when it is scheduled; should the
 //! deletion itself fail later, a second outcome with the same id says so.
@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::commands::Concluded;
+use super::placing::{Next, Placing};
 use crate::client::{Admin, AdminAnswer, AdminRequest, LinksConfig, OperationId};
 use crate::ids::Time;
 use crate::inspect::{Command, CommandId, Failure, UNDO_DELETE_MS};
@@ -15,6 +16,8 @@ pub struct Topics {
     pub admin: Admin,
     asked: BTreeMap<OperationId, Asked>,
     deleting: BTreeMap<String, (Time, CommandId)>,
+    /// The admin was given a request since it last acted.
+    unsent: bool,
 }
 
 struct Asked {
@@ -23,6 +26,8 @@ struct Asked {
     sentence: String,
     /// A success was told when the deletion was scheduled.
     quiet: bool,
+    /// The answer may lead to another request.
+    placing: Option<Placing>,
 }
 
 impl Topics {
@@ -31,6 +36,7 @@ impl Topics {
             admin: Admin::new(links),
             asked: BTreeMap::new(),
             deleting: BTreeMap::new(),
+            unsent: false,
         }
     }
 
@@ -40,6 +46,10 @@ impl Topics {
             Command::DeleteTopic { name, now: false } => Some(self.schedule_delete(now, id, name)),
             Command::UndoDelete { name } => Some(self.undo_delete(id, &name)),
             other => {
+                if let Some(placing) = Placing::of(&other) {
+                    self.place(now, id, placing);
+                    return None;
+                }
                 let (request, sentence) = request_of(other)?;
                 if let AdminRequest::DeleteTopic { name } = &request {
                     self.deleting.remove(name);
@@ -89,15 +99,28 @@ impl Topics {
             .collect()
     }
 
-    /// The next command that ended.
-    pub fn poll_concluded(&mut self) -> Option<Concluded> {
+    /// The next command that ended. Answers may have led to more requests: let the admin act again.
+    pub fn poll_concluded(&mut self, now: Time) -> Option<Concluded> {
         loop {
             let (operation, answer) = self.admin.poll_answer()?;
             let Some(asked) = self.asked.remove(&operation) else {
                 continue;
             };
+            if let Some(placing) = asked.placing {
+                match placing.next(answer) {
+                    Next::Ask(next) => self.place(now, asked.id, next),
+                    Next::Done(said) => return Some(Concluded::done(asked.id, said)),
+                    Next::Failed(failure) => return Some(Concluded::failed(asked.id, failure)),
+                }
+                continue;
+            }
             match answer {
-                Ok(AdminAnswer::Done | AdminAnswer::LogStarts(_) | AdminAnswer::Configs(_)) => {
+                Ok(
+                    AdminAnswer::Done
+                    | AdminAnswer::LogStarts(_)
+                    | AdminAnswer::Configs(_)
+                    | AdminAnswer::Placed(_),
+                ) => {
                     if !asked.quiet {
                         return Some(Concluded::done(asked.id, asked.sentence));
                     }
@@ -120,8 +143,26 @@ impl Topics {
             id,
             sentence,
             quiet,
+            placing: None,
         };
         self.asked.insert(operation, asked);
+    }
+
+    fn place(&mut self, now: Time, id: CommandId, placing: Placing) {
+        let operation = self.admin.request(now, placing.request());
+        let asked = Asked {
+            id,
+            sentence: String::new(),
+            quiet: false,
+            placing: Some(placing),
+        };
+        self.asked.insert(operation, asked);
+        self.unsent = true;
+    }
+
+    /// True once after an answer led to another request.
+    pub fn take_unsent(&mut self) -> bool {
+        std::mem::take(&mut self.unsent)
     }
 
     fn delete_now(&mut self, now: Time, name: &str) {

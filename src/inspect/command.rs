@@ -92,6 +92,31 @@ pub enum Command {
     HealLinks,
     /// Starts one more broker, with the next number, on the next free port.
     AddBroker,
+    /// Forgets a broker that was stopped, hosts nothing and has no vote; its directory is set aside.
+    RemoveBroker {
+        broker: BrokerId,
+    },
+    /// Has a broker lead a partition and makes it the preferred leader.
+    ElectLeader {
+        topic: String,
+        partition: PartitionIndex,
+        broker: BrokerId,
+        /// Where nobody can lead: although records may be lost.
+        unclean: bool,
+    },
+    /// Moves a partition's replicas to these brokers, the preferred leader first.
+    MoveReplicas {
+        topic: String,
+        partition: PartitionIndex,
+        brokers: Vec<BrokerId>,
+    },
+    /// Takes back a move that is under way.
+    CancelMove {
+        topic: String,
+        partition: PartitionIndex,
+    },
+    /// Says which replicas are on their way.
+    ListMoves,
     /// Stops the whole program cleanly.
     Stop,
 }

@@ -26,6 +26,29 @@ fn has_event(klar: &Klar, broker: usize, kind: &str) -> bool {
     events.any(|event| event["broker"] == broker && event["kind"]["kind"] == kind)
 }
 
+/// Leader and replicas of the only topic's first partition.
+fn placed(klar: &Klar) -> (i64, Vec<i64>) {
+    let partition = klar.snapshot()["topics"][0]["partitions"][0].clone();
+    let replicas = partition["replicas"].as_array().unwrap().iter();
+    let replicas = replicas.map(|replica| replica["broker"].as_i64().unwrap());
+    (
+        partition["leader"].as_i64().unwrap_or(-1),
+        replicas.collect(),
+    )
+}
+
+/// The name of what a command is refused with.
+fn refusal(klar: &Klar, command: &[&str]) -> String {
+    let output = klar.ctl(command);
+    assert!(!output.status.success(), "{command:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    said.trim_start_matches("klar: ")
+        .split(':')
+        .next()
+        .unwrap()
+        .to_owned()
+}
+
 /// Whether every start of a broker found that it had been stopped cleanly, or was new.
 fn started_clean(klar: &Klar, broker: usize) -> bool {
     let snapshot = klar.snapshot();
@@ -150,8 +173,12 @@ fn a_broker_that_stands_still_answers_when_it_goes_on() {
 fn one_broker_stops_and_starts_while_the_others_serve() {
     let dir = fresh_dir();
     let klar = three(&dir);
+    klar.ctl_ok(&["topics", "create", "t", "--replication-factor", "3"]);
+    klar.ctl_ok(&["elect", "t-0", "2"]);
     klar.ctl_ok(&["stop", "2"]);
     assert_eq!(state(&klar, 2), "stopped");
+    let (leader, _) = placed(&klar);
+    assert!(leader == 1 || leader == 3, "it handed over before it went");
     TcpStream::connect(&addresses(&klar)[0]).unwrap();
     klar.ctl_ok(&["restart", "2"]);
     assert!(started_clean(&klar, 2));
@@ -183,8 +210,8 @@ fn klar_stops_whatever_its_brokers_are() {
 
 #[test]
 fn memory_outlives_a_broker() {
-    let arguments = ["--port", "0", "--ephemeral", "--durability", "memory"];
-    let klar = Klar::with(&arguments);
+    let ephemeral = ["--port", "0", "--ephemeral", "--brokers", "1"];
+    let klar = Klar::with(&[&ephemeral[..], &["--durability", "memory"]].concat());
     let address = addresses(&klar)[0].clone();
     produce(&klar, &address, "t", b"v");
     klar.ctl_ok(&["kill", "1"]);
@@ -244,4 +271,92 @@ fn a_broker_is_added_and_belongs_to_the_cluster_from_then_on() {
     assert_eq!(klar.terminate().code(), Some(0));
     let klar = Klar::on(dir.path());
     assert_eq!(addresses(&klar).len(), 2);
+}
+
+#[test]
+fn a_topic_moves_to_an_added_broker_and_back_and_the_broker_is_removed() {
+    let dir = fresh_dir();
+    let klar = three(&dir);
+    // Ready is when all three count on each other.
+    klar.ctl_ok(&["topics", "create", "t", "--replication-factor", "3"]);
+    for broker in ["3", "1", "2", "2"] {
+        klar.ctl_ok(&["elect", "t-0", broker]);
+        let (leader, replicas) = placed(&klar);
+        assert_eq!(
+            (leader.to_string(), replicas[0].to_string()),
+            (broker.into(), broker.into())
+        );
+    }
+    assert_eq!(refusal(&klar, &["elect", "t-0", "9"]), "NO_SUCH_REPLICA");
+    assert_eq!(refusal(&klar, &["elect", "t-7", "1"]), "NO_SUCH_PARTITION");
+    klar.ctl_ok(&["produce", "t", "--key", "k", "--value", "v"]);
+
+    klar.ctl_ok(&["add-broker"]);
+    klar.ctl_ok(&["move", "t-0", "4,2,1"]);
+    eventually("the replicas moved", || {
+        (placed(&klar).1 == [4, 2, 1]).then_some(())
+    });
+    assert_eq!(
+        klar.ctl_ok(&["moves"]).trim(),
+        "No replicas are on their way."
+    );
+    eventually("all are in sync", || {
+        let isr = klar.snapshot()["topics"][0]["partitions"][0]["isr"].clone();
+        (isr.as_array().unwrap().len() == 3).then_some(())
+    });
+    klar.ctl_ok(&["elect", "t-0", "4"]);
+    let fourth = klar.snapshot()["bootstrap"].as_str().unwrap().to_owned();
+    let fourth = fourth.split(',').nth(3).unwrap().to_owned();
+    let read = Client::connect(&fourth).unwrap().read_all("t");
+    assert_eq!(read, [(0, b"v".to_vec())]);
+
+    assert!(
+        !klar.ctl(&["remove-broker", "4"]).status.success(),
+        "it wants a --yes"
+    );
+    assert_eq!(
+        refusal(&klar, &["remove-broker", "4", "--yes"]),
+        "BROKER_RUNS"
+    );
+    klar.ctl_ok(&["stop", "4"]);
+    assert_eq!(
+        refusal(&klar, &["remove-broker", "4", "--yes"]),
+        "BROKER_HOLDS_REPLICAS"
+    );
+    klar.ctl_ok(&["move", "t-0", "1,2,3"]);
+    eventually("the replicas are back", || {
+        (placed(&klar).1 == [1, 2, 3]).then_some(())
+    });
+    klar.ctl_ok(&["remove-broker", "4", "--yes"]);
+    assert_eq!(klar.snapshot()["brokers"].as_array().unwrap().len(), 3);
+    assert!(!klar.dir().join("broker-4").exists());
+    assert!(klar.dir().join("removed-broker-4-1").is_dir());
+    klar.ctl_ok(&["stop", "1"]);
+    assert_eq!(
+        refusal(&klar, &["remove-broker", "1", "--yes"]),
+        "BROKER_VOTES"
+    );
+}
+
+#[test]
+fn a_lone_broker_gets_company_and_keeps_what_it_has() {
+    let dir = fresh_dir();
+    let mut klar = Klar::on(dir.path());
+    klar.ctl_ok(&["topics", "create", "t"]);
+    klar.ctl_ok(&["produce", "t", "--value", "v"]);
+    klar.ctl_ok(&["add-broker"]);
+    klar.ctl_ok(&["move", "t-0", "2,1"]);
+    eventually("both have it", || {
+        let isr = klar.snapshot()["topics"][0]["partitions"][0]["isr"].clone();
+        (isr.as_array().unwrap().len() == 2).then_some(())
+    });
+    klar.ctl_ok(&["elect", "t-0", "2"]);
+    assert_eq!(klar.terminate().code(), Some(0));
+    let klar = Klar::on(dir.path());
+    let address = addresses(&klar)[1].clone();
+    let read = eventually("broker 2 leads it", || {
+        let read = Client::connect(&address).ok()?.try_read_all("t")?;
+        (!read.is_empty()).then_some(read)
+    });
+    assert_eq!(read, [(0, b"v".to_vec())]);
 }

@@ -1,12 +1,16 @@
-//! The admin: makes, changes, empties and deletes topics, and reads their configuration.
+//! The admin: makes, changes, empties and deletes topics, reads their configuration, and has replicas moved and
+//! leaders elected.
 //!
 //! Every request ends in exactly one answer. Temporary errors are tried again until the patience is over;
 //! a request whose answer was lost is sent again, so creating what was created just before is reported as
 //! existing, as Kafka's own admin does.
 
+mod placement;
 mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
+
+pub use placement::{Placed, Placement};
 
 use super::links::{Answer, Links, OverLinks, Ticket};
 use super::{CallError, ClusterView, LinksConfig};
@@ -52,7 +56,11 @@ pub enum AdminRequest {
     DescribeConfigs {
         topic: String,
     },
+    Placement(Placement),
 }
+
+/// Error code and message of a broker's answer.
+type Verdict = (i16, Option<String>);
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +69,7 @@ pub enum AdminAnswer {
     /// The log starts after deleting records.
     LogStarts(Vec<(PartitionIndex, Offset)>),
     Configs(Vec<ConfigEntry>),
+    Placed(Vec<Placed>),
 }
 
 /// One configuration of a topic.

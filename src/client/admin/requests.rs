@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Admin, AdminAnswer, AdminRequest, ConfigEntry, OperationId};
+use super::{Admin, AdminAnswer, AdminRequest, ConfigEntry, OperationId, Verdict};
 use crate::client::links::{Answer, Ticket};
 use crate::client::{CallError, LinkId};
 use crate::ids::{BrokerId, Offset, PartitionIndex, Time};
@@ -39,9 +39,6 @@ const SET: i8 = 0;
 const DELETE: i8 = 1;
 /// Kafka's number for a configuration set for the topic itself.
 const SET_FOR_TOPIC: i8 = 1;
-
-/// Error code and message of a broker's answer.
-type Verdict = (i16, Option<String>);
 
 impl Admin {
     /// Sends what an operation needs now, if there is a link for it.
@@ -190,9 +187,16 @@ impl Admin {
     }
 }
 
-/// A topic that does not exist does not come into being by asking again.
+/// A topic that does not exist does not come into being by asking again, and whoever asks for a leader wants to
+/// know why there is none.
 fn worth_retrying(error: ErrorCode) -> bool {
-    error.retriable() && error != ErrorCode::UnknownTopicOrPartition
+    let final_here = matches!(
+        error,
+        ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::PreferredLeaderNotAvailable
+            | ErrorCode::EligibleLeadersNotAvailable
+    );
+    error.retriable() && !final_here
 }
 
 fn api_of(request: &AdminRequest) -> ApiKey {
@@ -205,6 +209,7 @@ fn api_of(request: &AdminRequest) -> ApiKey {
             ApiKey::DeleteRecords
         }
         AdminRequest::DescribeConfigs { .. } => ApiKey::DescribeConfigs,
+        AdminRequest::Placement(placement) => placement.api(),
     }
 }
 
@@ -255,6 +260,7 @@ fn encode(request: &AdminRequest, writer: &mut Writer, version: i16) -> Result<(
             ..DescribeConfigsRequest::default()
         }
         .encode(writer, version),
+        AdminRequest::Placement(placement) => placement.encode(writer, version),
         AdminRequest::DeleteRecords { .. } | AdminRequest::EmptyTopic { .. } => {
             unreachable!("records are deleted by leaders")
         }
@@ -305,10 +311,14 @@ fn alter_topic(
 
 /// Reads the verdict, and what there is to report if it is good.
 fn decode(request: &AdminRequest, answer: Answer) -> Result<(Verdict, AdminAnswer), DecodeError> {
-    let version = answer.version;
-    let reader = &mut { answer.reader };
     // An answer that names nothing says nothing.
     let silent = (ErrorCode::UnknownServerError.code(), None);
+    if let AdminRequest::Placement(placement) = request {
+        let (verdict, done) = placement.decode(answer)?;
+        return Ok((verdict.unwrap_or(silent), done));
+    }
+    let version = answer.version;
+    let reader = &mut { answer.reader };
     let verdict = match request {
         AdminRequest::CreateTopic { .. } => {
             let mut topics = CreateTopicsResponse::decode(reader, version)?.topics;
@@ -343,7 +353,9 @@ fn decode(request: &AdminRequest, answer: Answer) -> Result<(Verdict, AdminAnswe
             let verdict = (result.error_code, result.error_message);
             return Ok((verdict, AdminAnswer::Configs(configs)));
         }
-        AdminRequest::DeleteRecords { .. } | AdminRequest::EmptyTopic { .. } => None,
+        AdminRequest::DeleteRecords { .. }
+        | AdminRequest::EmptyTopic { .. }
+        | AdminRequest::Placement(_) => None,
     };
     Ok((verdict.unwrap_or(silent), AdminAnswer::Done))
 }
