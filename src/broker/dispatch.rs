@@ -29,6 +29,14 @@ pub(super) fn check_entries(entries: usize) -> Result<(), NoAnswer> {
     }
 }
 
+/// As [`check_entries`], for entries that name others: `lengths` is how many each names.
+pub(super) fn check_lists(lengths: impl IntoIterator<Item = usize>) -> Result<(), NoAnswer> {
+    let entries = lengths.into_iter().fold(0, |sum: usize, length| {
+        sum.saturating_add(length.saturating_add(1))
+    });
+    check_entries(entries)
+}
+
 /// One request on its way to an answer.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {

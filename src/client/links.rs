@@ -66,7 +66,10 @@ pub(super) trait OverLinks {
     /// Takes the answer to a request in.
     fn take_answer(&mut self, now: Time, answer: Answer);
 
-    /// Does what is due and sends what can be sent.
+    /// Takes in that a request will not be answered.
+    fn on_lost(&mut self, now: Time, ticket: Ticket, why: &str);
+
+    /// Does what is due and sends what can be sent, after the links did.
     fn step(&mut self, now: Time);
 
     /// When [`step`](Self::step) has something to do next if nothing else happens before.
@@ -91,6 +94,10 @@ impl<T: OverLinks> Machine for T {
     fn poll_action(&mut self, now: Time) -> Option<Action> {
         if let Some(action) = self.links().next_action() {
             return Some(action);
+        }
+        self.links().tick(now);
+        for (ticket, why) in self.links().take_lost() {
+            self.on_lost(now, ticket, &why);
         }
         self.step(now);
         self.links().next_action()

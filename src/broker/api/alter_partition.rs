@@ -6,7 +6,7 @@
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::{code_of, refusal_code};
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionIndex, TopicId};
 use crate::metadata::decide::{NewIsr, Refusal, alter_partition, check_broker_epoch};
@@ -21,7 +21,7 @@ const WITH_EPOCHS: i16 = 3;
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = AlterPartitionRequest::decode(reader, asked.version)?;
-    check_entries(request.topics.iter().map(|t| t.partitions.len() + 1).sum())?;
+    check_lists(request.topics.iter().map(|t| t.partitions.len()))?;
     let mut response = AlterPartitionResponse::default();
     let from = BrokerId(request.broker_id);
     let epoch = BrokerEpoch(request.broker_epoch);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use crate::ids::Offset;
 use crate::inspect::EventKind;
 use crate::wire::messages::delete_records::{
@@ -22,34 +22,25 @@ const ALL: i64 = -1;
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = DeleteRecordsRequest::decode(reader, asked.version)?;
-    check_entries(
-        request
-            .topics
-            .iter()
-            .map(|topic| topic.partitions.len() + 1)
-            .sum(),
-    )?;
+    check_lists(request.topics.iter().map(|topic| topic.partitions.len()))?;
+    // A partition named twice is emptied once, as it is said last.
     let mut wanted = BTreeMap::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
-            let key = (topic.name.clone(), partition.partition_index);
+            let key = (topic.name.as_str(), partition.partition_index);
             wanted.insert(key, partition.offset);
         }
     }
-    let done: BTreeMap<_, _> = wanted
-        .into_iter()
-        .map(|((name, index), offset)| {
-            let done = broker.delete_records(asked, &name, index, offset);
-            ((name, index), done)
-        })
-        .collect();
+    let done = wanted.into_iter().map(|((name, index), offset)| {
+        let done = broker.delete_records(asked, name, index, offset);
+        ((name, index), done)
+    });
+    let done: BTreeMap<_, _> = done.collect();
     let mut response = DeleteRecordsResponse::default();
-    for topic in request.topics {
-        let mut key = (topic.name.clone(), 0);
+    for topic in &request.topics {
         let partitions = topic.partitions.iter().map(|wanted| {
             let index = wanted.partition_index;
-            key.1 = index;
-            let done = done[&key];
+            let done = done[&(topic.name.as_str(), index)];
             DeleteRecordsPartitionResult {
                 partition_index: index,
                 low_watermark: done.map_or(-1, |low| low.0),
@@ -58,7 +49,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         });
         response.topics.push(DeleteRecordsTopicResult {
             partitions: partitions.collect(),
-            name: topic.name,
+            name: topic.name.clone(),
         });
     }
     let parts = asked.reply(|writer| response.encode(writer, asked.version))?;

@@ -4,7 +4,8 @@
 //! knows; the size of the disk is not told.
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
+use super::named_partitions;
 use crate::wire::Reader;
 use crate::wire::messages::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -14,12 +15,11 @@ use crate::wire::messages::describe_log_dirs::{
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = DescribeLogDirsRequest::decode(reader, asked.version)?;
     let named = request.topics.as_ref();
-    check_entries(named.map_or(0, |t| t.iter().map(|t| t.partitions.len() + 1).sum()))?;
-    let is_wanted = |name: &str, index: i32| {
-        named.is_none_or(|topics| {
-            let mut topics = topics.iter().filter(|t| t.topic == name);
-            topics.any(|t| t.partitions.contains(&index))
-        })
+    check_lists(named.into_iter().flatten().map(|t| t.partitions.len()))?;
+    let named = named.map(|topics| named_partitions(topics, |t| (&t.topic, &t.partitions)));
+    let is_wanted = |name: &str, index| {
+        let wanted = named.as_ref();
+        wanted.is_none_or(|wanted| wanted.contains(&(name, index)))
     };
     let mut topics = Vec::new();
     for topic in broker.topics.values() {

@@ -6,7 +6,7 @@
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::code_of;
 use crate::ids::PartitionIndex;
 use crate::metadata::decide::{ElectionType, elect_leader};
@@ -21,9 +21,7 @@ const WHOLE_ERROR: i16 = 1;
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = ElectLeadersRequest::decode(reader, asked.version)?;
     let named = request.topic_partitions.as_ref();
-    check_entries(named.map_or(0, |topics| {
-        topics.iter().map(|t| t.partitions.len() + 1).sum()
-    }))?;
+    check_lists(named.into_iter().flatten().map(|t| t.partitions.len()))?;
     let mut response = ElectLeadersResponse::default();
     let kind = match request.election_type {
         0 => Some(ElectionType::Preferred),

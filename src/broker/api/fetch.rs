@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::super::fetch_sessions::{self, Context, SessionError, Told, TopicRef, Wanted};
 use super::super::parked::Waiting;
 use super::super::partition::PartitionKey;
@@ -73,13 +73,7 @@ pub(super) struct Part {
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = FetchRequest::decode(reader, asked.version)?;
-    check_entries(
-        request
-            .topics
-            .iter()
-            .map(|topic| topic.partitions.len() + 1)
-            .sum(),
-    )?;
+    check_lists(request.topics.iter().map(|topic| topic.partitions.len()))?;
     if broker.member.is_some()
         && let Some(fetch) = FetchAsked::from_request(&request)
     {

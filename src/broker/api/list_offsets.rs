@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::super::partition::{Partition, Role};
 use super::{check_epoch, check_leads, read_code};
 use crate::ids::{LeaderEpoch, Offset};
@@ -43,13 +43,7 @@ const NOTHING: Found = (-1, Offset::NONE, LeaderEpoch::NONE);
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = ListOffsetsRequest::decode(reader, asked.version)?;
-    check_entries(
-        request
-            .topics
-            .iter()
-            .map(|topic| topic.partitions.len() + 1)
-            .sum(),
-    )?;
+    check_lists(request.topics.iter().map(|topic| topic.partitions.len()))?;
     let mut response = ListOffsetsResponse::default();
     let mut budget = LookBudget::default();
     let mut seen = BTreeSet::new();

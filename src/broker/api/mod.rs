@@ -30,6 +30,8 @@ mod replica_fetch;
 mod unregister_broker;
 mod update_features;
 
+use std::collections::BTreeSet;
+
 use super::Broker;
 use super::commit::NotDone;
 use super::dispatch::{Answered, Asked};
@@ -178,6 +180,17 @@ fn check_leads(partition: &Partition) -> Result<(), ErrorCode> {
         true => Ok(()),
         false => Err(ErrorCode::NotLeaderOrFollower),
     }
+}
+
+/// Every partition a request names, for looking them up.
+fn named_partitions<T>(
+    topics: &[T],
+    parts: impl Fn(&T) -> (&String, &Vec<i32>),
+) -> BTreeSet<(&str, i32)> {
+    let pairs = topics.iter().map(parts);
+    pairs
+        .flat_map(|(name, indexes)| indexes.iter().map(|index| (name.as_str(), *index)))
+        .collect()
 }
 
 /// Compares the leader epoch a client believes in with the partition's (KIP-320); −1 is no belief.

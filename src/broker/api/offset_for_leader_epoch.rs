@@ -3,7 +3,7 @@
 //! Differs from Apache Kafka: nothing known; the replica id is ignored, one broker has no followers.
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::{check_epoch, check_leads};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::wire::messages::offset_for_leader_epoch::{
@@ -14,13 +14,7 @@ use crate::wire::{ErrorCode, Reader};
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = OffsetForLeaderEpochRequest::decode(reader, asked.version)?;
-    check_entries(
-        request
-            .topics
-            .iter()
-            .map(|topic| topic.partitions.len() + 1)
-            .sum(),
-    )?;
+    check_lists(request.topics.iter().map(|topic| topic.partitions.len()))?;
     let mut response = OffsetForLeaderEpochResponse::default();
     for topic in request.topics {
         let partitions = topic.partitions.iter().map(|wanted| {

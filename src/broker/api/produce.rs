@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::super::Broker;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::super::parked::Waiting;
 use super::super::partition::{PartitionKey, Role};
 use super::append_code;
@@ -98,12 +98,11 @@ impl From<ErrorCode> for Refused {
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let frame_bytes = reader.remaining();
     let mut request = ProduceRequest::decode(reader, asked.version)?;
-    check_entries(
+    check_lists(
         request
             .topic_data
             .iter()
-            .map(|topic| topic.partition_data.len() + 1)
-            .sum(),
+            .map(|topic| topic.partition_data.len()),
     )?;
     // Lets go of the frame, so that records nobody else holds are changed in place instead of copied.
     *reader = Reader::new(Bytes::new());

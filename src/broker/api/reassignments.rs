@@ -4,8 +4,8 @@
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::code_of;
+use super::super::dispatch::{Answer, Answered, Asked, check_lists};
+use super::{code_of, named_partitions};
 use crate::ids::{BrokerId, PartitionIndex};
 use crate::metadata::decide::{reassign, reassignments};
 use crate::wire::messages::alter_partition_reassignments::{
@@ -23,7 +23,7 @@ const SAYS_FACTOR: i16 = 1;
 
 pub(super) fn answer_alter(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = AlterPartitionReassignmentsRequest::decode(reader, asked.version)?;
-    check_entries(request.topics.iter().map(|t| t.partitions.len() + 1).sum())?;
+    check_lists(request.topics.iter().map(|t| t.partitions.len()))?;
     let may_change_factor = match asked.version >= SAYS_FACTOR {
         true => request.allow_replication_factor_change,
         false => true,
@@ -61,12 +61,16 @@ pub(super) fn answer_alter(broker: &mut Broker, asked: &Asked, reader: &mut Read
 pub(super) fn answer_list(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = ListPartitionReassignmentsRequest::decode(reader, asked.version)?;
     let named = request.topics.as_ref();
-    check_entries(named.map_or(0, |t| t.iter().map(|t| t.partition_indexes.len() + 1).sum()))?;
+    check_lists(
+        named
+            .into_iter()
+            .flatten()
+            .map(|t| t.partition_indexes.len()),
+    )?;
+    let named = named.map(|topics| named_partitions(topics, |t| (&t.name, &t.partition_indexes)));
     let is_wanted = |topic: &str, index: PartitionIndex| {
-        named.is_none_or(|topics| {
-            let mut topics = topics.iter().filter(|t| t.name == topic);
-            topics.any(|t| t.partition_indexes.contains(&index.0))
-        })
+        let wanted = named.as_ref();
+        wanted.is_none_or(|wanted| wanted.contains(&(topic, index.0)))
     };
     let mut response = ListPartitionReassignmentsResponse::default();
     for moving in reassignments(broker.facts().image) {

@@ -239,15 +239,15 @@ impl OverLinks for Admin {
         }
     }
 
+    fn on_lost(&mut self, now: Time, ticket: Ticket, why: &str) {
+        if let Some(id) = self.sent.remove(&ticket) {
+            self.settle(id);
+            self.try_again(now, id, why);
+        }
+    }
+
     fn step(&mut self, now: Time) {
         self.last_step = now;
-        self.links.tick(now);
-        for (ticket, why) in self.links.take_lost() {
-            if let Some(id) = self.sent.remove(&ticket) {
-                self.settle(id);
-                self.try_again(now, id, &why);
-            }
-        }
         self.give_up(now);
         let ready = |(id, operation): (&OperationId, &Operation)| {
             let pausing = operation.not_before.is_some_and(|at| at > now);

@@ -344,12 +344,12 @@ impl OverLinks for Consumer {
         self.on_answer(now, answer);
     }
 
+    fn on_lost(&mut self, now: Time, ticket: Ticket, why: &str) {
+        self.take_loss(now, ticket, why);
+    }
+
     fn step(&mut self, now: Time) {
         self.last_step = now;
-        self.links.tick(now);
-        for (ticket, why) in self.links.take_lost() {
-            self.on_lost(now, ticket, &why);
-        }
         self.give_up(now);
         self.send_questions(now);
         self.send_fetches(now);

@@ -233,7 +233,7 @@ impl Consumer {
         }
     }
 
-    pub(super) fn on_lost(&mut self, now: Time, ticket: Ticket, why: &str) {
+    pub(super) fn take_loss(&mut self, now: Time, ticket: Ticket, why: &str) {
         match self.sent.remove(&ticket) {
             Some(Sent::Offsets(questions)) => {
                 for question in questions {

@@ -271,7 +271,7 @@ impl Producer {
         }
     }
 
-    pub(super) fn on_lost(&mut self, now: Time, ticket: Ticket, why: &str) {
+    pub(super) fn take_loss(&mut self, now: Time, ticket: Ticket, why: &str) {
         if self.identity == Identity::Asked(ticket) {
             self.identity = Identity::Missing {
                 not_before: now.plus_ms(FIRST_PAUSE_MS),
