@@ -163,7 +163,7 @@ impl Broker {
         self.balance_leaders(now);
     }
 
-    fn controller_mut(&mut self) -> Option<&mut Controller> {
+    pub(super) fn controller_mut(&mut self) -> Option<&mut Controller> {
         self.member.as_mut()?.controller.as_mut()
     }
 

@@ -133,6 +133,9 @@ impl Broker {
     /// Forgets a connection that is gone, whoever closed it.
     pub fn on_disconnected(&mut self, now: Time, id: ConnectionId) {
         self.forget_connection(id);
+        if let Some(controller) = self.controller_mut() {
+            controller.sessions.on_disconnected(now, id);
+        }
         self.changed += 1;
         self.after_verb(now);
     }

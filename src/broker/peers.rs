@@ -233,6 +233,9 @@ impl Broker {
     pub fn on_peer_lost(&mut self, now: Time, peer: BrokerId, lane: PeerLane, _why: &str) {
         let member = self.member.as_mut();
         let lost = member.and_then(|m| m.peers.forget(peer, lane));
+        if let Some(controller) = self.controller_mut() {
+            controller.sessions.on_lost(now, peer);
+        }
         match (lane, lost) {
             // The quorum draws conclusions from the loss of an idle connection, too.
             (PeerLane::Quorum, _) => self.on_quorum_lost(now, peer, QuorumLane::Election),

@@ -196,7 +196,7 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     fixed("broker.heartbeat.interval.ms", Int, AtLeast(1), Some("100"), "Milliseconds between two heartbeats of a broker to the controller."),
     fixed("broker.rack", Text, Any, None, "The rack a broker stands in: a partition's replicas go to different racks where they can."),
     // Kafka's default is 9000: a network's pauses. Within one process 700 ms of silence is a broker that is gone.
-    fixed("broker.session.timeout.ms", Int, AtLeast(1), Some("700"), "Milliseconds without a heartbeat after which the controller fences a broker and elects other leaders."),
+    fixed("broker.session.timeout.ms", Int, AtLeast(1), Some("700"), "Milliseconds without a heartbeat after which the controller fences a broker and elects other leaders; a third of it once its connection is lost."),
     live("compression.gzip.level", Int, Between(-1, 9), Some("-1"), "Default of the topic configuration of the same name."),
     live("compression.lz4.level", Int, Between(1, 17), Some("9"), "Default of the topic configuration of the same name."),
     live("compression.type", Text, OneOf(COMPRESSION_TYPES), Some("producer"), "Default of the topic configuration of the same name."),

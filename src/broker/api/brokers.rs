@@ -2,7 +2,8 @@
 //!
 //! Each answer leaves once what it tells of is committed.
 //!
-//! Differs from Apache Kafka: features and log directories are not looked at.
+//! Differs from Apache Kafka: features and log directories are not looked at; a broker whose connection is lost
+//! has only a third of its session timeout left to be heard.
 
 use super::super::Broker;
 use super::super::commit::NotDone;
@@ -67,12 +68,17 @@ pub(super) fn answer_heartbeat(
         want_shut_down: request.want_shut_down,
     };
     let response = match broker.decide_heartbeat(asked.now, &beat) {
-        Ok(decided) => BrokerHeartbeatResponse {
-            is_caught_up: decided.is_caught_up,
-            is_fenced: decided.is_fenced,
-            should_shut_down: decided.should_shut_down,
-            ..BrokerHeartbeatResponse::default()
-        },
+        Ok(decided) => {
+            if let Some(controller) = broker.controller_mut() {
+                controller.sessions.on_heard(beat.broker, asked.connection);
+            }
+            BrokerHeartbeatResponse {
+                is_caught_up: decided.is_caught_up,
+                is_fenced: decided.is_fenced,
+                should_shut_down: decided.should_shut_down,
+                ..BrokerHeartbeatResponse::default()
+            }
+        }
         Err(not_done) => BrokerHeartbeatResponse {
             error_code: asked.code(code_of(&not_done).0),
             ..BrokerHeartbeatResponse::default()

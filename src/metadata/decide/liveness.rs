@@ -5,14 +5,20 @@
 //! session timeout before it fences it, but a session is valid only once its broker has been heard, so a broker
 //! that restarts registers with a new controller at once.
 //!
+//! A broker whose connection is lost is given only a part of the session timeout to make another: a process that
+//! ends resets its connections, and then there is nothing to wait for (Apache Kafka waits the whole timeout).
+//!
 //! When the controller itself did not run for a while, all sessions get that while on top: its own pause must not
 //! look like everybody's death.
 
 use std::collections::BTreeMap;
 
 use super::brokers::{Beat, Heartbeat};
-use crate::ids::{BrokerEpoch, BrokerId, Offset, Time};
+use crate::ids::{BrokerEpoch, BrokerId, ConnectionId, Offset, Time};
 use crate::metadata::Image;
+
+/// A broker whose connection is lost has this part of the session timeout to be heard again.
+const LOST_SHARE: i64 = 3;
 
 /// The heartbeats a controller remembers.
 #[derive(Debug, Clone)]
@@ -29,6 +35,8 @@ struct Session {
     /// It is over at this moment if nothing is heard before.
     ends: Time,
     heard: Option<Time>,
+    /// What its last heartbeat came on.
+    connection: Option<ConnectionId>,
     metadata_offset: Offset,
     /// End of the metadata log when its controlled shutdown was decided.
     shutdown_at: Option<Offset>,
@@ -41,6 +49,7 @@ impl Sessions {
             epoch,
             ends: now.plus_ms(timeout_ms),
             heard: None,
+            connection: None,
             metadata_offset: Offset::NONE,
             shutdown_at: None,
         };
@@ -59,6 +68,7 @@ impl Sessions {
             epoch,
             ends: now.plus_ms(self.timeout_ms),
             heard: Some(now),
+            connection: None,
             metadata_offset: known.map_or(Offset::NONE, |s| s.metadata_offset),
             shutdown_at: known.and_then(|s| s.shutdown_at),
         };
@@ -75,10 +85,37 @@ impl Sessions {
             epoch: beat.epoch,
             ends: now.plus_ms(self.timeout_ms),
             heard: Some(now),
+            connection: known.and_then(|session| session.connection),
             metadata_offset: beat.metadata_offset,
             shutdown_at: shutdown_at.or(decided.in_controlled_shutdown.then_some(log_end)),
         };
         self.brokers.insert(beat.broker, session);
+    }
+
+    /// The heartbeats of a broker come on this connection.
+    pub fn on_heard(&mut self, broker: BrokerId, connection: ConnectionId) {
+        if let Some(session) = self.brokers.get_mut(&broker) {
+            session.connection = Some(connection);
+        }
+    }
+
+    /// A connection from somebody is gone. Call it for every one; those of brokers count.
+    pub fn on_disconnected(&mut self, now: Time, connection: ConnectionId) {
+        let mut brokers = self.brokers.iter();
+        let whose = brokers.find(|(_, session)| session.connection == Some(connection));
+        if let Some(broker) = whose.map(|(broker, _)| *broker) {
+            self.on_lost(now, broker);
+        }
+    }
+
+    /// A connection to or from a broker is lost or cannot be made: it must be heard again soon.
+    pub fn on_lost(&mut self, now: Time, broker: BrokerId) {
+        self.look(now);
+        let ends = now.plus_ms(self.timeout_ms / LOST_SHARE);
+        if let Some(session) = self.brokers.get_mut(&broker) {
+            session.connection = None;
+            session.ends = session.ends.min(ends);
+        }
     }
 
     /// A broker was unregistered.
@@ -203,6 +240,35 @@ mod tests {
         assert!(sessions.is_valid(at(11), id(1), epoch));
         assert!(!sessions.is_valid(at(11), id(1), BrokerEpoch(epoch.0 + 1)));
         assert!(!sessions.is_valid(at(10 + TIMEOUT_MS), id(1), epoch));
+    }
+
+    #[test]
+    fn a_broker_whose_connection_is_lost_is_due_early_unless_it_is_heard_again() {
+        let rig = Rig::with_brokers(3);
+        let mut sessions = Sessions::new(at(0), rig.image(), 700);
+        for broker in 1..=3 {
+            sessions.on_heartbeat(at(10), &beat(&rig, broker), &nothing(), Offset(0));
+            sessions.on_heard(id(broker), ConnectionId(u64::from(broker.unsigned_abs())));
+        }
+        sessions.on_disconnected(at(20), ConnectionId(2));
+        sessions.on_disconnected(at(20), ConnectionId(9));
+        sessions.on_lost(at(20), id(3));
+        assert_eq!(sessions.next_wakeup(rig.image()), Some(at(253)));
+        sessions.on_heartbeat(at(100), &beat(&rig, 3), &nothing(), Offset(0));
+        assert_eq!(sessions.due(at(252), rig.image()), []);
+        assert_eq!(sessions.due(at(253), rig.image()), [id(2)]);
+        assert_eq!(sessions.due(at(709), rig.image()), [id(2)]);
+    }
+
+    #[test]
+    fn a_connection_left_behind_says_nothing() {
+        let rig = Rig::with_brokers(1);
+        let mut sessions = Sessions::new(at(0), rig.image(), 700);
+        sessions.on_heartbeat(at(10), &beat(&rig, 1), &nothing(), Offset(0));
+        sessions.on_heard(id(1), ConnectionId(1));
+        sessions.on_heard(id(1), ConnectionId(2));
+        sessions.on_disconnected(at(20), ConnectionId(1));
+        assert_eq!(sessions.next_wakeup(rig.image()), Some(at(710)));
     }
 
     #[test]
