@@ -235,6 +235,12 @@ fn changeable_on_broker(name: &str) -> Result<Changeable, Refusal> {
     }
 }
 
+/// A name nothing has: taking it away changes nothing, and is no error. Tools clear what they may have set, such as
+/// the throttles of kafka-reassign-partitions.
+fn is_unknown(name: &str) -> bool {
+    topic_row(name).is_none() && broker_row(name).is_none()
+}
+
 fn sets(configs: &[(String, Option<String>)]) -> Result<Vec<ConfigChange>, Refusal> {
     let change = |(name, value): &(String, Option<String>)| ConfigChange {
         name: name.clone(),
@@ -258,6 +264,9 @@ fn changed(
             return Err(Refusal::InvalidRequest(
                 "Error due to duplicate config keys".to_owned(),
             ));
+        }
+        if change.op == ConfigOp::Delete && is_unknown(&change.name) {
+            continue;
         }
         let (name, kind, allowed) = changeable(&change.name)?;
         let value = match (change.op, &change.value) {
@@ -430,6 +439,13 @@ mod tests {
             ];
             assert!(matches!(refused(&twice), Refusal::InvalidRequest(_)));
             assert_eq!(alter_topic(facts, "u", &[]), Err(Refusal::UnknownTopic));
+            let gone = [change(
+                "follower.replication.throttled.replicas",
+                ConfigOp::Delete,
+                None,
+            )];
+            assert_eq!(alter_topic(facts, "t", &gone), Ok(Vec::new()));
+            assert_eq!(alter_broker(facts, None, &gone), Ok(Vec::new()));
             let fixed = [change("num.partitions", Set, Some("2"))];
             assert!(matches!(
                 alter_broker(facts, None, &fixed),
