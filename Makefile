@@ -10,12 +10,13 @@ WINDOW_PACKAGES := libx11-6=libX11.so.6 libxcursor1=libXcursor.so.1 libxi6=libXi
   libxkbcommon-x11-0=libxkbcommon-x11.so.0 'libgl1=libGL.so.1|libegl1=libEGL.so.1' 'libgl1-mesa-dri=libGLX_mesa.so.0|libglx-nvidia0=libGLX_nvidia.so.0'
 HAS_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),yes,)
 
-.PHONY: help run test clients bench frames fuzz cargo build-packages
+.PHONY: help run test clients failover bench frames fuzz cargo build-packages
 
 help:
 	@echo 'make run      build klar and open the window (without a display: serve)'
 	@echo 'make test     formatting, clippy, tidy rules and every test'
 	@echo 'make clients  install foreign Kafka clients and run them all against klar'
+	@echo 'make failover what is acked while brokers die for ten minutes (SECONDS=600)'
 	@echo 'make bench    speed as ratios against an ideal sink'
 	@echo 'make frames   what a frame of the window costs, in milliseconds'
 	@echo 'make fuzz     every fuzz target (SECONDS=600 each)'
@@ -41,6 +42,10 @@ test: build-packages
 
 clients: build-packages
 	cargo test --locked --test clients -- $(ARGS)
+
+failover: build-packages
+	KLAR_FAILOVER_SECONDS=$(or $(SECONDS),600) cargo test --release --locked --no-default-features --test clients \
+	  failover::for_as_long_as_told -- --ignored --exact --nocapture
 
 bench: build-packages
 	cargo build --release --locked --no-default-features --bin klar

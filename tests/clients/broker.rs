@@ -1,10 +1,13 @@
-//! The broker under test: klar, started once for all tests, or one that runs already.
+//! The cluster under test: three brokers of one klar, started once for all tests, or one that runs already.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+
+/// Brokers, and replicas of each partition.
+pub const BROKERS: usize = 3;
 
 pub struct Broker {
     pub bootstrap: String,
@@ -25,6 +28,10 @@ pub fn scratch() -> &'static Path {
     })
 }
 
+fn klar() -> String {
+    std::env::var("KLAR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_klar").to_string())
+}
+
 impl Broker {
     pub fn get() -> &'static Broker {
         static BROKER: OnceLock<Broker> = OnceLock::new();
@@ -36,21 +43,23 @@ impl Broker {
                     .into(),
                 _process: None,
             },
-            Err(_) => Broker::start(),
+            Err(_) => Broker::start("broker", &["num.partitions=3"]),
         })
     }
 
-    /// Statics are never dropped, so klar runs below a shell that ends it when this process's end of the
-    /// pipe closes, however this process ends.
-    fn start() -> Broker {
-        let klar =
-            std::env::var("KLAR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_klar").to_string());
-        let logs = scratch().join("broker");
-        let script = "\"$0\" serve --port 0 --brokers 1 --data-dir \"$1\" --set num.partitions=3 </dev/null & \
+    /// Three new brokers with a data directory of this name. Statics are never dropped, so klar runs below a
+    /// shell that ends it when this process's end of the pipe closes, however this process ends.
+    pub fn start(name: &str, settings: &[&str]) -> Broker {
+        let logs = scratch().join(name);
+        let script = "\"$0\" serve --port 0 --data-dir \"$@\" </dev/null & \
                       klar=$!; cat >/dev/null; kill $klar; wait $klar";
+        let always = ["default.replication.factor=3", "min.insync.replicas=2"];
+        let settings = always.iter().chain(settings);
         let mut process = Command::new("bash")
-            .args(["-c", script, &klar])
+            .args(["-c", script, &klar()])
             .arg(&logs)
+            .args(["--brokers", &BROKERS.to_string()])
+            .args(settings.flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -69,22 +78,42 @@ impl Broker {
         }
     }
 
-    /// The directory of one partition, wherever below the data directory it is.
-    pub fn partition_dir(&self, topic: &str, partition: usize) -> PathBuf {
-        let name = format!("{topic}-{partition}");
-        find(&self.logs, &name).unwrap_or_else(|| panic!("no {name} below {}", self.logs.display()))
+    /// Runs `klar ctl` against it.
+    pub fn ctl(&self, arguments: &[&str]) -> Output {
+        Command::new(klar())
+            .args(["ctl", "--data-dir"])
+            .arg(&self.logs)
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// Runs `klar ctl`, which must succeed.
+    pub fn ctl_ok(&self, arguments: &[&str]) -> String {
+        let output = self.ctl(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn snapshot(&self) -> serde_json::Value {
+        serde_json::from_str(&self.ctl_ok(&["snapshot"])).unwrap()
+    }
+
+    /// The directories of one partition's replicas, wherever below the data directory they are.
+    pub fn replica_dirs(&self, topic: &str, partition: usize) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        find(&self.logs, &format!("{topic}-{partition}"), &mut found);
+        found
     }
 }
 
-fn find(dir: &Path, name: &str) -> Option<PathBuf> {
-    let mut below = Vec::new();
-    for entry in fs::read_dir(dir).ok()?.map_while(Result::ok) {
+fn find(dir: &Path, name: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_name() == name {
-            return Some(entry.path());
-        }
-        if entry.path().is_dir() {
-            below.push(entry.path());
+            found.push(entry.path());
+        } else if entry.path().is_dir() {
+            find(&entry.path(), name, found);
         }
     }
-    below.iter().find_map(|dir| find(dir, name))
 }

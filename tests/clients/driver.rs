@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::broker::{self, Broker};
+use crate::broker::{self, BROKERS, Broker};
 use crate::install;
 use crate::records::ReadBack;
 
@@ -46,7 +46,7 @@ impl Driver {
 
     pub fn create(&self, broker: &Broker, topic: &str, partitions: usize) {
         self.ask(&format!(
-            "create\t{}\t{topic}\t{partitions}",
+            "create\t{}\t{topic}\t{partitions}\t{BROKERS}",
             broker.bootstrap
         ));
     }
@@ -77,16 +77,30 @@ impl Driver {
         start: &str,
         limit: usize,
     ) -> ReadBack {
+        let bootstrap = &broker.bootstrap;
+        let command = format!("read\t{bootstrap}\t{topic}\t{partitions}\t{start}\t{limit}");
+        ReadBack::parse(&self.client, &self.ask_for_file(topic, &command))
+    }
+
+    /// Has the client ask the cluster for one thing with its admin client, and judge the answers.
+    pub fn admin(&self, broker: &Broker, topic: &str, case: &str) {
+        self.ask(&format!("admin\t{}\t{topic}\t{case}", broker.bootstrap));
+    }
+
+    /// Reads everything in a topic of numbered records; what it holds as runs, see the README.
+    pub fn runs(&self, broker: &Broker, topic: &str, partitions: &str) -> String {
+        let bootstrap = &broker.bootstrap;
+        self.ask_for_file(topic, &format!("runs\t{bootstrap}\t{topic}\t{partitions}"))
+    }
+
+    /// What a command that ends with the name of a file writes into it.
+    fn ask_for_file(&self, topic: &str, command: &str) -> String {
         let number = FILES.fetch_add(1, Ordering::Relaxed);
         let path = broker::scratch().join(format!("{topic}.{}.{number}.read", self.client));
-        let bootstrap = &broker.bootstrap;
-        let file = path.display();
-        self.ask(&format!(
-            "read\t{bootstrap}\t{topic}\t{partitions}\t{start}\t{limit}\t{file}"
-        ));
+        self.ask(&format!("{command}\t{}", path.display()));
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        ReadBack::parse(&self.client, &text)
+        text
     }
 
     fn ask(&self, command: &str) {

@@ -29,15 +29,15 @@ const CLIENTS: &[Client] = &[
     Client {
         names: &["java"],
         programs: &[("javac", "default-jdk-headless"), ("mvn", "maven")],
-        pins: &["java/pom.xml", "java/Driver.java"],
+        pins: &["java/pom.xml", "java/Admin.java", "java/Driver.java"],
         install: "cp \"$DRIVERS/java/pom.xml\" . && \
                   mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs && \
-                  javac -cp 'libs/*' -d classes \"$DRIVERS/java/Driver.java\"",
+                  javac -cp 'libs/*' -d classes \"$DRIVERS\"/java/*.java",
     },
     Client {
         names: &["franz"],
         programs: &[("go", "golang-go")],
-        pins: &["go/go.mod", "go/go.sum", "go/main.go"],
+        pins: &["go/go.mod", "go/go.sum", "go/main.go", "go/admin.go"],
         install: "to=$PWD && cd \"$DRIVERS/go\" && go build -mod=readonly -o \"$to/driver\" .",
     },
     Client {
@@ -60,7 +60,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn drivers() -> PathBuf {
+pub fn drivers() -> PathBuf {
     root().join("tests/clients/drivers")
 }
 

@@ -1,15 +1,18 @@
-//! Foreign Kafka clients against klar: each creates a topic, produces 10,000 keyed records with headers in
-//! every codec it has, idempotent and not; every reader then reads them back and must see the same bytes in
-//! the same order, and find its place by offset and by time. What reached the disk is checked too.
+//! Foreign Kafka clients against three brokers of klar, with three replicas of every partition: each creates a
+//! topic, produces 10,000 keyed records with headers in every codec it has, idempotent and not; every reader then
+//! reads them back and must see the same bytes in the same order, and find its place by offset and by time. What
+//! reached the disks is checked too, and what the cluster answers to admin clients, and what brokers' deaths do.
 //!
 //! `make clients` runs it. The clients are installed by the tests (see `install.rs`); an installation that
 //! fails is a failed test. `KLAR_BIN` names another klar; `KLAR_TEST_BOOTSTRAP` and `KLAR_TEST_LOG_DIR`
-//! name a running broker instead (Apache Kafka, with `num.partitions=3`), to check the tests themselves.
+//! name running brokers instead (Apache Kafka's, see the README), to check the tests themselves.
 
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod broker;
 mod driver;
+mod failover;
 mod install;
 mod records;
 mod segments;
@@ -72,7 +75,7 @@ fn ten_thousand_records(client: &str, codec: &str, idempotent: bool) {
 
     let mut first: Option<ReadBack> = None;
     for reader in READERS {
-        let back = Driver::of(reader).read(broker, &topic, &all_partitions(), "earliest", 0);
+        let back = Driver::of(reader).read(broker, &topic, &partitions(PARTITIONS), "earliest", 0);
         match &first {
             None => {
                 produced.assert_is(&back);
@@ -85,11 +88,19 @@ fn ten_thousand_records(client: &str, codec: &str, idempotent: bool) {
     for reader in READERS {
         seeks(broker, &topic, reader, &first);
     }
-    segments::assert_written(broker, &topic, PARTITIONS, codec, idempotent, RECORDS);
+    segments::assert_written(
+        broker,
+        &topic,
+        PARTITIONS,
+        codec,
+        idempotent,
+        RECORDS * broker::BROKERS,
+    );
 }
 
-fn all_partitions() -> String {
-    (0..PARTITIONS)
+/// All of so many partitions, as drivers are told.
+fn partitions(count: usize) -> String {
+    (0..count)
         .map(|p| p.to_string())
         .collect::<Vec<_>>()
         .join(",")
@@ -158,7 +169,7 @@ fn odd_records(client: &str) {
     writer.create(broker, &topic, PARTITIONS);
     writer.produce(broker, &topic, "none", true, &produced.write_file(&topic));
     for reader in READERS {
-        let back = Driver::of(reader).read(broker, &topic, &all_partitions(), "earliest", 0);
+        let back = Driver::of(reader).read(broker, &topic, &partitions(PARTITIONS), "earliest", 0);
         // kcat prints headers as text, so a null value there cannot be told from the word NULL.
         match *reader {
             "kcat" => produced

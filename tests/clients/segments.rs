@@ -2,6 +2,7 @@
 //! client that quietly does not compress, or is not idempotent, is found here.
 
 use std::fs;
+use std::path::Path;
 
 use crate::broker::Broker;
 
@@ -25,7 +26,9 @@ pub fn assert_written(
     let mut total = 0;
     let mut in_codec = 0;
     for partition in 0..partitions {
-        for batch in batches(broker, topic, partition) {
+        let replicas = broker.replica_dirs(topic, partition);
+        assert!(!replicas.is_empty(), "no {topic}-{partition} on disk");
+        for batch in replicas.iter().flat_map(|dir| batches(dir)) {
             total += batch.records;
             if batch.codec == codec {
                 in_codec += batch.records;
@@ -38,7 +41,10 @@ pub fn assert_written(
             );
         }
     }
-    assert_eq!(total, records, "{topic}: records on disk");
+    assert_eq!(
+        total, records,
+        "{topic}: records on disk, over all replicas"
+    );
     let share = in_codec as f64 / total as f64;
     assert!(
         share >= COMPRESSED_SHARE,
@@ -52,10 +58,9 @@ struct Batch {
     records: usize,
 }
 
-fn batches(broker: &Broker, topic: &str, partition: usize) -> Vec<Batch> {
-    let dir = broker.partition_dir(topic, partition);
+fn batches(dir: &Path) -> Vec<Batch> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(&dir).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "log") {
             let bytes = fs::read(&path).unwrap();

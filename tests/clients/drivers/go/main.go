@@ -44,13 +44,13 @@ func toHex(value []byte) string {
 	return hex.EncodeToString(value)
 }
 
-func create(ctx context.Context, bootstrap, topic string, partitions int) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+func create(ctx context.Context, bootstrap, topic string, partitions int, replicas int16) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	made, err := kadm.NewClient(client).CreateTopic(ctx, int32(partitions), 1, nil, topic)
+	made, err := kadm.NewClient(client).CreateTopic(ctx, int32(partitions), replicas, nil, topic)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func create(ctx context.Context, bootstrap, topic string, partitions int) error 
 
 func produce(ctx context.Context, bootstrap, topic, codec string, idempotent bool, path string) error {
 	options := []kgo.Opt{
-		kgo.SeedBrokers(bootstrap),
+		kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
 		kgo.ProducerBatchCompression(codecs[codec]),
 		kgo.ProducerLinger(20 * time.Millisecond),
 		kgo.ProducerBatchMaxBytes(1_000_000),
@@ -133,37 +133,47 @@ func startOf(ctx context.Context, admin *kadm.Client, topic string, partition in
 	return found.Offset, found.Err
 }
 
-func read(ctx context.Context, bootstrap, topic string, partitions []int32, start string, limit int, out *bufio.Writer) error {
+// places answers where to read each partition from, and the offset past its last record.
+func places(ctx context.Context, client *kgo.Client, topic string, partitions []int32, start string) (map[int32]kgo.Offset, map[int32]int64, error) {
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	from := map[int32]kgo.Offset{}
+	left := map[int32]int64{}
+	for _, partition := range partitions {
+		end, _ := ends.Lookup(topic, partition)
+		if end.Err != nil {
+			return nil, nil, end.Err
+		}
+		offset, err := startOf(ctx, admin, topic, partition, start)
+		if err != nil {
+			return nil, nil, err
+		}
+		if offset < end.Offset {
+			from[partition] = kgo.NewOffset().At(offset)
+			left[partition] = end.Offset
+		}
+	}
+	return from, left, nil
+}
+
+// each hands on the records of partitions in the order they come, to the end or to limit records (0: no limit).
+func each(ctx context.Context, bootstrap, topic string, partitions []int32, start string, limit int, take func(*kgo.Record)) error {
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(bootstrap),
+		kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
 		kgo.FetchMaxWait(10*time.Millisecond),
 	)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	ends, err := admin.ListEndOffsets(ctx, topic)
+	from, left, err := places(ctx, client, topic, partitions, start)
 	if err != nil {
 		return err
 	}
-	places := map[int32]kgo.Offset{}
-	left := map[int32]int64{}
-	for _, partition := range partitions {
-		end, _ := ends.Lookup(topic, partition)
-		if end.Err != nil {
-			return end.Err
-		}
-		offset, err := startOf(ctx, admin, topic, partition, start)
-		if err != nil {
-			return err
-		}
-		if offset < end.Offset {
-			places[partition] = kgo.NewOffset().At(offset)
-			left[partition] = end.Offset
-		}
-	}
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: places})
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
 	count := 0
 	for len(left) > 0 && (limit == 0 || count < limit) {
 		fetches := client.PollFetches(ctx)
@@ -175,13 +185,46 @@ func read(ctx context.Context, bootstrap, topic string, partitions []int32, star
 				return
 			}
 			count++
-			write(out, record)
+			take(record)
 			if end, waiting := left[record.Partition]; waiting && record.Offset+1 >= end {
 				delete(left, record.Partition)
 			}
 		})
 	}
 	return nil
+}
+
+// A run of records of one partition whose offsets and numbers grow by one.
+type run struct {
+	partition, epoch      int32
+	number, offset, count int64
+}
+
+// writeRuns writes what numbered records (see ../python/load.py) a topic holds, as runs.
+func writeRuns(ctx context.Context, bootstrap, topic string, partitions []int32, out *bufio.Writer) error {
+	runs := map[int32]*run{}
+	finish := func(r *run) {
+		fmt.Fprintf(out, "%d\t%d\t%d\t%d\t%d\n", r.partition, r.number, r.offset, r.count, r.epoch)
+	}
+	err := each(ctx, bootstrap, topic, partitions, "earliest", 0, func(record *kgo.Record) {
+		number, err := strconv.ParseInt(strings.TrimSpace(string(record.Value)), 10, 64)
+		if err != nil {
+			number = -1
+		}
+		last := runs[record.Partition]
+		if last != nil && last.epoch == record.LeaderEpoch && last.number+last.count == number && last.offset+last.count == record.Offset {
+			last.count++
+			return
+		}
+		if last != nil {
+			finish(last)
+		}
+		runs[record.Partition] = &run{record.Partition, record.LeaderEpoch, number, record.Offset, 1}
+	})
+	for _, last := range runs {
+		finish(last)
+	}
+	return err
 }
 
 func write(out *bufio.Writer, record *kgo.Record) {
@@ -193,30 +236,54 @@ func write(out *bufio.Writer, record *kgo.Record) {
 		toHex(record.Key), toHex(record.Value), strings.Join(headers, ","))
 }
 
+func partitionsIn(words string) []int32 {
+	partitions := []int32{}
+	for _, word := range strings.Split(words, ",") {
+		partition, _ := strconv.Atoi(word)
+		partitions = append(partitions, int32(partition))
+	}
+	return partitions
+}
+
+func toFile(path string, fill func(*bufio.Writer) error) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	out := bufio.NewWriter(file)
+	defer out.Flush()
+	return fill(out)
+}
+
 func answer(words []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
 	defer cancel()
 	switch words[0] {
 	case "create":
 		partitions, _ := strconv.Atoi(words[3])
-		return create(ctx, words[1], words[2], partitions)
+		replicas, _ := strconv.Atoi(words[4])
+		return create(ctx, words[1], words[2], partitions, int16(replicas))
 	case "produce":
 		return produce(ctx, words[1], words[2], words[3], words[4] == "1", words[5])
 	case "read":
-		partitions := []int32{}
-		for _, word := range strings.Split(words[3], ",") {
-			partition, _ := strconv.Atoi(word)
-			partitions = append(partitions, int32(partition))
-		}
 		limit, _ := strconv.Atoi(words[5])
-		file, err := os.Create(words[6])
+		return toFile(words[6], func(out *bufio.Writer) error {
+			return each(ctx, words[1], words[2], partitionsIn(words[3]), words[4], limit, func(record *kgo.Record) {
+				write(out, record)
+			})
+		})
+	case "admin":
+		client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(words[1], ",")...))
 		if err != nil {
 			return err
 		}
-		defer file.Close()
-		out := bufio.NewWriter(file)
-		defer out.Flush()
-		return read(ctx, words[1], words[2], partitions, words[4], limit, out)
+		defer client.Close()
+		return judge(ctx, kadm.NewClient(client), words[2], words[3])
+	case "runs":
+		return toFile(words[4], func(out *bufio.Writer) error {
+			return writeRuns(ctx, words[1], words[2], partitionsIn(words[3]), out)
+		})
 	}
 	return fmt.Errorf("unknown verb %s", words[0])
 }

@@ -17,7 +17,6 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
-import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -40,9 +39,9 @@ public class Driver {
         return value == null ? "-" : HEX.formatHex(value);
     }
 
-    static void create(String bootstrap, String topic, int partitions) throws Exception {
-        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
-            admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1))).all().get(20, TimeUnit.SECONDS);
+    static void create(String bootstrap, String topic, int partitions, short replicas) throws Exception {
+        try (var admin = org.apache.kafka.clients.admin.Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            admin.createTopics(List.of(new NewTopic(topic, partitions, replicas))).all().get(20, TimeUnit.SECONDS);
         }
     }
 
@@ -144,12 +143,17 @@ public class Driver {
 
     static void answer(String[] words) throws Exception {
         switch (words[0]) {
-            case "create" -> create(words[1], words[2], Integer.parseInt(words[3]));
+            case "create" -> create(words[1], words[2], Integer.parseInt(words[3]), Short.parseShort(words[4]));
             case "produce" -> produce(words[1], words[2], words[3], words[4].equals("1"), words[5]);
             case "read" -> {
                 int[] partitions = Arrays.stream(words[3].split(",")).mapToInt(Integer::parseInt).toArray();
                 try (BufferedWriter out = Files.newBufferedWriter(Path.of(words[6]))) {
                     read(words[1], words[2], partitions, words[4], Integer.parseInt(words[5]), out);
+                }
+            }
+            case "admin" -> {
+                try (Admin admin = new Admin(words[1], words[2])) {
+                    admin.run(words[3]);
                 }
             }
             default -> throw new IllegalArgumentException("unknown verb " + words[0]);

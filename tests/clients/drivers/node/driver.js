@@ -8,15 +8,16 @@ CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
 
 const codecs = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, snappy: CompressionTypes.Snappy }
 const unhex = (text) => (text === '-' ? null : Buffer.from(text, 'hex'))
-const connect = (bootstrap) => new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING })
+const connect = (bootstrap) => new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING })
 // One connection's round of records: below max.message.bytes whatever the codec.
 const RECORDS_PER_SEND = 1000
 
-async function create(bootstrap, topic, partitions) {
+async function create(bootstrap, topic, partitions, replicas) {
   const admin = connect(bootstrap).admin()
   await admin.connect()
   try {
-    await admin.createTopics({ topics: [{ topic, numPartitions: Number(partitions), replicationFactor: 1 }] })
+    const [numPartitions, replicationFactor] = [Number(partitions), Number(replicas)]
+    await admin.createTopics({ topics: [{ topic, numPartitions, replicationFactor }] })
   } finally {
     await admin.disconnect()
   }

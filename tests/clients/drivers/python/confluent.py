@@ -2,15 +2,15 @@
 
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, ElectionType, KafkaError, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 import lines
 
 
-def create(bootstrap, topic, partitions):
+def create(bootstrap, topic, partitions, replicas):
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.create_topics([NewTopic(topic, partitions, 1)], operation_timeout=10).values():
+    for future in admin.create_topics([NewTopic(topic, partitions, replicas)], operation_timeout=10).values():
         future.result(20)
 
 
@@ -76,4 +76,28 @@ def read(bootstrap, topic, partitions, start, limit, out):
     consumer.close()
 
 
-lines.serve(create, produce, read)
+def admin(bootstrap, topic, case):
+    create(bootstrap, topic, 1, 3)
+    asking = AdminClient({"bootstrap.servers": bootstrap})
+    if case == "cluster":
+        cluster = asking.describe_cluster().result(20)
+        lines.holds(cluster.nodes, {node.id for node in cluster.nodes} == {1, 2, 3})
+        lines.holds(cluster.controller, cluster.controller.id in (1, 2, 3))
+        described = asking.describe_topics(TopicCollection([topic]))[topic].result(20)
+        in_sync = {node.id for node in described.partitions[0].isr}
+        lines.holds(in_sync, in_sync == {1, 2, 3})
+    elif case == "elect":
+        elected = asking.elect_leaders(ElectionType.PREFERRED, [TopicPartition(topic, 0)]).result(20)
+        error = list(elected.values())[0]
+        lines.holds(error, error.code() == KafkaError.ELECTION_NOT_NEEDED)
+    elif case == "configs":
+        change = ConfigEntry("retention.ms", "60000", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+        asking.incremental_alter_configs([resource])[resource].result(20)
+        found = lambda: asking.describe_configs([resource])[resource].result(20)["retention.ms"].value
+        lines.until("it is changed", lambda: found() == "60000")
+    else:
+        raise ValueError(f"unknown case {case}")
+
+
+lines.serve(create, produce, read, admin)

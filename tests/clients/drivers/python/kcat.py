@@ -1,5 +1,6 @@
 """kcat: what a person would type, one process per command. It has no way to create a topic, so it does what
-kcat does: it asks for the topic's metadata and lets the broker make it with `num.partitions`. One set of
+kcat does: it asks for the topic's metadata and lets the broker make it with `num.partitions` and
+`default.replication.factor`. One set of
 headers holds for all records of one run."""
 
 import subprocess
@@ -16,7 +17,7 @@ def kcat(arguments, given=b""):
     return run.stdout
 
 
-def create(bootstrap, topic, partitions):
+def create(bootstrap, topic, partitions, _replicas):
     deadline = time.time() + 20
     wanted = f"topic \"{topic}\" with {partitions} partitions"
     while wanted not in (seen := kcat(["-b", bootstrap, "-L", "-t", topic]).decode()):

@@ -1,6 +1,7 @@
 """The line protocol every driver speaks (see ../README.md), for the drivers written in Python."""
 
 import sys
+import time
 
 
 def unhex(text):
@@ -35,14 +36,27 @@ def write_record(out, partition, offset, when, key, value, headers):
     out.write(f"{partition}\t{offset}\t{when}\t{tohex(key)}\t{tohex(value)}\t{headers_to(headers)}\n")
 
 
-def serve(create, produce, read):
+def holds(what, is_so):
+    if not is_so:
+        raise AssertionError(f"not so: {what}")
+
+
+def until(what, probe):
+    """What is decided by the controller reaches other brokers a little later."""
+    deadline = time.time() + 20
+    while not probe():
+        holds(what, time.time() < deadline)
+        time.sleep(0.02)
+
+
+def serve(create, produce, read, admin=None):
     """Answers commands from stdin until it closes: `ok`, or `error` and one line of why."""
     for line in sys.stdin:
         verb, *words = line.rstrip("\n").split("\t")
         try:
             if verb == "create":
-                bootstrap, topic, partitions = words
-                create(bootstrap, topic, int(partitions))
+                bootstrap, topic, partitions, replicas = words
+                create(bootstrap, topic, int(partitions), int(replicas))
             elif verb == "produce":
                 bootstrap, topic, codec, idempotent, path = words
                 produce(bootstrap, topic, codec, idempotent == "1", path)
@@ -50,6 +64,8 @@ def serve(create, produce, read):
                 bootstrap, topic, partitions, start, limit, path = words
                 with open(path, "w") as out:
                     read(bootstrap, topic, [int(p) for p in partitions.split(",")], start, int(limit), out)
+            elif verb == "admin" and admin:
+                admin(*words)
             else:
                 raise ValueError(f"unknown verb {verb}")
             print("ok", flush=True)

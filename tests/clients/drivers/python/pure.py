@@ -8,17 +8,17 @@ from kafka.admin import KafkaAdminClient, NewTopic
 import lines
 
 
-def create(bootstrap, topic, partitions):
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+def create(bootstrap, topic, partitions, replicas):
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
     try:
-        admin.create_topics([NewTopic(topic, partitions, 1)], timeout_ms=20000)
+        admin.create_topics([NewTopic(topic, partitions, replicas)], timeout_ms=20000)
     finally:
         admin.close()
 
 
 def produce(bootstrap, topic, codec, idempotent, path):
     producer = KafkaProducer(
-        bootstrap_servers=bootstrap,
+        bootstrap_servers=bootstrap.split(","),
         compression_type=None if codec == "none" else codec,
         enable_idempotence=idempotent,
         acks="all" if idempotent else 1,
@@ -37,7 +37,7 @@ def produce(bootstrap, topic, codec, idempotent, path):
 
 def read(bootstrap, topic, partitions, start, limit, out):
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap,
+        bootstrap_servers=bootstrap.split(","),
         group_id=None,
         enable_auto_commit=False,
         fetch_max_wait_ms=10,
@@ -75,4 +75,18 @@ def read(bootstrap, topic, partitions, start, limit, out):
         consumer.close()
 
 
-lines.serve(create, produce, read)
+def admin(bootstrap, topic, _only_case):
+    create(bootstrap, topic, 1, 3)
+    asking = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    # It asks for log directories in a version that Apache Kafka 4 refuses, too.
+    try:
+        cluster = asking.describe_cluster()
+        lines.holds(cluster, {broker["node_id"] for broker in cluster["brokers"]} == {1, 2, 3})
+        lines.holds(cluster, cluster["controller_id"] in (1, 2, 3))
+        described = asking.describe_topics([topic])[0]["partitions"][0]
+        lines.holds(described, set(described["isr"]) == {1, 2, 3})
+    finally:
+        asking.close()
+
+
+lines.serve(create, produce, read, admin)
