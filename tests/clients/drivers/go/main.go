@@ -257,7 +257,12 @@ func toFile(path string, fill func(*bufio.Writer) error) error {
 }
 
 func answer(words []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
+	patience := 45 * time.Second
+	if words[0] == "runs" {
+		// Millions of records, after ten minutes of failover.
+		patience = 110 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	switch words[0] {
 	case "create":
