@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::config::ConnectionFacts;
 use super::event_rate::EventRate;
+use super::forwarding::FORWARDED;
 use super::picture::CONNECTIONS_SHOWN;
 use crate::ids::{BrokerId, ConnectionId, Time};
 use crate::inspect::{ConnectionSnapshot, one_line};
@@ -83,16 +84,15 @@ impl Connections {
 
     /// Who is asking, for the cause of an event.
     pub fn who(&self, id: ConnectionId) -> String {
-        match self.open.get(&id) {
-            Some(connection) if connection.facts.own => "asked for in klar".to_owned(),
-            Some(connection) if connection.client_id.is_empty() => {
-                format!("asked for by {}", connection.facts.peer)
-            }
-            Some(connection) => format!(
-                "asked for by {} ({})",
-                connection.client_id, connection.facts.peer
-            ),
-            None => "asked for by a client that is gone".to_owned(),
+        let Some(connection) = self.open.get(&id) else {
+            return "asked for by a client that is gone".to_owned();
+        };
+        let (client, peer) = (connection.client_id.as_str(), connection.facts.peer);
+        match client.strip_prefix(FORWARDED) {
+            Some(client) => format!("asked for by {client} through another broker"),
+            None if connection.facts.own => "asked for in klar".to_owned(),
+            None if client.is_empty() => format!("asked for by {peer}"),
+            None => format!("asked for by {client} ({peer})"),
         }
     }
 

@@ -29,7 +29,7 @@ const PRODUCER_IDS_RETRY_MS: i64 = 50;
 /// Milliseconds a producer waits for an id.
 const PRODUCER_ID_WAIT_MS: i64 = 5_000;
 /// In front of the client id of what was passed on.
-const FORWARDED: &str = "klar-forwarded:";
+pub(super) const FORWARDED: &str = "klar-forwarded:";
 /// The version a topic is asked for in that a client only mentioned.
 const CREATE_VERSION: i16 = 7;
 
