@@ -84,7 +84,7 @@ pub enum Ctl {
         #[arg(value_name = "TOPIC-P", value_parser = partition)]
         partition: (String, PartitionIndex),
         #[arg(value_name = "BROKERS", value_delimiter = ',', required = true, value_parser = broker)]
-        brokers: Vec<BrokerId>,
+        to: Vec<BrokerId>,
     },
     /// Take back a move that is under way
     CancelMove {
@@ -249,11 +249,11 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
         },
         Ctl::Move {
             partition: (topic, partition),
-            brokers,
+            to,
         } => Command::MoveReplicas {
             topic,
             partition,
-            brokers,
+            brokers: to,
         },
         Ctl::CancelMove {
             partition: (topic, partition),

@@ -150,6 +150,18 @@ mod tests {
     }
 
     #[test]
+    fn replicas_are_moved_to_brokers_whose_number_is_no_option() {
+        let line = ["klar", "ctl", "move", "a-b-0", "1,2,4"];
+        let Some(Verb::Ctl(control::Ctl::Move { partition, to })) =
+            Arguments::read(line).unwrap().verb
+        else {
+            panic!("another verb");
+        };
+        assert_eq!((partition.0.as_str(), partition.1.0), ("a-b", 0));
+        assert_eq!(to.iter().map(|id| id.0).collect::<Vec<_>>(), [1, 2, 4]);
+    }
+
+    #[test]
     fn options_of_the_start_are_refused_where_nothing_is_started() {
         let error = Arguments::read(["klar", "ctl", "--ephemeral", "stop"]).unwrap_err();
         assert!(error.to_string().contains("--ephemeral"), "{error}");

@@ -188,11 +188,12 @@ impl Admin {
 }
 
 /// A topic that does not exist does not come into being by asking again, and whoever asks for a leader wants to
-/// know why there is none.
+/// know why there is no other.
 fn worth_retrying(error: ErrorCode) -> bool {
     let final_here = matches!(
         error,
         ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::ElectionNotNeeded
             | ErrorCode::PreferredLeaderNotAvailable
             | ErrorCode::EligibleLeadersNotAvailable
     );
