@@ -21,11 +21,12 @@ use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::super::parked::Waiting;
 use super::super::partition::{PartitionKey, Role};
+use super::super::replicas::partition_of;
 use super::append_code;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
-use crate::storage::COPIED_BYTES;
+use crate::storage::{COPIED_BYTES, Log};
 use crate::wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -265,17 +266,11 @@ impl Broker {
             max_batch_bytes: topic.settings.max_message_bytes as usize,
             keys_required: topic.settings.compact,
         };
-        let partitions = topic.partitions.len();
-        if usize::try_from(key.1).map_or(true, |index| index >= partitions) {
-            return Err(ErrorCode::UnknownTopicOrPartition.into());
-        }
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        check_role(&topic.partition(key.1).ok_or(unknown)?.role, acks)?;
         let header = validate_within(&records, &rules, budget).map_err(refused)?;
         check_header(&header, &topic.settings, asked.now.as_ms())?;
-        let holds_back = self.config.durability == Durability::Batch;
-        let partition = topic
-            .partition_mut(key.1)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        check_role(&partition.role, acks)?;
+        let partition = topic.partition_mut(key.1).ok_or(unknown)?;
         let Some(log) = partition.log.as_mut() else {
             return Err(Refused {
                 why: partition.trouble.clone(),
@@ -285,7 +280,7 @@ impl Broker {
         let bytes = records.len();
         let leader_epoch = partition.leader_epoch;
         let appended = log.append(&mut *self.disk, asked.now, records, partition.leader_epoch);
-        let (log_start, log_end, synced) = (log.log_start().0, log.log_end(), log.recovery_point());
+        let (log_start, synced) = (log.log_start().0, log.recovery_point());
         let appended = match appended {
             Ok(appended) => appended,
             Err(error) => {
@@ -302,26 +297,8 @@ impl Broker {
             // Its first answer may have been lost with a sync that is still under way.
             self.note_dirty(asked.now, key);
         } else if !appended.duplicate {
-            partition.counters.records_in += u64::try_from(header.record_count).unwrap_or(0);
-            partition.counters.bytes_in += bytes as u64;
-            self.totals.records_in += u64::try_from(header.record_count).unwrap_or(0);
-            self.totals.bytes_in += bytes as u64;
-            if let Role::Leader(leader) = &mut partition.role {
-                partition.held_back_bytes += bytes;
-                let moved = leader.on_append(asked.now, log_end);
-                let followed = leader.followers().next().is_some();
-                self.after_leaders_append(key, bytes, moved, followed);
-            } else if holds_back {
-                partition.held_back_bytes += bytes;
-            } else {
-                partition.high_watermark = log_end;
-            }
-            self.shown.touch(key.0);
-            self.note_dirty(asked.now, key);
-            self.take_log_notes(asked.now, key);
-            if !holds_back && self.member.is_none() {
-                self.note_readable(key, bytes);
-            }
+            let count = u64::try_from(header.record_count).unwrap_or(0);
+            self.on_produced(asked.now, key, count, bytes);
         }
         Ok(Stored {
             base_offset: appended.base.0,
@@ -331,6 +308,35 @@ impl Broker {
             next: appended.last + 1,
             unsynced,
         })
+    }
+
+    /// A partition's log grew by what a producer sent.
+    fn on_produced(&mut self, now: Time, key: PartitionKey, records: u64, bytes: usize) {
+        let holds_back = self.config.durability == Durability::Batch;
+        self.totals.records_in += records;
+        self.totals.bytes_in += bytes as u64;
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
+        };
+        partition.counters.records_in += records;
+        partition.counters.bytes_in += bytes as u64;
+        let log_end = partition.log.as_ref().map(Log::log_end).unwrap_or_default();
+        if let Role::Leader(leader) = &mut partition.role {
+            partition.held_back_bytes += bytes;
+            let moved = leader.on_append(now, log_end);
+            let followed = leader.followers().next().is_some();
+            self.after_leaders_append(key, bytes, moved, followed);
+        } else if holds_back {
+            partition.held_back_bytes += bytes;
+        } else {
+            partition.high_watermark = log_end;
+        }
+        self.shown.touch(key.0);
+        self.note_dirty(now, key);
+        self.take_log_notes(now, key);
+        if !holds_back && self.member.is_none() {
+            self.note_readable(key, bytes);
+        }
     }
 
     fn partition_response(
