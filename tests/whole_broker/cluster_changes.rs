@@ -339,3 +339,25 @@ fn who_asks_the_wrong_broker_is_told_the_right_one_and_where_it_is() {
         }
     }
 }
+
+/// broker.session.timeout.ms, in microseconds.
+const SESSION_US: u64 = 700_000;
+
+#[test]
+fn a_killed_broker_is_missed_before_its_session_is_over() {
+    for controller_dies in [true, false] {
+        let mut cluster = three();
+        let controller = BrokerId(cluster.metadata(ALL[0], "none").controller_id);
+        let other = BrokerId(1 + controller.0 % 3);
+        let (victim, left) = match controller_dies {
+            true => (controller, other),
+            false => (other, controller),
+        };
+        let killed = cluster.now();
+        cluster.kill(victim);
+        cluster.wait_for("the others fence it", |cluster| {
+            cluster.metadata(left, "none").brokers.len() == 2
+        });
+        assert!(cluster.now().since_us(killed) < SESSION_US, "{victim}");
+    }
+}

@@ -47,7 +47,6 @@ def load(bootstrap, topic, partitions, rate, seconds, out):
         "acks": "all",
         "enable.idempotence": True,
         "delivery.timeout.ms": DELIVERY_S * 1000,
-        "queue.buffering.max.messages": 1_000_000,
         "on_delivery": acks.done,
     })
     sent, began = 0, time.monotonic()
@@ -57,6 +56,8 @@ def load(bootstrap, topic, partitions, rate, seconds, out):
             try:
                 producer.produce(topic, value, partition=sent % partitions)
                 sent += 1
+                # Acks are seen when they come, also while this loop catches up.
+                producer.poll(0)
             except BufferError:
                 producer.poll(STEP_S)
         producer.poll(STEP_S)
