@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::Broker;
 use super::metadata_log::MetadataLogError;
 use super::partition::{METADATA_LOG, Partition, PartitionKey, Role, Topic};
+use super::ticks::log_key;
 use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
@@ -197,9 +198,11 @@ impl Broker {
         let image = self.image.topic(id)?.partition(index)?;
         let leader_epoch = image.leader_epoch;
         let dir = self.partition_dir(id, index)?;
-        let config = Arc::clone(&self.topics.get(&id)?.log_config);
+        let topic = self.topics.get(&id)?;
+        let name = log_key(&topic.name, index, id);
+        let config = Arc::clone(&topic.log_config);
         let again = opening.as_ref().map(Opening::again);
-        let (partition, recovered) = match self.open_log(now, &dir, config, opening) {
+        let (partition, recovered) = match self.open_log(now, &dir, &name, config, opening) {
             Ok((log, recovered)) => (Partition::new(log, leader_epoch), Some(recovered)),
             Err(error) => {
                 let (path, cause) = (dir.display().to_string(), error.to_string());
@@ -226,7 +229,8 @@ impl Broker {
         }
         let (name, config) = (topic.name.to_string(), Arc::clone(&topic.log_config));
         let opening = topic.partition(key.1).and_then(|p| p.reopening.clone());
-        let opened = self.open_log(now, &dir, config, opening);
+        let key_name = log_key(&name, index, key.0);
+        let opened = self.open_log(now, &dir, &key_name, config, opening);
         let clustered = self.member.is_some();
         let Some(partition) = self.partition_mut(key) else {
             return;
@@ -252,11 +256,13 @@ impl Broker {
         }
     }
 
-    /// Opens a log; without an `opening` it is a new one, and what else is in its directory is not its own.
+    /// Opens the log that checkpoints name so; without an `opening` it is a new one, and what else is in its directory
+    /// is not its own.
     fn open_log(
         &mut self,
         now: Time,
         dir: &Path,
+        name: &str,
         config: Arc<LogConfig>,
         opening: Option<Opening>,
     ) -> Result<(Log, Recovered), StorageError> {
@@ -276,6 +282,9 @@ impl Broker {
         let crashed = !matches!(opening, None | Some(Opening::Clean(_)));
         let opening = opening.unwrap_or(new);
         let (mut log, recovered) = Log::open(&mut *self.disk, dir, config, now, opening)?;
+        // A replica that came back begins anew, and a log may have lost what was synced.
+        let end = log.recovery_point();
+        self.dir.lower_recovery_point(&mut *self.disk, name, end)?;
         if crashed && self.config.durability == Durability::Batch {
             // A crash leaves bytes that were written and never synced: they are below the high watermark now.
             log.sync_now(&mut *self.disk)?;

@@ -122,7 +122,7 @@ impl Broker {
         }
     }
 
-    /// Has the files of a checkpoint synced, which nobody waits for.
+    /// Has the files of a checkpoint synced, which is put in place then; nobody waits for it.
     pub(super) fn sync_checkpoint(&mut self, files: Vec<PathBuf>) {
         self.flushes.last_token += 1;
         let token = self.flushes.last_token;
@@ -159,9 +159,13 @@ impl Broker {
     fn finish_sync(&mut self, now: Time, token: u64, result: &Result<(), String>) {
         if self.flushes.checkpoint == Some(token) {
             self.flushes.checkpoint = None;
-            if let Err(cause) = result {
+            let synced = result.clone().and_then(|()| {
+                let placed = self.dir.finish_recovery_points(&mut *self.disk);
+                placed.map_err(|error| error.to_string())
+            });
+            if let Err(cause) = synced {
                 let path = self.config.data_dir.display().to_string();
-                let cause = format!("a checkpoint could not be synced: {cause}");
+                let cause = format!("a checkpoint could not be kept: {cause}");
                 self.note(EventKind::StorageFailed { path, cause });
             }
         }

@@ -228,10 +228,11 @@ impl Broker {
             None | Some(FollowerStep::Nothing) => return,
             Some(FollowerStep::Append) => self.append_fetched_metadata(now, response),
             Some(FollowerStep::Truncate(at)) => {
-                let cut = self
-                    .metadata_log
-                    .log_mut()
-                    .truncate_to(&mut *self.disk, now, at);
+                let name = super::metadata_log::DIR;
+                let log = self.metadata_log.log_mut();
+                let end = log.whole_segments_end(at);
+                let lowered = self.dir.lower_recovery_point(&mut *self.disk, name, end);
+                let cut = lowered.and_then(|()| log.truncate_to(&mut *self.disk, now, at));
                 // The log's end tells the quorum that it was not done.
                 if let Err(error) = cut {
                     self.note_metadata_trouble(error.to_string());

@@ -16,7 +16,7 @@ use crate::replica::{
     Assignment, Fetched, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Plant, Registration,
     Step,
 };
-use crate::storage::{Opening, delete_dir};
+use crate::storage::{Disk, Log, Opening, StorageError, delete_dir};
 use crate::wire::messages::fetch::FetchResponse;
 
 /// The version followers fetch in: by topic id, with replica state and high watermark.
@@ -33,11 +33,22 @@ impl Broker {
         self.make_room(key, &image);
         match image.replicas.contains(&self.config.id) {
             true => self.host(now, key, &image),
-            false => self.host_no_more(key, &image),
+            false => {
+                self.forget_last_run(key);
+                self.host_no_more(key, &image);
+            }
         }
         self.touch(key);
         self.shown.touch(key.0);
         self.shown.topics = None;
+    }
+
+    /// A log of the last run belongs to a replica that is elsewhere by now.
+    fn forget_last_run(&mut self, key: PartitionKey) {
+        if let (Some(topic), Some(member)) = (self.topics.get(&key.0), self.member.as_mut()) {
+            let name = super::ticks::log_key(&topic.name, key.1, key.0);
+            member.last_run.forget(&name);
+        }
     }
 
     /// Every index of a topic has a place, hosted here or not.
@@ -178,6 +189,9 @@ impl Broker {
 
     /// A topic is gone: nobody is asked for its partitions any more.
     pub(super) fn forget_replicas(&mut self, id: TopicId) {
+        if let Some(member) = self.member.as_mut() {
+            member.last_run.forget(&format!("@{id}"));
+        }
         let Some(topic) = self.topics.get(&id) else {
             return;
         };
@@ -398,6 +412,20 @@ impl Broker {
         }
     }
 
+    /// Has the checkpoint on disk say no more than what a step leaves of a log.
+    fn announce_cut(&mut self, key: PartitionKey, step: &Step) -> Result<(), StorageError> {
+        let (Step::Truncate(cut) | Step::Restart(cut)) = step else {
+            return Ok(());
+        };
+        let Some(topic) = self.topics.get(&key.0) else {
+            return Ok(());
+        };
+        let name = super::ticks::log_key(&topic.name, key.1, key.0);
+        let log = topic.partition(key.1).and_then(|p| p.log.as_ref());
+        let end = log.map_or(Offset::ZERO, |log| log.whole_segments_end(cut.to));
+        self.dir.lower_recovery_point(&mut *self.disk, &name, end)
+    }
+
     /// Does what a leader's answer about one partition calls for.
     fn take_replicated(&mut self, now: Time, from: BrokerId, one: Fetched) {
         let key: PartitionKey = (one.key.0, one.key.1.0);
@@ -414,29 +442,21 @@ impl Broker {
         let bytes = one.records.len() as u64;
         let facts = LogFacts::from(&*log);
         let step = follower.on_answer(now, &one.asked, &one.told, one.records, facts);
-        let disk = &mut *self.disk;
-        let mut changed = true;
-        let done = match step {
-            Step::Ignore => {
-                self.touch(key);
-                return;
-            }
-            Step::Settle => {
-                changed = false;
-                Ok(())
-            }
-            Step::Append(records) => log
-                .append_as_follower(disk, now, &records)
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
-            Step::Truncate(cut) => log
-                .truncate_to(disk, now, cut.to)
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
-            Step::Restart(cut) => log
-                .restart_at(disk, cut.to)
-                .map_err(|error| error.to_string()),
+        if step == Step::Ignore {
+            return self.touch(key);
+        }
+        let changed = step != Step::Settle;
+        let lowered = self.announce_cut(key, &step);
+        let Some(partition) = partition_of(&mut self.topics, key) else {
+            return;
         };
+        let (Role::Follower(follower), Some(log)) = (&mut partition.role, &mut partition.log)
+        else {
+            return;
+        };
+        let disk = &mut *self.disk;
+        let done = lowered.map_err(|error| error.to_string());
+        let done = done.and_then(|()| carry_out(step, log, disk, now));
         let done = done.and_then(|()| match follower.on_step_done(LogFacts::from(&*log)) {
             Some(start) => log
                 .set_log_start(disk, start)
@@ -455,6 +475,24 @@ impl Broker {
         }
         self.shown.touch(key.0);
         self.touch(key);
+    }
+}
+
+/// Does to a follower's log what its leader's answer called for.
+fn carry_out(step: Step, log: &mut Log, disk: &mut dyn Disk, now: Time) -> Result<(), String> {
+    match step {
+        Step::Ignore | Step::Settle => Ok(()),
+        Step::Append(records) => log
+            .append_as_follower(disk, now, &records)
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
+        Step::Truncate(cut) => log
+            .truncate_to(disk, now, cut.to)
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
+        Step::Restart(cut) => log
+            .restart_at(disk, cut.to)
+            .map_err(|error| error.to_string()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Broker;
 use super::metadata_log;
 use super::parked::Waiting;
-use super::partition::PartitionKey;
+use super::partition::{PartitionKey, Role};
 use crate::ids::{Offset, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
 
@@ -214,7 +214,7 @@ impl Broker {
         }
         self.timers.points_at_bytes = self.totals.bytes_in;
         let points = self.recovery_points();
-        match self.dir.put_recovery_points(&mut *self.disk, &points) {
+        match self.dir.begin_recovery_points(&mut *self.disk, points) {
             Ok(files) => self.sync_checkpoint(files),
             Err(error) => self.note(EventKind::StorageFailed {
                 path: self.config.data_dir.display().to_string(),
@@ -224,13 +224,17 @@ impl Broker {
     }
 
     fn recovery_points(&self) -> BTreeMap<String, Offset> {
-        let mut points = BTreeMap::new();
+        let unopened = self.member.iter().flat_map(|m| m.last_run.unopened());
+        let mut points: BTreeMap<String, Offset> = unopened
+            .map(|(name, point)| (name.clone(), point))
+            .collect();
         let metadata = self.metadata_log.log().recovery_point();
         points.insert(metadata_log::DIR.to_owned(), metadata);
         for (id, topic) in &self.topics {
             for (index, partition) in topic.partitions.iter().enumerate() {
-                // Also of one that could not be opened: without it the next start could cut what was synced.
-                if let Some(point) = partition.recovery_point() {
+                if !matches!(partition.role, Role::Elsewhere) {
+                    // Also of one that could not be opened: without it the next start could cut what was synced.
+                    let point = partition.recovery_point().unwrap_or(Offset::NONE);
                     points.insert(log_key(&topic.name, index, *id), point);
                 }
             }
@@ -267,6 +271,12 @@ impl Broker {
                     None => failed.clone_from(&partition.trouble),
                 }
             }
+        }
+        if let Some(member) = self.member.as_mut() {
+            let (closed, open) = member.last_run.take_unopened();
+            states.extend(closed);
+            // What a crash did to them is not known yet.
+            failed = failed.or((open > 0).then(|| format!("{open} logs were not opened")));
         }
         let marked = match failed {
             None => self

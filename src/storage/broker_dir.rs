@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Synced, read_whole, replace};
+use super::disk::{Disk, Synced, read_whole, replace, unfinished, write_new};
 use super::epochs::Epochs;
 use super::error::StorageError;
 use super::format::{self, Fields, FormatError, put_text};
@@ -96,6 +96,12 @@ impl Identity {
 #[derive(Debug)]
 pub struct BrokerDir {
     dir: PathBuf,
+    /// What a crash may find in the checkpoint of recovery points: of each log the highest.
+    said: BTreeMap<String, Offset>,
+    /// What the checkpoint says if the last rename is not lost.
+    newest: BTreeMap<String, Offset>,
+    /// What a checkpoint under another name says that is being synced.
+    begun: Option<BTreeMap<String, Offset>>,
 }
 
 /// How the last run left the logs. The caller names them: a log made again after its deletion needs
@@ -105,9 +111,10 @@ pub struct LastRun {
     /// The broker was stopped, and every log with it.
     pub clean: bool,
     states: BTreeMap<String, LogState>,
+    /// [`Offset::NONE`] where it was not known.
     recovery_points: BTreeMap<String, Offset>,
-    /// There was a checkpoint of recovery points, readable or not.
-    checkpointed: bool,
+    /// There was a checkpoint of recovery points that could not be read.
+    checkpoint_lost: bool,
     /// Deletions that could not be finished, and why; they are tried again at the next start.
     pub unfinished: Vec<StorageError>,
 }
@@ -115,19 +122,42 @@ pub struct LastRun {
 impl LastRun {
     /// How to open the log with this name.
     pub fn opening(&mut self, name: &str) -> Opening {
+        let point = self.recovery_points.remove(name);
         if let Some(state) = self.states.remove(name) {
             return Opening::Clean(Box::new(state));
         }
-        match self.recovery_points.get(name) {
-            Some(recovery_point) => Opening::Unclean {
-                recovery_point: *recovery_point,
-            },
+        match point {
             // What was synced of it is not known, so nothing of it is cut that could have been.
-            None if self.checkpointed => Opening::Unknown,
+            Some(Offset::NONE) => Opening::Unknown,
+            None if self.checkpoint_lost => Opening::Unknown,
+            Some(recovery_point) => Opening::Unclean { recovery_point },
+            // It was made after the checkpoint.
             None => Opening::Unclean {
                 recovery_point: Offset::ZERO,
             },
         }
+    }
+
+    /// Logs that were not asked for: as they were closed, and how many were not closed.
+    pub fn take_unopened(&mut self) -> (BTreeMap<String, LogState>, usize) {
+        let closed = std::mem::take(&mut self.states);
+        let points = self.recovery_points.keys();
+        let open = points.filter(|name| !closed.contains_key(*name)).count();
+        (closed, open)
+    }
+
+    /// Logs whose name ends so are gone.
+    pub fn forget(&mut self, ending: &str) {
+        self.states.retain(|name, _| !name.ends_with(ending));
+        self.recovery_points
+            .retain(|name, _| !name.ends_with(ending));
+    }
+
+    /// Recovery points of logs that were not asked for yet: the next checkpoint must keep them.
+    pub fn unopened(&self) -> impl Iterator<Item = (&String, Offset)> {
+        self.recovery_points
+            .iter()
+            .map(|(name, point)| (name, *point))
     }
 }
 
@@ -142,7 +172,12 @@ impl BrokerDir {
         let dir = root.join(format!("broker-{broker}"));
         disk.create_dir_all(&dir)
             .map_err(StorageError::io("make", &dir))?;
-        let broker_dir = BrokerDir { dir };
+        let mut broker_dir = BrokerDir {
+            dir,
+            said: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            begun: None,
+        };
         let mut last_run = broker_dir.take_last_run(disk)?;
         last_run.unfinished = broker_dir.sweep(disk)?;
         Ok((broker_dir, last_run))
@@ -188,47 +223,74 @@ impl BrokerDir {
         replace(disk, &path, bytes, Synced::Yes).map_err(StorageError::io("write", &path))
     }
 
-    /// Remembers what is synced of each log, and syncs that itself.
+    /// Remembers what is synced of each log, and syncs that itself. Call with every log, [`Offset::NONE`] where it is
+    /// not known: one that is missing here is taken for new after a crash.
     pub fn write_recovery_points(
-        &self,
+        &mut self,
         disk: &mut dyn Disk,
         points: &BTreeMap<String, Offset>,
     ) -> Result<(), StorageError> {
-        self.put_points(disk, points, Synced::Yes).map(|_| ())
+        self.begun = None;
+        let path = self.dir.join(RECOVERY_POINTS_FILE);
+        replace(disk, &path, &points_file(points), Synced::Yes)
+            .map_err(StorageError::io("write", &path))?;
+        self.newest.clone_from(points);
+        self.said.clone_from(points);
+        Ok(())
     }
 
-    /// Remembers what is synced of each log; the files to sync for it. Call now and then with every log: one
-    /// that is missing here is checked from its beginning after a crash. If a power loss tears the file,
-    /// nothing is cut that could have been synced.
-    pub fn put_recovery_points(
-        &self,
+    /// As [`BrokerDir::write_recovery_points`] for a caller that syncs elsewhere: the files to sync, after which
+    /// [`BrokerDir::finish_recovery_points`] puts the new checkpoint in place. Until then a crash finds the last one.
+    pub fn begin_recovery_points(
+        &mut self,
         disk: &mut dyn Disk,
-        points: &BTreeMap<String, Offset>,
+        points: BTreeMap<String, Offset>,
     ) -> Result<Vec<PathBuf>, StorageError> {
-        let path = self.put_points(disk, points, Synced::No)?;
+        self.begun = None;
+        let path = unfinished(&self.dir.join(RECOVERY_POINTS_FILE));
+        write_new(disk, &path, &points_file(&points), Synced::No)
+            .map_err(StorageError::io("write", &path))?;
+        self.begun = Some(points);
+        // With the directory the last rename is safe.
         Ok(vec![path, self.dir.clone()])
     }
 
-    fn put_points(
-        &self,
-        disk: &mut dyn Disk,
-        points: &BTreeMap<String, Offset>,
-        synced: Synced,
-    ) -> Result<PathBuf, StorageError> {
-        let mut body = Vec::new();
-        for (name, point) in points {
-            put_text(&mut body, name);
-            body.extend_from_slice(&point.0.to_be_bytes());
-        }
-        let file = format::seal(format::MAGIC_RECOVERY_POINTS, &body);
+    /// Puts the checkpoint that was begun, and is synced by now, in place of the last one.
+    pub fn finish_recovery_points(&mut self, disk: &mut dyn Disk) -> Result<(), StorageError> {
+        let Some(points) = self.begun.take() else {
+            return Ok(());
+        };
         let path = self.dir.join(RECOVERY_POINTS_FILE);
-        replace(disk, &path, &file, synced).map_err(StorageError::io("write", &path))?;
-        Ok(path)
+        disk.rename(&unfinished(&path), &path)
+            .map_err(StorageError::io("write", &path))?;
+        // A power loss may take the rename back.
+        self.said = std::mem::replace(&mut self.newest, points);
+        for (name, point) in &self.newest {
+            let said = self.said.entry(name.clone()).or_insert(*point);
+            *said = (*said).max(*point);
+        }
+        Ok(())
+    }
+
+    /// Has no crash find a log's recovery point beyond `end`. Must come before the log is cut there: what is written
+    /// behind the cut is not synced.
+    pub fn lower_recovery_point(
+        &mut self,
+        disk: &mut dyn Disk,
+        name: &str,
+        end: Offset,
+    ) -> Result<(), StorageError> {
+        if self.said.get(name).is_none_or(|said| *said <= end) {
+            return Ok(());
+        }
+        let mut points = self.newest.clone();
+        points.insert(name.to_owned(), end);
+        self.write_recovery_points(disk, &points)
     }
 
     /// Marks the stop as clean. Call last, when every log was closed without an error.
     pub fn write_clean_stop(
-        &self,
+        &mut self,
         disk: &mut dyn Disk,
         states: &BTreeMap<String, LogState>,
     ) -> Result<(), StorageError> {
@@ -244,13 +306,17 @@ impl BrokerDir {
         replace(disk, &path, &file, Synced::Yes).map_err(StorageError::io("write", &path))
     }
 
-    fn take_last_run(&self, disk: &mut dyn Disk) -> Result<LastRun, StorageError> {
+    fn take_last_run(&mut self, disk: &mut dyn Disk) -> Result<LastRun, StorageError> {
         let mut last_run = LastRun::default();
         let path = self.dir.join(RECOVERY_POINTS_FILE);
         let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
-        last_run.checkpointed = bytes.is_some();
+        let checkpointed = bytes.is_some();
         let points = bytes.map(|bytes| read_recovery_points(&bytes));
-        last_run.recovery_points = known_version(points, &path)?.unwrap_or_default();
+        let points = known_version(points, &path)?;
+        last_run.checkpoint_lost = checkpointed && points.is_none();
+        last_run.recovery_points = points.unwrap_or_default();
+        self.newest.clone_from(&last_run.recovery_points);
+        self.said.clone_from(&last_run.recovery_points);
         let path = self.dir.join(CLEAN_STOP_FILE);
         let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
         let Some(bytes) = bytes else {
@@ -279,6 +345,15 @@ impl BrokerDir {
         }
         Ok(unfinished)
     }
+}
+
+fn points_file(points: &BTreeMap<String, Offset>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, point) in points {
+        put_text(&mut body, name);
+        body.extend_from_slice(&point.0.to_be_bytes());
+    }
+    format::seal(format::MAGIC_RECOVERY_POINTS, &body)
 }
 
 fn put_state(out: &mut Vec<u8>, state: &LogState) {

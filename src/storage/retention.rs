@@ -209,6 +209,15 @@ impl Log {
         })
     }
 
+    /// The end of the segments that lie wholly below an offset: whatever cutting there leaves, it leaves these.
+    pub fn whole_segments_end(&self, offset: Offset) -> Offset {
+        let bases = self.segments.iter().map(|segment| segment.facts.base);
+        bases
+            .filter(|base| *base <= offset)
+            .max()
+            .unwrap_or_default()
+    }
+
     fn cut(&mut self, disk: &mut dyn Disk, now: Time, end: Offset) -> Result<u64, StorageError> {
         let before = self.bytes();
         self.tail.clear();

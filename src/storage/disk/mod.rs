@@ -11,7 +11,7 @@ mod memory;
 mod real;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -97,6 +97,13 @@ pub fn replace_by_prefix(disk: &mut dyn Disk, path: &Path, len: u64) -> io::Resu
     })
 }
 
+/// Under which name a file is written before it is put in place.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    PathBuf::from(name)
+}
+
 /// Has a file written under another name, then takes it for `path`.
 fn put_in_place(
     disk: &mut dyn Disk,
@@ -104,15 +111,13 @@ fn put_in_place(
     synced: Synced,
     write: impl FnOnce(&mut dyn Disk, &Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED);
-    let unfinished = Path::new(&unfinished);
-    if let Err(error) = write(disk, unfinished) {
+    let unfinished = unfinished(path);
+    if let Err(error) = write(disk, &unfinished) {
         // What cannot be removed now is removed when the directory is opened next.
-        let _ = disk.remove(unfinished);
+        let _ = disk.remove(&unfinished);
         return Err(error);
     }
-    disk.rename(unfinished, path)?;
+    disk.rename(&unfinished, path)?;
     match path.parent() {
         Some(parent) if synced == Synced::Yes => disk.sync(parent),
         _ => Ok(()),
@@ -134,7 +139,8 @@ fn copy_prefix(disk: &mut dyn Disk, path: &Path, to: &Path, len: u64) -> io::Res
     disk.sync(to)
 }
 
-fn write_new(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -> io::Result<()> {
+/// Writes a file as if there had been none.
+pub fn write_new(disk: &mut dyn Disk, path: &Path, bytes: &[u8], synced: Synced) -> io::Result<()> {
     match disk.remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

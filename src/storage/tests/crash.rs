@@ -39,7 +39,7 @@ struct Told {
 
 /// One run: opens, appends, syncs, deletes, closes. Ends at the first error.
 fn run(disk: &mut dyn Disk, told: &mut Told, rounds: i32) -> Result<(), AppendError> {
-    let (home, mut last) = BrokerDir::open(disk, Path::new(ROOT), BrokerId(1))?;
+    let (mut home, mut last) = BrokerDir::open(disk, Path::new(ROOT), BrokerId(1))?;
     let opening = last.opening(NAME);
     let log_dir = home.log_dir(NAME);
     let (mut log, _) = Log::open(disk, &log_dir, config().into(), NOW, opening)?;

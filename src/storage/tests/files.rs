@@ -96,7 +96,7 @@ fn a_file_of_a_newer_version_is_refused_and_left_untouched() {
 fn a_clean_stop_is_believed_once() {
     let root = std::path::Path::new("/klar");
     let mut disk = MemoryDisk::new();
-    let (home, mut last) = BrokerDir::open(&mut disk, root, BrokerId(1)).unwrap();
+    let (mut home, mut last) = BrokerDir::open(&mut disk, root, BrokerId(1)).unwrap();
     assert!(!last.clean);
     assert_eq!(last.opening("t-0"), unclean(0));
     let (mut log, _) = open(&mut disk, cold(), last.opening("t-0"));
@@ -152,7 +152,7 @@ fn everything_klar_writes_can_be_dumped() {
     let temp = tempfile::tempdir().unwrap();
     let mut disk = crate::storage::RealDisk::new();
     Identity::load_or_create(&mut disk, temp.path(), || "the-id".to_owned()).unwrap();
-    let (home, _) = BrokerDir::open(&mut disk, temp.path(), BrokerId(1)).unwrap();
+    let (mut home, _) = BrokerDir::open(&mut disk, temp.path(), BrokerId(1)).unwrap();
     let config = std::sync::Arc::new(cold());
     let log_dir = home.log_dir("t-0");
     let (mut log, _) = Log::open(&mut disk, &log_dir, config, NOW, unclean(0)).unwrap();
@@ -229,7 +229,7 @@ fn a_clean_stop_that_cannot_be_is_taken_for_none() {
         let mut disk = MemoryDisk::new();
         let open =
             |disk: &mut MemoryDisk| BrokerDir::open(disk, "/k".as_ref(), BrokerId(1)).unwrap();
-        let (dir, _) = open(&mut disk);
+        let (mut dir, _) = open(&mut disk);
         dir.write_clean_stop(&mut disk, &[("t-0".to_owned(), state)].into())
             .unwrap();
         let mut opening = open(&mut disk).1;
@@ -243,14 +243,46 @@ fn a_clean_stop_that_cannot_be_is_taken_for_none() {
 }
 
 #[test]
-fn a_log_the_checkpoint_does_not_name_has_no_recovery_point() {
+fn a_log_the_checkpoint_does_not_name_is_newer_than_it() {
     let mut disk = MemoryDisk::new();
     let open = |disk: &mut MemoryDisk| BrokerDir::open(disk, "/k".as_ref(), BrokerId(1)).unwrap();
-    let (dir, mut last) = open(&mut disk);
+    let (mut dir, mut last) = open(&mut disk);
     assert_eq!(last.opening("t-0"), unclean(0), "a new broker");
-    dir.write_recovery_points(&mut disk, &[("u-0".to_owned(), Offset(7))].into())
+    let points = [("u-0", Offset(7)), ("v-0", Offset::NONE)].map(|(n, p)| (n.to_owned(), p));
+    dir.write_recovery_points(&mut disk, &points.into())
+        .unwrap();
+    let (mut dir, mut last) = open(&mut disk);
+    assert_eq!(last.unopened().count(), 2);
+    assert_eq!(last.opening("u-0"), unclean(7));
+    assert_eq!(last.opening("v-0"), Opening::Unknown, "it was not known");
+    assert_eq!(last.opening("t-0"), unclean(0), "it is new");
+    assert_eq!(last.unopened().count(), 0);
+
+    dir.lower_recovery_point(&mut disk, "u-0", Offset(3))
+        .unwrap();
+    dir.lower_recovery_point(&mut disk, "u-0", Offset(5))
         .unwrap();
     let (_, mut last) = open(&mut disk);
-    assert_eq!(last.opening("u-0"), unclean(7));
-    assert_eq!(last.opening("t-0"), Opening::Unknown);
+    assert_eq!(last.opening("u-0"), unclean(3), "it was cut");
+    assert_eq!(last.opening("v-0"), Opening::Unknown);
+}
+
+#[test]
+fn a_checkpoint_counts_once_it_is_synced_and_in_place() {
+    let mut disk = MemoryDisk::new();
+    let open = |disk: &mut MemoryDisk| BrokerDir::open(disk, "/k".as_ref(), BrokerId(1)).unwrap();
+    let point_of = |disk: &mut MemoryDisk| open(&mut disk.fork()).1.opening("t-0");
+    let points = |point| BTreeMap::from([("t-0".to_owned(), Offset(point))]);
+    let (mut dir, _) = open(&mut disk);
+    dir.write_recovery_points(&mut disk, &points(4)).unwrap();
+    dir.begin_recovery_points(&mut disk, points(9)).unwrap();
+    assert_eq!(point_of(&mut disk), unclean(4), "under way");
+    dir.finish_recovery_points(&mut disk).unwrap();
+    assert_eq!(point_of(&mut disk), unclean(9));
+    // A cut meanwhile: what was begun is never put in place.
+    dir.begin_recovery_points(&mut disk, points(20)).unwrap();
+    dir.lower_recovery_point(&mut disk, "t-0", Offset(2))
+        .unwrap();
+    dir.finish_recovery_points(&mut disk).unwrap();
+    assert_eq!(point_of(&mut disk), unclean(2));
 }

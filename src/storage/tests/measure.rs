@@ -135,7 +135,7 @@ fn ten_thousand_partitions() {
         tail_budget: TailBudget::new(0),
         ..LogConfig::default()
     });
-    let (home, _) = BrokerDir::open(&mut disk, temp.path(), BrokerId(1)).unwrap();
+    let (mut home, _) = BrokerDir::open(&mut disk, temp.path(), BrokerId(1)).unwrap();
     let mut states = BTreeMap::new();
     let mut points = BTreeMap::new();
     let started = Instant::now();
