@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::Broker;
 use super::api::{ANSWERED, IN_CLUSTERS, api_versions};
 use super::parked::Waiting;
+use super::partition::METADATA_LOG;
 use crate::ids::{ConnectionId, Time};
 use crate::wire::request::{RequestHeader, decode_header};
 use crate::wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, Writer, response};
@@ -58,6 +59,8 @@ pub(super) enum Answer {
         late: Vec<Bytes>,
         timeout_ms: i32,
     },
+    /// A reply that leaves once all metadata written so far is synced, whatever the durability.
+    Synced(Vec<Bytes>),
     /// Done, and nothing is sent (acks=0).
     Silent,
     /// It waits in `parked`.
@@ -170,6 +173,11 @@ impl Broker {
         self.conclude(asked, answered);
     }
 
+    fn send_once_synced(&mut self, to: ConnectionId, parts: Vec<Bytes>) {
+        self.parked.put(to, None, Waiting::Committed(parts));
+        self.wait_for_sync(to);
+    }
+
     /// Carries an answer out and counts it.
     pub(super) fn conclude(&mut self, asked: &Asked, answered: Answered) {
         if asked.failed.take() {
@@ -195,9 +203,12 @@ impl Broker {
                 self.wait_for_commit(asked.connection, parts);
             }
             Ok(Answer::Reply(parts)) if committed && self.acks_wait_for_sync() => {
-                let waiting = Waiting::Committed(parts);
-                self.parked.put(asked.connection, None, waiting);
-                self.wait_for_sync(asked.connection);
+                self.send_once_synced(asked.connection, parts);
+            }
+            Ok(Answer::Synced(parts)) => {
+                self.note_dirty(asked.now, METADATA_LOG);
+                self.hurry_sync(asked.now);
+                self.send_once_synced(asked.connection, parts);
             }
             Ok(Answer::Reply(parts)) => self.send(asked.connection, parts),
             Ok(Answer::Silent) => {

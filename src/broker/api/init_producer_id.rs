@@ -1,7 +1,7 @@
 //! InitProducerId (22): a fresh id for an idempotent producer.
 //!
-//! Ids come from blocks written to the metadata log, and a block begins behind every id a log knows, so none is
-//! given twice, restarts included, even when a power loss took the record of a block. As in
+//! Ids come from blocks written to the metadata log, which is synced before the first of a block leaves, and a block
+//! begins behind every id a log knows, so none is given twice, restarts and power losses included. As in
 //! Kafka a producer without a transactional id always gets a new id, whatever id it says it had.
 //!
 //! Differs from Apache Kafka: a transactional id is COORDINATOR_NOT_AVAILABLE, there are no transactions yet.
@@ -10,6 +10,7 @@ use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked};
 use super::code_of;
 use crate::ids::ProducerId;
+use crate::inspect::Durability;
 use crate::metadata::decide::next_producer_ids;
 use crate::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use crate::wire::{ErrorCode, Reader};
@@ -32,7 +33,11 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
 /// Answers with a fresh id.
 pub(in crate::broker) fn give(broker: &mut Broker, asked: &Asked) -> Answered {
     let result = broker.fresh_producer_id(asked);
-    respond(asked, result)
+    let given = result.is_ok();
+    match respond(asked, result)? {
+        Answer::Reply(parts) if given && broker.ids_wait_for_sync() => Ok(Answer::Synced(parts)),
+        answer => Ok(answer),
+    }
 }
 
 fn respond(asked: &Asked, result: Result<i64, ErrorCode>) -> Answered {
@@ -57,6 +62,13 @@ impl Broker {
     /// Whether there are no ids left here and another broker gives them out.
     fn must_ask_for_ids(&self) -> bool {
         self.producer_ids.is_empty() && !self.is_controller()
+    }
+
+    /// Whether a power loss could have the block that ids are given from given out again. A cluster commits it first.
+    fn ids_wait_for_sync(&self) -> bool {
+        let log = self.metadata_log.log();
+        let unsynced = log.recovery_point() < log.log_end();
+        self.member.is_none() && self.config.durability != Durability::Memory && unsynced
     }
 
     /// The producers this broker's logs know.
