@@ -3,12 +3,13 @@
 //! Pictures of all brokers are taken at one moment, so what one says can be held against another. Files are
 //! read as the disks hold them: everything a broker appended is there, written or not yet synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::schedule::Schedule;
 use super::seat::Seat;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Time};
 use crate::inspect::{Focus, TopicSnapshot};
@@ -27,6 +28,8 @@ pub(super) struct Across {
     highest: BTreeMap<Partition, (Offset, LeaderEpoch)>,
     /// H1: the high watermark of a leader, by incarnation and epoch.
     held: BTreeMap<(BrokerId, u32, Partition, LeaderEpoch), Offset>,
+    /// Topics of which an election may lose records.
+    may_lose: BTreeSet<String>,
 }
 
 /// The name of an invariant that does not hold, and how.
@@ -48,6 +51,15 @@ type Batch = (Offset, LeaderEpoch, u32);
 type Replica = (BrokerId, Offset, BTreeMap<Offset, Batch>);
 
 impl Across {
+    pub fn new(schedule: &Schedule) -> Across {
+        let topics = (0..).zip(&schedule.topics);
+        let may_lose = topics.filter(|(number, _)| schedule.may_lose_by_election(*number));
+        Across {
+            may_lose: may_lose.map(|(_, topic)| topic.name.clone()).collect(),
+            ..Across::default()
+        }
+    }
+
     /// What was promised before may be gone: a power loss took what was not synced.
     pub fn forget(&mut self) {
         self.highest.clear();
@@ -110,6 +122,9 @@ impl Across {
             if *high_watermark > highest.0 {
                 *highest = (*high_watermark, *epoch);
             }
+        }
+        if self.may_lose.contains(&partition.0) {
+            return None;
         }
         let (highest, since) = *self.highest.get(partition)?;
         let newest = claims.iter().max_by_key(|claim| claim.epoch)?;

@@ -112,6 +112,10 @@ impl<'a> Check<'a> {
     }
 
     fn find(&mut self, kind: AnomalyKind, place: Place, what: impl fmt::Display) {
+        use AnomalyKind::{Disorder, Ghost, Unread};
+        if self.history.unclean.contains(&place) && !matches!(kind, Disorder | Ghost | Unread) {
+            return;
+        }
         let told = self.found.iter().filter(|anomaly| anomaly.kind == kind);
         if told.count() < TOLD {
             let what = format!("{}: {what}", self.history.name(place));
@@ -224,6 +228,9 @@ impl<'a> Check<'a> {
 
     /// D1, H5: what was acknowledged or read is there at the end.
     fn end(&mut self, place: Place) {
+        if self.history.gone.contains(&place) {
+            return;
+        }
         let Some((start, log)) = self.finals.get(&place).cloned() else {
             self.find(
                 AnomalyKind::Unread,

@@ -2,22 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::chores::Chores;
 use super::history::History;
 use super::reader::Reader;
 use super::report::Tally;
 use super::writer::Writer;
-use crate::client::{
-    Address, Admin, AdminRequest, CallError, LinkId, LinksConfig, Machine, OperationId,
-};
+use crate::client::{Address, LinkId, LinksConfig, Machine};
 use crate::ids::{BrokerId, ConnectionId, Time};
-use crate::wire::ErrorCode;
 
 /// The port of the broker with this number.
 const FIRST_PORT: i32 = 9091;
-/// Brokers may take this long to register before a topic needs them, milliseconds.
-const REGISTRATION_MS: i64 = 10_000;
-/// Pause before a topic is made again, milliseconds.
-const MAKE_AGAIN_MS: i64 = 100;
 /// Where all brokers listen.
 const HOST: &str = "127.0.0.1";
 
@@ -34,22 +28,6 @@ pub(super) enum Role {
     Writer(Box<Writer>),
     Reader(Box<Reader>),
     Chores(Box<Chores>),
-}
-
-/// Makes topics and deletes records.
-pub(super) struct Chores {
-    admin: Admin,
-    /// Requests under way, and the topic made by them.
-    made: BTreeMap<OperationId, Option<u32>>,
-    /// How each topic is made, and those to be made again because too few brokers were registered.
-    makes: BTreeMap<u32, AdminRequest>,
-    again: Vec<(Time, u32)>,
-    /// Until when brokers may take to register.
-    patience: Time,
-    /// Topics that exist, since the last look.
-    pub ready: Vec<u32>,
-    /// Why a topic could not be made.
-    pub failed: Vec<String>,
 }
 
 /// What a client may touch while it takes its results.
@@ -72,7 +50,7 @@ impl Client {
         match &mut self.role {
             Role::Writer(writer) => &mut writer.producer,
             Role::Reader(reader) => &mut reader.consumer,
-            Role::Chores(chores) => &mut chores.admin,
+            Role::Chores(chores) => chores.admin(),
         }
     }
 
@@ -90,73 +68,9 @@ impl Client {
         let due = match &self.role {
             Role::Writer(writer) => writer.due(),
             Role::Reader(reader) => reader.due(),
-            Role::Chores(chores) => chores.again.iter().map(|(at, _)| *at).min(),
+            Role::Chores(chores) => chores.due(),
         };
         due.into_iter().chain(self.machine().next_wakeup()).min()
-    }
-}
-
-impl Chores {
-    pub fn new(now: Time, brokers: u32) -> Chores {
-        Chores {
-            admin: Admin::new(links_config(brokers, "chores", 2_000)),
-            made: BTreeMap::new(),
-            makes: BTreeMap::new(),
-            again: Vec::new(),
-            patience: now.plus_ms(REGISTRATION_MS),
-            ready: Vec::new(),
-            failed: Vec::new(),
-        }
-    }
-
-    /// Has something done; `topic` is what is made by it.
-    pub fn ask(&mut self, now: Time, request: AdminRequest, topic: Option<u32>) {
-        if let Some(topic) = topic {
-            self.makes.insert(topic, request.clone());
-        }
-        let id = self.admin.request(now, request);
-        self.made.insert(id, topic);
-    }
-
-    /// Makes topics again for which there were too few brokers; whether there were any.
-    fn make_again(&mut self, now: Time) -> bool {
-        let due: Vec<u32> = self
-            .again
-            .iter()
-            .filter(|(at, _)| *at <= now)
-            .map(|a| a.1)
-            .collect();
-        self.again.retain(|(at, _)| *at > now);
-        for topic in &due {
-            let request = self.makes[topic].clone();
-            self.ask(now, request, Some(*topic));
-        }
-        !due.is_empty()
-    }
-
-    fn work(&mut self, books: &mut Books<'_>) -> bool {
-        let exists = ErrorCode::TopicAlreadyExists.code();
-        let too_few = ErrorCode::InvalidReplicationFactor.code();
-        let mut any = self.make_again(books.now);
-        while let Some((id, answer)) = self.admin.poll_answer() {
-            any = true;
-            match (self.made.remove(&id).flatten(), answer) {
-                (Some(topic), Ok(_)) => self.ready.push(topic),
-                // Made by a request whose answer was lost.
-                (Some(topic), Err(CallError::Broker { code, .. })) if code == exists => {
-                    self.ready.push(topic);
-                }
-                (Some(topic), Err(CallError::Broker { code, .. }))
-                    if code == too_few && books.now < self.patience =>
-                {
-                    self.again.push((books.now.plus_ms(MAKE_AGAIN_MS), topic));
-                }
-                (Some(topic), Err(error)) => self.failed.push(format!("topic {topic}: {error}")),
-                (None, Ok(_)) => books.tally.count("records deleted"),
-                (None, Err(_)) => books.tally.count("chores failed"),
-            }
-        }
-        any
     }
 }
 

@@ -4,13 +4,12 @@ use bytes::Bytes;
 
 use super::clients::{Books, Role, broker_at, port};
 use super::connections::{Caller, Piece, Return};
-use super::history::Place;
 use super::snoop::Snoop;
 use super::world::World;
 use crate::broker::ConnectionFacts;
 use crate::broker::effect::PeerLane;
 use crate::client::{Action, LinkId};
-use crate::ids::{BrokerId, ConnectionId, PartitionIndex};
+use crate::ids::{BrokerId, ConnectionId};
 
 /// Bytes of a frame's length prefix.
 const PREFIX_BYTES: usize = 4;
@@ -179,38 +178,19 @@ impl World {
         }
         let client = &mut self.clients[number];
         client.wake = client.next_wakeup();
-        let (mut ready, mut failed) = (Vec::new(), Vec::new());
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         if let Role::Chores(chores) = &mut client.role {
-            ready = std::mem::take(&mut chores.ready);
+            done = std::mem::take(&mut chores.done);
             failed = std::mem::take(&mut chores.failed);
         }
         if let Role::Reader(reader) = &mut client.role {
             failed.append(&mut reader.damage);
         }
-        for topic in ready {
-            self.open_topic(topic);
+        for chore in done {
+            self.on_done(chore);
         }
         for what in failed {
             self.violation("damage", what);
-        }
-    }
-
-    /// A topic exists: clients begin to use it.
-    fn open_topic(&mut self, topic: u32) {
-        let first = u16::try_from(self.history.places.len()).expect("places of the lab are few");
-        let plan = &self.schedule.topics[topic as usize];
-        for index in 0..plan.partitions {
-            let place = (plan.name.clone(), PartitionIndex(index));
-            self.history.places.push(place);
-        }
-        self.topics.insert(topic, Place(first));
-        let mut clients = std::mem::take(&mut self.clients);
-        for client in &mut clients {
-            self.tell_of_topic(&mut client.role, topic);
-        }
-        self.clients = clients;
-        for number in 1..self.clients.len() {
-            self.pump(number);
         }
     }
 

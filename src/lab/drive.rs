@@ -59,7 +59,11 @@ impl World {
         match effect {
             Effect::Reply { to, parts } => {
                 let frame = unframe(parts);
-                self.snoop.answer(to, &frame, &mut self.tally);
+                if let Some(answer) = self.snoop.answer(to, &frame, &mut self.tally) {
+                    self.trace.event(self.now, &[15, to.0], None, || {
+                        format!("connection {to} {}", Snoop::outcomes(&answer))
+                    });
+                }
                 self.send_back(to, Return::Answer(frame));
                 self.ready.push_back(to);
             }

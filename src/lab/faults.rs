@@ -7,14 +7,13 @@ use rand::Rng as _;
 
 use super::clients::{Client, Role};
 use super::connections::Return;
-use super::history::{Ended, Place};
+use super::history::Ended;
 use super::reader::Reader;
-use super::schedule::{Fault, ReaderPlan, WriterPlan};
+use super::schedule::{Fault, ReaderPlan, Schedule, WriterPlan};
 use super::seat::disk_fault;
 use super::world::{Happening, Part, SyncWork, World, panic_message};
 use super::writer::Writer;
-use crate::client::AdminRequest;
-use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex};
+use crate::ids::{BrokerId, ConnectionId};
 use crate::inspect::{Acks, Compression, Durability};
 
 /// A broker that could not start on a failing disk tries again after this, milliseconds.
@@ -131,12 +130,7 @@ impl World {
             }
             Fault::Stop { broker, down_ms } => self.stop(broker, down_ms),
             Fault::PowerLoss { down_ms } => self.lose_power(down_ms),
-            Fault::Pause { broker, for_ms } => {
-                let until = self.now.plus_ms(for_ms);
-                if let Some(seat) = self.seats.get_mut(&broker) {
-                    seat.paused_until = Some(until);
-                }
-            }
+            Fault::Pause { broker, for_ms } => self.pause(broker, for_ms),
             Fault::Wire {
                 from,
                 to,
@@ -177,6 +171,23 @@ impl World {
                 partition,
                 percent,
             } => self.delete_records(topic, partition, percent),
+            Fault::Join { broker } => self.join(broker),
+            administration => self.administer(&administration),
+        }
+    }
+
+    /// A broker that comes late begins.
+    fn join(&mut self, broker: BrokerId) {
+        if self.seats[&broker].incarnation == 0 {
+            self.tally.count("broker joined");
+            self.start(broker);
+        }
+    }
+
+    fn pause(&mut self, broker: BrokerId, for_ms: i64) {
+        let until = self.now.plus_ms(for_ms);
+        if let Some(seat) = self.seats.get_mut(&broker) {
+            seat.paused_until = Some(until);
         }
     }
 
@@ -260,30 +271,6 @@ impl World {
         self.pump(number + 1);
     }
 
-    fn delete_records(&mut self, topic: u32, partition: PartitionIndex, percent: u32) {
-        let Some(first) = self.topics.get(&topic) else {
-            return;
-        };
-        let place = Place(first.0 + u16::try_from(partition.0).unwrap_or(0));
-        let acked = self.history.sent.iter().filter(|sent| sent.place == place);
-        let offsets = acked.filter_map(|sent| match sent.ended {
-            Some((_, _, Ended::Acked(Some(offset)))) => Some(offset),
-            _ => None,
-        });
-        let Some(Offset(last)) = offsets.max() else {
-            return;
-        };
-        let before = Offset(last * i64::from(percent) / 100);
-        let request = AdminRequest::DeleteRecords {
-            topic: self.schedule.topics[topic as usize].name.clone(),
-            before: vec![(partition, before)],
-        };
-        if let Role::Chores(chores) = &mut self.clients[0].role {
-            chores.ask(self.now, request, None);
-        }
-        self.pump(0);
-    }
-
     /// One step of a sync: a file, or telling the broker.
     pub(super) fn sync(&mut self, id: BrokerId, incarnation: u32, mut work: SyncWork) {
         let Some(seat) = self.seats.get_mut(&id) else {
@@ -325,6 +312,8 @@ impl World {
         self.trace
             .event(self.now, &[13], None, || "everything is healed".to_owned());
         self.part = Part::Settling;
+        let usual = Schedule::new(0, "");
+        (self.schedule.latency_us, self.schedule.sync_us) = (usual.latency_us, usual.sync_us);
         self.net.links.heal();
         self.release_wires();
         for id in self.seats.keys().copied().collect::<Vec<_>>() {
@@ -336,7 +325,8 @@ impl World {
                 // A log whose sync or opening failed takes no writes until it is opened again: by design.
                 self.kill(id, 0);
             }
-            if self.seats[&id].broker.is_none() {
+            let seat = &self.seats[&id];
+            if seat.broker.is_none() && seat.incarnation > 0 {
                 self.start(id);
             }
         }
@@ -355,9 +345,7 @@ impl World {
         let dice = super::dice::stream(self.schedule.seed, u64::from(name));
         let probe = Writer::new(&plan, name, brokers, dice, self.now);
         let mut role = Role::Writer(Box::new(probe));
-        for topic in self.topics.keys().copied().collect::<Vec<_>>() {
-            self.tell_of_topic(&mut role, topic);
-        }
+        self.tell_of_topics(&mut role);
         self.clients.push(Client::new(role));
         let probe = self.clients.len() - 1;
         let mut books = super::clients::Books {
@@ -380,7 +368,8 @@ impl World {
             Part::Settling => {
                 let idle = |client: &Client| match &client.role {
                     Role::Writer(writer) => writer.is_idle(),
-                    _ => true,
+                    Role::Chores(chores) => chores.is_idle(),
+                    Role::Reader(_) => true,
                 };
                 if self.clients.iter().all(idle) {
                     self.begin_reading();
@@ -411,6 +400,7 @@ impl World {
         self.trace
             .event(self.now, &[14], None, || "every call has ended".to_owned());
         self.part = Part::Reading;
+        self.retire_readers();
         let plan = ReaderPlan {
             max_wait_ms: 50,
             partition_max_bytes: 1 << 20,
@@ -419,11 +409,19 @@ impl World {
         self.named += 1;
         let reader = Reader::new(&plan, self.named, self.schedule.brokers, true);
         let mut role = Role::Reader(Box::new(reader));
-        for topic in self.topics.keys().copied().collect::<Vec<_>>() {
-            self.tell_of_topic(&mut role, topic);
-        }
+        self.tell_of_topics(&mut role);
         self.clients.push(Client::new(role));
         self.pump(self.clients.len() - 1);
+    }
+
+    /// Nobody else reads on: a record acknowledged by its leader alone may become readable behind what the last
+    /// reader takes for the end.
+    fn retire_readers(&mut self) {
+        for client in &mut self.clients {
+            if let Role::Reader(reader) = &mut client.role {
+                reader.drop_all();
+            }
+        }
     }
 
     /// The run has taken too long.
@@ -433,6 +431,9 @@ impl World {
             match &client.role {
                 Role::Writer(writer) if !writer.is_idle() => {
                     what.push(format!("writer {number} waits for answers"));
+                }
+                Role::Chores(chores) if !chores.is_idle() => {
+                    what.push(format!("the administrator waits: {:?}", chores.open()));
                 }
                 Role::Reader(reader) if self.part == Part::Reading => {
                     let unread = reader.unread();

@@ -3,6 +3,8 @@
 //! Moments are numbers that only grow, so that "told before asked" can be decided. Eras count the times
 //! something promised less for what came before: a power loss without fsync.
 
+use std::collections::BTreeSet;
+
 use crate::ids::{Offset, PartitionIndex};
 
 /// A partition, as an index into [`History::places`].
@@ -18,6 +20,10 @@ pub struct History {
     pub polls: Vec<Poll>,
     /// The era now.
     pub era: u32,
+    /// Places whose topic was deleted, or was to be.
+    pub gone: BTreeSet<Place>,
+    /// Places of which an election may have lost records, because it was allowed to.
+    pub unclean: BTreeSet<Place>,
     moment: u64,
 }
 

@@ -12,6 +12,7 @@
 
 mod across;
 mod checker;
+mod chores;
 mod clients;
 mod connections;
 mod deliver;
@@ -21,12 +22,14 @@ mod faults;
 mod history;
 mod payload;
 mod plan;
+mod plan_chores;
 mod reader;
 mod report;
 mod schedule;
 mod seat;
 mod shrink;
 mod snoop;
+mod topics;
 mod trace;
 mod world;
 mod writer;

@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 
 use super::dice::stream;
+use super::plan_chores;
 use super::schedule::{
     DiskError, DiskVerb, Fault, Planned, ReaderPlan, Schedule, TopicPlan, WriterPlan,
 };
@@ -24,6 +25,8 @@ pub struct Profile {
     kinds: &'static [Kind],
     /// Brokers: fewest, most.
     brokers: (u32, u32),
+    /// How long a run takes until everything is healed: one of these, milliseconds.
+    lengths_ms: &'static [i64],
 }
 
 /// Kinds of fault a run may have.
@@ -44,6 +47,7 @@ enum Kind {
     SlowSync,
     Client,
     Delete,
+    Chores,
 }
 
 /// Every kind of fault.
@@ -63,27 +67,41 @@ const ALL: &[Kind] = &[
     Kind::SlowSync,
     Kind::Client,
     Kind::Delete,
+    Kind::Chores,
 ];
+
+/// Lengths of runs that try one thing, milliseconds.
+const SHORT: &[i64] = &[4_000, 8_000, 20_000];
 
 /// The profiles there are; the first one is the default.
 pub const PROFILES: &[Profile] = &[
+    Profile {
+        name: "cluster",
+        about: "one to five brokers, any faults",
+        kinds: ALL,
+        brokers: (1, 5),
+        lengths_ms: &[20_000],
+    },
     Profile {
         name: "swarm",
         about: "one broker, any faults",
         kinds: ALL,
         brokers: (1, 1),
+        lengths_ms: SHORT,
     },
     Profile {
         name: "calm",
         about: "one broker, nothing goes wrong",
         kinds: &[],
         brokers: (1, 1),
+        lengths_ms: SHORT,
     },
     Profile {
         name: "kills",
         about: "one broker that dies in and between disk operations",
         kinds: &[Kind::Kill, Kind::KillInDisk, Kind::Stop, Kind::Client],
         brokers: (1, 1),
+        lengths_ms: SHORT,
     },
     Profile {
         name: "disk",
@@ -96,6 +114,7 @@ pub const PROFILES: &[Profile] = &[
             Kind::SlowSync,
         ],
         brokers: (1, 1),
+        lengths_ms: SHORT,
     },
     Profile {
         name: "net",
@@ -110,12 +129,7 @@ pub const PROFILES: &[Profile] = &[
             Kind::Client,
         ],
         brokers: (1, 1),
-    },
-    Profile {
-        name: "cluster",
-        about: "one to five brokers, any faults",
-        kinds: ALL,
-        brokers: (1, 5),
+        lengths_ms: SHORT,
     },
 ];
 
@@ -129,21 +143,18 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
     let dice = &mut stream(seed, 0);
     let mut schedule = Schedule::new(seed, profile.name);
     schedule.brokers = dice.random_range(profile.brokers.0..=profile.brokers.1);
-    schedule.length_ms = *[4_000, 8_000, 20_000].choose(dice).expect("three lengths");
-    schedule.durability = match dice.random_ratio(2, 5) {
-        true => Durability::Batch,
-        false => Durability::Os,
-    };
+    schedule.length_ms = *profile.lengths_ms.choose(dice).expect("there is one");
+    schedule.late = plan_chores::late(dice, schedule.brokers);
+    schedule.durability = plan_chores::durability(dice);
     if dice.random_ratio(1, 4) {
         schedule.latency_us = (500, 20_000);
     }
     if dice.random_ratio(1, 4) {
         schedule.sync_us = (5_000, 200_000);
     }
-    let topics = dice.random_range(1..=2);
-    schedule.topics = (0..topics)
-        .map(|n| topic(dice, n, schedule.brokers))
-        .collect();
+    schedule.settings = plan_chores::settings(dice);
+    let topics = dice.random_range(1..=3);
+    schedule.topics = (0..topics).map(|n| topic(dice, n, &schedule)).collect();
     let writers = dice.random_range(1..=3);
     schedule.writers = (0..writers).map(|_| writer(dice)).collect();
     let readers = dice.random_range(1..=2);
@@ -152,7 +163,7 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
     schedule
 }
 
-fn topic(dice: &mut SmallRng, number: u32, brokers: u32) -> TopicPlan {
+fn topic(dice: &mut SmallRng, number: u32, schedule: &Schedule) -> TopicPlan {
     let mut configs = Vec::new();
     let mut set = |name: &str, value: &str| configs.push((name.to_owned(), value.to_owned()));
     if dice.random_ratio(1, 2) {
@@ -174,15 +185,20 @@ fn topic(dice: &mut SmallRng, number: u32, brokers: u32) -> TopicPlan {
     if dice.random_ratio(1, 6) {
         set("message.timestamp.type", "LogAppendTime");
     }
-    if brokers >= 3 && dice.random_ratio(3, 4) {
-        set("min.insync.replicas", "2");
-    }
-    TopicPlan {
+    // The first one is there from the beginning.
+    let later = number > 0 && dice.random_ratio(1, 3);
+    let mut topic = TopicPlan {
         name: format!("topic-{number}"),
-        partitions: dice.random_range(1..=4),
-        replication_factor: i16::try_from(brokers.min(3)).unwrap_or(1),
+        partitions: dice.random_range(1..=3),
+        replication_factor: 1,
         configs,
-    }
+        at_ms: match later {
+            true => dice.random_range(1..schedule.length_ms),
+            false => 0,
+        },
+    };
+    plan_chores::replicate(dice, schedule.brokers - schedule.late, &mut topic);
+    topic
 }
 
 fn writer(dice: &mut SmallRng) -> WriterPlan {
@@ -191,21 +207,24 @@ fn writer(dice: &mut SmallRng) -> WriterPlan {
         1 | 2 => Acks::Leader,
         _ => Acks::All,
     };
+    // Brokers look at no more than a few bytes of what is compressed.
     let compressions = [
-        Compression::None,
-        Compression::None,
         Compression::Lz4,
         Compression::Snappy,
         Compression::Gzip,
         Compression::Zstd,
     ];
-    let large = dice.random_ratio(1, 5);
+    let compression = match dice.random_ratio(1, 6) {
+        true => *compressions.choose(dice).expect("four of them"),
+        false => Compression::None,
+    };
+    let large = dice.random_ratio(1, 6);
     WriterPlan {
         acks,
         idempotence: acks == Acks::All && dice.random_ratio(4, 5),
-        compression: *compressions.choose(dice).expect("six of them"),
-        records_per_s: dice.random_range(5..120),
-        value_bytes: if large { (8, 6_000) } else { (8, 200) },
+        compression,
+        records_per_s: dice.random_range(5..50),
+        value_bytes: if large { (8, 3_000) } else { (8, 200) },
         linger_ms: *[0, 5, 100].choose(dice).expect("three of them"),
         request_timeout_ms: *[300, 1_000, 5_000].choose(dice).expect("three of them"),
         delivery_timeout_ms: *[1_500, 10_000, 30_000].choose(dice).expect("three of them"),
@@ -214,7 +233,7 @@ fn writer(dice: &mut SmallRng) -> WriterPlan {
 
 fn reader(dice: &mut SmallRng) -> ReaderPlan {
     ReaderPlan {
-        max_wait_ms: *[10, 100, 500].choose(dice).expect("three of them"),
+        max_wait_ms: *[50, 200, 500].choose(dice).expect("three of them"),
         partition_max_bytes: *[1_000, 50_000, 1 << 20]
             .choose(dice)
             .expect("three of them"),
@@ -223,21 +242,26 @@ fn reader(dice: &mut SmallRng) -> ReaderPlan {
 }
 
 fn faults(dice: &mut SmallRng, profile: &Profile, schedule: &Schedule) -> Vec<Planned> {
-    let mut kinds: Vec<Kind> = profile.kinds.to_vec();
-    kinds.retain(|_| dice.random_ratio(2, 5));
-    let Some(any) = profile.kinds.choose(dice) else {
+    // What is kept in memory only does not outlive the power: there is nothing to check then.
+    let in_memory = schedule.durability == Durability::Memory;
+    let mut possible: Vec<Kind> = profile.kinds.to_vec();
+    possible.retain(|kind| !(in_memory && *kind == Kind::Power));
+    let Some(any) = possible.choose(dice) else {
         return Vec::new();
     };
+    let mut kinds = possible.clone();
+    kinds.retain(|_| dice.random_ratio(2, 5));
     if kinds.is_empty() {
         kinds.push(*any);
     }
     let last_ms = schedule.length_ms - QUIET_END_MS;
     let mean_ms = *[200, 600, 1_500].choose(dice).expect("three of them");
-    let mut faults = Vec::new();
+    let mut faults = plan_chores::joins(dice, schedule, last_ms);
     let mut at_ms = FIRST_FAULT_MS;
     loop {
         at_ms += dice.random_range(1..=2 * mean_ms);
         if at_ms >= last_ms {
+            faults.sort_by_key(|planned| planned.at_ms);
             return faults;
         }
         let kind = *kinds.choose(dice).expect("there is one");
@@ -286,6 +310,7 @@ fn fault(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, left_ms: i64) -> 
                 number: u32::try_from(number).unwrap_or(0),
             }
         }
+        Kind::Chores => plan_chores::chore(dice, schedule),
         Kind::Delete => {
             let topic = dice.random_range(0..schedule.topics.len());
             let partition = dice.random_range(0..schedule.topics[topic].partitions);

@@ -69,6 +69,22 @@ impl Reader {
         self.places.insert((topic.to_owned(), partition), followed);
     }
 
+    /// Reads a topic's partitions no more.
+    pub fn drop_topic(&mut self, topic: &str) {
+        for (name, partition) in self.places.keys().filter(|(name, _)| name == topic) {
+            self.consumer.unassign(name, *partition);
+        }
+        self.places.retain(|(name, _), _| name != topic);
+    }
+
+    /// Reads nothing any more.
+    pub fn drop_all(&mut self) {
+        for (name, partition) in self.places.keys() {
+            self.consumer.unassign(name, *partition);
+        }
+        self.places.clear();
+    }
+
     /// When it wants to try something again.
     pub fn due(&self) -> Option<Time> {
         self.places.values().filter_map(|f| f.retry).min()
@@ -204,6 +220,8 @@ impl Reader {
 
 impl Followed {
     fn is_done(&self) -> bool {
-        self.end.is_some_and(|end| self.position >= end)
+        // Of an empty log nothing is ever told.
+        self.end
+            .is_some_and(|end| self.position.max(Offset::ZERO) >= end)
     }
 }

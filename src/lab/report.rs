@@ -53,6 +53,14 @@ pub const SOMETIMES: &[&str] = &[
     "records deleted",
     "reader moved to the log start",
     "client replaced",
+    "broker joined",
+    "topics made",
+    "topics grown",
+    "topics deleted",
+    "configurations changed",
+    "preferred leader elected",
+    "elected uncleanly",
+    "moves begun",
 ];
 
 impl Report {

@@ -19,6 +19,9 @@ pub struct Schedule {
     pub seed: u64,
     pub profile: String,
     pub brokers: u32,
+    /// So many of the last brokers begin only when they are told to join.
+    #[serde(default)]
+    pub late: u32,
     pub durability: Durability,
     /// When writers stop and everything is healed, milliseconds from the start.
     pub length_ms: i64,
@@ -35,13 +38,16 @@ pub struct Schedule {
     pub faults: Vec<Planned>,
 }
 
-/// A topic, made before anything else happens.
+/// A topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicPlan {
     pub name: String,
     pub partitions: i32,
     pub replication_factor: i16,
     pub configs: Vec<(String, String)>,
+    /// When it is made, milliseconds from the start.
+    #[serde(default)]
+    pub at_ms: i64,
 }
 
 /// A producer and what it writes.
@@ -128,6 +134,26 @@ pub enum Fault {
         partition: PartitionIndex,
         percent: u32,
     },
+    /// A broker that was to come late begins.
+    Join { broker: BrokerId },
+    /// A topic is deleted, while clients use it.
+    DeleteTopic { topic: u32 },
+    /// A topic gets more partitions.
+    AddPartitions { topic: u32, more: i32 },
+    /// `min.insync.replicas` of a topic changes.
+    SetMinInsync { topic: u32, to: u32 },
+    /// A leader is elected: the preferred one, or any if records may be lost.
+    Elect {
+        topic: u32,
+        partition: PartitionIndex,
+        unclean: bool,
+    },
+    /// A partition moves to these brokers.
+    Reassign {
+        topic: u32,
+        partition: PartitionIndex,
+        replicas: Vec<BrokerId>,
+    },
 }
 
 /// What a disk is asked to do.
@@ -173,6 +199,7 @@ impl Schedule {
             seed,
             profile: profile.to_owned(),
             brokers: 1,
+            late: 0,
             durability: Durability::Os,
             length_ms: 5_000,
             latency_us: (50, 300),
@@ -183,6 +210,21 @@ impl Schedule {
             readers: Vec::new(),
             faults: Vec::new(),
         }
+    }
+
+    /// Whether records of a topic may be lost by an election that was allowed to.
+    pub fn may_lose_by_election(&self, topic: u32) -> bool {
+        let allows = |(name, value): &(String, String)| {
+            name == "unclean.leader.election.enable" && value == "true"
+        };
+        let asked = |planned: &Planned| match planned.fault {
+            Fault::Elect {
+                topic: of, unclean, ..
+            } => unclean && of == topic,
+            _ => false,
+        };
+        let plan = self.topics.get(topic as usize);
+        plan.is_some_and(|plan| plan.configs.iter().any(allows)) || self.faults.iter().any(asked)
     }
 
     /// As it is kept in a file.
@@ -217,12 +259,18 @@ impl Fault {
             | Fault::Stop { broker, .. }
             | Fault::Pause { broker, .. }
             | Fault::Reset { broker }
+            | Fault::Join { broker }
             | Fault::Disk { broker, .. }
             | Fault::SlowSync { broker, .. } => Some(*broker),
             Fault::PowerLoss { .. }
             | Fault::Wire { .. }
             | Fault::Client { .. }
-            | Fault::DeleteRecords { .. } => None,
+            | Fault::DeleteRecords { .. }
+            | Fault::DeleteTopic { .. }
+            | Fault::AddPartitions { .. }
+            | Fault::SetMinInsync { .. }
+            | Fault::Elect { .. }
+            | Fault::Reassign { .. } => None,
         }
     }
 
@@ -251,6 +299,13 @@ impl Fault {
             Fault::SlowSync { .. } => "slow sync",
             Fault::Client { .. } => "client dies",
             Fault::DeleteRecords { .. } => "records deleted",
+            Fault::Join { .. } => "broker joins",
+            Fault::DeleteTopic { .. } => "topic deleted",
+            Fault::AddPartitions { .. } => "partitions added",
+            Fault::SetMinInsync { .. } => "min.insync.replicas changed",
+            Fault::Elect { unclean: true, .. } => "unclean election",
+            Fault::Elect { .. } => "preferred election",
+            Fault::Reassign { .. } => "partition moved",
         }
     }
 }

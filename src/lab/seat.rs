@@ -40,7 +40,8 @@ pub(super) struct Seat {
 
 impl Seat {
     pub fn new(id: BrokerId, schedule: &Schedule) -> Seat {
-        let voters = 1..=schedule.brokers.min(VOTERS).cast_signed();
+        let first = schedule.brokers - schedule.late;
+        let voters = 1..=first.min(VOTERS).cast_signed();
         let listen = format!("127.0.0.1:{}", port(id));
         Seat {
             config: BrokerConfig {

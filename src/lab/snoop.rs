@@ -78,17 +78,17 @@ impl Snoop {
         self.asked.insert(id, (header.api_version, names));
     }
 
-    pub fn answer(&mut self, id: ConnectionId, frame: &Bytes, tally: &mut Tally) {
-        let Some((version, names)) = self.asked.remove(&id) else {
-            return;
-        };
+    /// Takes an answer in; what it says if it is one to a Produce.
+    pub fn answer(
+        &mut self,
+        id: ConnectionId,
+        frame: &Bytes,
+        tally: &mut Tally,
+    ) -> Option<ProduceResponse> {
+        let (version, names) = self.asked.remove(&id)?;
         let mut reader = Reader::new(frame.clone());
-        if response::decode_header(&mut reader, ApiKey::Produce, version).is_err() {
-            return;
-        }
-        let Ok(answer) = ProduceResponse::decode(&mut reader, version) else {
-            return;
-        };
+        response::decode_header(&mut reader, ApiKey::Produce, version).ok()?;
+        let answer = ProduceResponse::decode(&mut reader, version).ok()?;
         for topic in &answer.responses {
             for partition in &topic.partition_responses {
                 let named = |name: &&BatchName| {
@@ -108,5 +108,22 @@ impl Snoop {
                 }
             }
         }
+        Some(answer)
+    }
+
+    /// What became of each partition of a Produce.
+    pub fn outcomes(answer: &ProduceResponse) -> String {
+        let mut text = String::from("produced:");
+        for topic in &answer.responses {
+            for partition in &topic.partition_responses {
+                let (index, offset) = (partition.index, partition.base_offset);
+                let name = format!("{}{}", topic.name, topic.topic_id);
+                text += &match partition.error_code {
+                    0 => format!(" {name}-{index} at {offset}"),
+                    code => format!(" {name}-{index} error {code}"),
+                };
+            }
+        }
+        text
     }
 }

@@ -13,7 +13,8 @@ use rand::Rng as _;
 
 use super::across::Across;
 use super::checker::{self, Promise};
-use super::clients::{Chores, Client, Role};
+use super::chores::Chores;
+use super::clients::{Client, Role};
 use super::connections::{Caller, Net, Piece, Return};
 use super::dice::{Dice, stream};
 use super::history::{History, Place};
@@ -24,8 +25,7 @@ use super::seat::Seat;
 use super::snoop::Snoop;
 use super::trace::{Trace, Watch};
 use super::writer::Writer;
-use crate::client::AdminRequest;
-use crate::ids::{BrokerId, ConnectionId, PartitionIndex, Time};
+use crate::ids::{BrokerId, ConnectionId, Time};
 use crate::inspect::Durability;
 
 /// When every run begins: a day in 2026, so that timestamps are neither too old nor too new.
@@ -43,6 +43,7 @@ pub(super) enum Happening {
     ConnectTimeout(ConnectionId),
     /// A file of a sync is synced, or the sync is over; broker and its incarnation.
     Sync(BrokerId, u32, SyncWork),
+    MakeTopic(u32),
     Fault(usize),
     FaultEnds(usize),
     /// A broker that was in this incarnation starts again.
@@ -89,8 +90,10 @@ pub(super) struct World {
     pub across: Across,
     /// Connections whose next request may be taken.
     pub ready: VecDeque<ConnectionId>,
-    /// Topics that exist, with the place of their first partition.
-    pub topics: BTreeMap<u32, Place>,
+    /// Topics that exist and are not to be deleted, with the places of their partitions.
+    pub topics: BTreeMap<u32, Vec<Place>>,
+    /// How many partitions each topic has.
+    pub total: BTreeMap<u32, i32>,
     /// Clients named so far.
     pub named: u32,
     next_number: u64,
@@ -123,9 +126,10 @@ impl World {
             part: Part::Faults,
             violations: Vec::new(),
             snoop: Snoop::default(),
-            across: Across::default(),
+            across: Across::new(schedule),
             ready: VecDeque::new(),
             topics: BTreeMap::new(),
+            total: BTreeMap::new(),
             named: 0,
             next_number: 0,
             at_this_moment: 0,
@@ -150,20 +154,11 @@ impl World {
     }
 
     fn begin(&mut self) {
-        for id in self.seats.keys().copied().collect::<Vec<_>>() {
+        let first = self.schedule.brokers - self.schedule.late;
+        for id in (1..=first.cast_signed()).map(BrokerId) {
             self.start(id);
         }
-        let brokers = self.schedule.brokers;
-        let mut chores = Chores::new(self.now, brokers);
-        for (number, topic) in (0..).zip(&self.schedule.topics) {
-            let request = AdminRequest::CreateTopic {
-                name: topic.name.clone(),
-                partitions: topic.partitions,
-                replication_factor: topic.replication_factor,
-                configs: topic.configs.clone(),
-            };
-            chores.ask(self.now, request, Some(number));
-        }
+        let chores = Chores::new(self.schedule.brokers);
         self.clients
             .push(Client::new(Role::Chores(Box::new(chores))));
         for number in 0..self.schedule.writers.len() + self.schedule.readers.len() {
@@ -179,6 +174,13 @@ impl World {
                 .insert((at, number as u64), Happening::Fault(number));
         }
         self.next_number = self.queue.len() as u64;
+        let topics = self.schedule.topics.iter().map(|topic| topic.at_ms);
+        for (number, at_ms) in (0..).zip(topics.collect::<Vec<_>>()) {
+            match at_ms {
+                0 => self.make_topic(number),
+                _ => self.at(START.plus_ms(at_ms), Happening::MakeTopic(number)),
+            }
+        }
         self.at(START.plus_ms(self.schedule.length_ms), Happening::Heal);
     }
 
@@ -198,25 +200,8 @@ impl World {
                 Role::Reader(Box::new(Reader::new(plan, name, brokers, false)))
             }
         };
-        for topic in self.topics.keys().copied().collect::<Vec<_>>() {
-            self.tell_of_topic(&mut role, topic);
-        }
+        self.tell_of_topics(&mut role);
         role
-    }
-
-    /// Has a client use a topic's partitions.
-    pub(super) fn tell_of_topic(&self, role: &mut Role, topic: u32) {
-        let first = self.topics[&topic];
-        let plan = &self.schedule.topics[topic as usize];
-        for index in 0..plan.partitions {
-            let place = Place(first.0 + u16::try_from(index).expect("topics of the lab are small"));
-            let partition = PartitionIndex(index);
-            match role {
-                Role::Writer(writer) => writer.add_place(self.now, place, &plan.name, partition),
-                Role::Reader(reader) => reader.add_place(self.now, place, &plan.name, partition),
-                Role::Chores(_) => {}
-            }
-        }
     }
 
     /// What must hold between brokers; with `files`, what they wrote, too.
@@ -309,6 +294,7 @@ impl World {
             Happening::Back(id, back) => self.come_back(id, back),
             Happening::ConnectTimeout(id) => self.connect_timed_out(id),
             Happening::Sync(id, incarnation, work) => self.sync(id, incarnation, work),
+            Happening::MakeTopic(number) => self.make_topic(number),
             Happening::Fault(number) => self.strike(number),
             Happening::FaultEnds(number) => self.lift(number),
             Happening::Restart(id, incarnation) => {

@@ -81,6 +81,11 @@ impl Writer {
         }
     }
 
+    /// Writes to a topic's partitions no more.
+    pub fn drop_topic(&mut self, topic: &str) {
+        self.places.retain(|(_, name, _)| name != topic);
+    }
+
     /// Writes one record to each of its partitions now.
     pub fn write_everywhere(&mut self, books: &mut Books<'_>) {
         for index in 0..self.places.len() {
@@ -106,7 +111,8 @@ impl Writer {
         }
         while self.next.is_some_and(|next| next <= books.now) {
             any = true;
-            for _ in 0..self.dice.random_range(1..=BURST) {
+            let burst = self.dice.random_range(1..=BURST);
+            for _ in 0..burst.min(burst * self.places.len() as u32) {
                 let place = self.dice.random_range(0..self.places.len());
                 self.write(place, books);
             }

@@ -78,6 +78,8 @@ impl std::fmt::Debug for MemoryFiles {
 struct Content {
     pieces: Vec<Vec<u8>>,
     len: usize,
+    /// Nothing in front of this was changed since the last sync.
+    changed_from: usize,
 }
 
 impl Content {
@@ -91,6 +93,7 @@ impl Content {
         if at > self.len {
             self.resize(at);
         }
+        self.changed_from = self.changed_from.min(at);
         let mut at = at;
         while !bytes.is_empty() {
             let (piece, within) = (at / PIECE, at % PIECE);
@@ -114,6 +117,7 @@ impl Content {
             self.write(self.len, &zeros);
             return;
         }
+        self.changed_from = self.changed_from.min(len);
         self.pieces.truncate(len.div_ceil(PIECE));
         if let Some(last) = self.pieces.last_mut() {
             last.truncate(len - (len - 1) / PIECE * PIECE);
@@ -365,9 +369,12 @@ impl Disk for MemoryDisk {
         };
         match file {
             Some(file) => {
-                let content = &state.files[&file];
-                let bytes = content.read(0, content.len).to_vec();
-                synced.files.insert(file, bytes);
+                let content = state.files.entry(file).or_default();
+                let kept = synced.files.entry(file).or_default();
+                kept.truncate(content.changed_from);
+                let changed = content.read(kept.len(), content.len - kept.len());
+                kept.extend_from_slice(&changed);
+                content.changed_from = content.len;
             }
             None => {
                 // A journal commits in order: one directory's sync covers every change before it.
