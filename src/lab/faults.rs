@@ -7,14 +7,14 @@ use rand::Rng as _;
 
 use super::clients::{Client, Role};
 use super::connections::Return;
-use super::history::Ended;
+use super::history::{Ended, Place};
 use super::reader::Reader;
 use super::schedule::{Fault, ReaderPlan, Schedule, WriterPlan};
 use super::seat::disk_fault;
 use super::world::{Happening, Part, SyncWork, World, panic_message};
 use super::writer::Writer;
 use crate::ids::{BrokerId, ConnectionId};
-use crate::inspect::{Acks, Compression, Durability};
+use crate::inspect::{Acks, Compression, Durability, Focus};
 
 /// A broker that could not start on a failing disk tries again after this, milliseconds.
 const START_AGAIN_MS: i64 = 300;
@@ -392,7 +392,8 @@ impl World {
         let of_probe = self.history.sent.iter().filter(|sent| sent.writer == probe);
         let mut stuck = of_probe.filter(|s| !matches!(s.ended, Some((_, _, Ended::Acked(_)))));
         if let Some(sent) = stuck.next() {
-            let place = self.history.name(sent.place);
+            let (place, of) = (self.history.name(sent.place), sent.place);
+            self.trace_place(of);
             let what = format!("{place} takes no record {PROBE_MS} ms after everything was healed");
             self.violation("no progress", what);
             return;
@@ -412,6 +413,26 @@ impl World {
         self.tell_of_topics(&mut role);
         self.clients.push(Client::new(role));
         self.pump(self.clients.len() - 1);
+    }
+
+    /// Puts into the trace what every broker says of a partition.
+    fn trace_place(&mut self, place: Place) {
+        let Some((topic, index)) = self.history.places.get(usize::from(place.0)).cloned() else {
+            return;
+        };
+        for (id, seat) in &mut self.seats {
+            let Some(broker) = seat.broker.as_mut() else {
+                continue;
+            };
+            let topics = broker.picture(self.now, &Focus::default()).topics;
+            let of_topic = topics.iter().filter(|t| t.name == topic);
+            for partition in of_topic.flat_map(|t| &t.partitions) {
+                if partition.index == index {
+                    let line = format!("broker {id}: {partition:?}");
+                    self.trace.text(self.now, &line);
+                }
+            }
+        }
     }
 
     /// Nobody else reads on: a record acknowledged by its leader alone may become readable behind what the last

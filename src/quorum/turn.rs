@@ -71,6 +71,7 @@ impl Quorum {
     /// When the role's wait is over, and what then.
     fn wait_ends(&self) -> Option<(Time, Over)> {
         match &self.role {
+            Role::Unattached(_) if self.stopping => None,
             Role::Unattached(unattached) => {
                 let until = unattached.until?;
                 Some((until, Over::SoundOut { lost: None }))
