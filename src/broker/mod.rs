@@ -33,6 +33,7 @@ mod proposals;
 mod quorum_log;
 mod registration;
 mod replicas;
+mod replicated;
 mod ticks;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -52,6 +52,8 @@ pub enum Step {
     Truncate(Cut),
     /// Empty the log and go on at this offset (`Log::restart_at`).
     Restart(Cut),
+    /// As [`Step::Restart`] in front of the empty log's end, then append: the leader's log begins within a batch.
+    Begin(Offset, Bytes),
     /// Nothing at all: the answer is of no use. [`Follower::trouble`] says whether the leader is to be left alone
     /// for a while.
     Ignore,
@@ -170,7 +172,9 @@ impl Follower {
         if let Some(diverging) = told.diverging {
             return self.diverge(now, diverging, log);
         }
-        if let Err(unsound) = check_records(&records, log, self.leader_epoch)
+        let begins = begins_before(&records, log);
+        let end = begins.unwrap_or(log.end);
+        if let Err(unsound) = check_records(&records, LogFacts { end, ..log }, self.leader_epoch)
             && !accepts_any
         {
             return self.fail(now, FollowerTrouble::Unsound(unsound.to_string()));
@@ -181,9 +185,10 @@ impl Follower {
         self.trouble = None;
         self.leader_high_watermark = told.high_watermark;
         self.leader_log_start = told.log_start;
-        match records.is_empty() {
-            true => Step::Settle,
-            false => Step::Append(records),
+        match begins {
+            Some(base) => Step::Begin(base, records),
+            None if records.is_empty() => Step::Settle,
+            None => Step::Append(records),
         }
     }
 
@@ -279,6 +284,17 @@ impl Follower {
         self.trouble = Some(trouble);
         Step::Ignore
     }
+}
+
+/// Where the first batch begins, if an empty log ends within it: records were deleted up to its middle.
+fn begins_before(records: &[u8], log: LogFacts<'_>) -> Option<Offset> {
+    if log.start < log.end {
+        return None;
+    }
+    let first = batches(records).next()?.ok()?;
+    let header = first.header();
+    let within = header.base_offset < log.end && log.end < header.next_offset();
+    within.then_some(header.base_offset)
 }
 
 /// Checks that records go on where the log ends, are what the leader wrote (CRC-32C), and are of epochs that do

@@ -509,6 +509,31 @@ fn a_log_that_ends_below_the_leaders_start_begins_there() {
 }
 
 #[test]
+fn an_empty_log_begins_with_the_batch_its_leaders_log_begins_within() {
+    let epochs = Epochs::default();
+    let at = |offset| LogFacts {
+        start: Offset(offset),
+        end: Offset(offset),
+        epochs: &epochs,
+    };
+    let four_from = |offset| {
+        let mut batch = BatchBuilder::new().base(Offset(offset), LeaderEpoch(1));
+        for _ in 0..4 {
+            batch.push(0, None, Some(b"value"), &[]);
+        }
+        Bytes::from(batch.build().expect("it is small"))
+    };
+    let mut follower = Follower::new(BrokerId(2), EPOCH, at(20), Offset(0));
+    let ask = follower.ask(ms(0), at(20)).expect("nothing failed");
+    let ok = told(ErrorCode::None, 30, 20);
+    let within = four_from(18);
+    let step = follower.on_answer(ms(1), &ask, &ok, within.clone(), at(20));
+    assert_eq!(step, Step::Begin(Offset(18), within));
+    let step = follower.on_answer(ms(1), &ask, &ok, four_from(16), at(20));
+    assert_eq!(step, Step::Ignore, "it ends where the log begins");
+}
+
+#[test]
 fn refusals_wait_longer_each_time_and_an_answer_ends_that() {
     let mut epochs = Epochs::default();
     let (mut follower, log) = follower(&mut epochs, 3, 3);

@@ -612,6 +612,12 @@ impl World {
                 self.counters.restarted_log += 1;
                 node.log.restart(cut.to);
             }
+            Step::Begin(base, bytes) => {
+                node.log.restart(base);
+                if !node.log.append_read(&bytes) {
+                    return Err("D5: records that do not begin there were to be appended".into());
+                }
+            }
         }
         if let Some(start) = follower.on_step_done(node.log.facts()) {
             node.log.set_start(start);
