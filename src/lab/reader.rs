@@ -115,7 +115,7 @@ impl Reader {
                     topic,
                     partition,
                     answer,
-                } => self.take_end(query, (topic, partition), answer.ok(), books.now),
+                } => self.take_end(query, (topic, partition), answer.ok(), books),
                 ConsumerEvent::Moved {
                     topic,
                     partition,
@@ -169,13 +169,26 @@ impl Reader {
         _query: OffsetQuery,
         of: (String, PartitionIndex),
         end: Option<Offset>,
-        now: Time,
+        books: &mut Books<'_>,
     ) {
-        if let Some(followed) = self.places.get_mut(&of) {
-            followed.end = end;
-            if end.is_none() {
-                followed.retry = Some(now.plus_ms(RETRY_PAUSE_MS));
-            }
+        let Some(followed) = self.places.get_mut(&of) else {
+            return;
+        };
+        followed.end = end;
+        match end {
+            None => followed.retry = Some(books.now.plus_ms(RETRY_PAUSE_MS)),
+            // Nothing else will be told of an empty log.
+            Some(Offset::ZERO) => books.history.polls.push(Poll {
+                reader: self.number,
+                place: followed.place,
+                from: Offset::ZERO,
+                next: Offset::ZERO,
+                log_start: Offset::ZERO,
+                records: Vec::new(),
+                era: books.history.era,
+                last: self.last,
+            }),
+            Some(_) => {}
         }
     }
 
