@@ -13,6 +13,7 @@ use super::schedule::{Fault, ReaderPlan, Schedule, WriterPlan};
 use super::seat::disk_fault;
 use super::world::{Happening, Part, SyncWork, World, panic_message};
 use super::writer::Writer;
+use crate::broker::STOPS_ITSELF;
 use crate::ids::{BrokerId, ConnectionId};
 use crate::inspect::{Acks, Compression, Durability, Focus};
 
@@ -65,10 +66,13 @@ impl World {
             }
             Err(payload) => {
                 let what = panic_message(payload.as_ref());
-                self.violation(
-                    "panic",
-                    format!("broker {id} panicked at its start: {what}"),
-                );
+                if what.starts_with(STOPS_ITSELF) {
+                    self.tally.count("stopped itself");
+                    self.trace.text(now, &format!("broker {id}: {what}"));
+                    return self.after_ms(START_AGAIN_MS, Happening::Restart(id, incarnation));
+                }
+                let what = format!("broker {id} panicked at its start: {what}");
+                self.violation("panic", what);
             }
         }
     }
