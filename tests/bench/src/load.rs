@@ -79,18 +79,20 @@ unsafe extern "C" fn count_delivery(
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Sends `count` records of `size` bytes without keys to all partitions in turn, acks=1, uncompressed;
+/// Where records go and when they count as stored.
+pub struct Target<'a> {
+    pub bootstrap: &'a str,
+    pub topic: &'a str,
+    pub partitions: i32,
+    pub acks: &'a str,
+}
+
+/// Sends `count` records of `size` bytes without keys to all partitions in turn, uncompressed;
 /// answers how long it took until all were acknowledged.
-pub fn produce(
-    bootstrap: &str,
-    topic: &str,
-    partitions: i32,
-    count: u64,
-    size: usize,
-) -> Result<Duration, String> {
+pub fn produce(target: &Target, count: u64, size: usize) -> Result<Duration, String> {
     let settings = [
-        ("bootstrap.servers", bootstrap),
-        ("acks", "1"),
+        ("bootstrap.servers", target.bootstrap),
+        ("acks", target.acks),
         ("queue.buffering.max.messages", "500000"),
         ("message.timeout.ms", "60000"),
     ];
@@ -98,7 +100,7 @@ pub fn produce(
     FAILED.store(0, Ordering::Relaxed);
     let kind = c::rd_kafka_type_t::RD_KAFKA_PRODUCER;
     let client = Client::new(kind, &settings, Some((count_delivery, ptr::null_mut())))?;
-    let topic = client.topic(topic);
+    let topic = client.topic(target.topic);
     let payload = payload(size);
     // The first acknowledgement stands before the clock: connecting is not throughput.
     send(&client, topic, 0, &payload, ptr::null_mut())?;
@@ -106,7 +108,7 @@ pub fn produce(
     let start = Instant::now();
     for i in 0..count {
         // Runs of records per partition, as a client's sticky partitioner makes them.
-        let partition = (i / 256) as i32 % partitions;
+        let partition = (i / 256) as i32 % target.partitions;
         send(&client, topic, partition, &payload, ptr::null_mut())?;
     }
     wait_acked(&client, count + 1)?;
@@ -177,22 +179,17 @@ fn payload(size: usize) -> Vec<u8> {
 
 /// Reads `count` records from the beginning of all partitions; answers how long it took from the first
 /// record on.
-pub fn consume(
-    bootstrap: &str,
-    topic: &str,
-    partitions: i32,
-    count: u64,
-) -> Result<Duration, String> {
+pub fn consume(target: &Target, count: u64) -> Result<Duration, String> {
     let settings = [
-        ("bootstrap.servers", bootstrap),
+        ("bootstrap.servers", target.bootstrap),
         ("group.id", "not-used"),
         ("enable.auto.commit", "false"),
         ("fetch.wait.max.ms", "50"),
     ];
     let client = Client::new(c::rd_kafka_type_t::RD_KAFKA_CONSUMER, &settings, None)?;
-    let topic = client.topic(topic);
+    let topic = client.topic(target.topic);
     let queue = unsafe { c::rd_kafka_queue_new(client.handle) };
-    for partition in 0..partitions {
+    for partition in 0..target.partitions {
         let beginning = i64::from(c::RD_KAFKA_OFFSET_BEGINNING);
         unsafe { c::rd_kafka_consume_start_queue(topic, partition, beginning, queue) };
     }
@@ -220,7 +217,7 @@ pub fn consume(
         }
     }
     let elapsed = start.unwrap_or(begun).elapsed();
-    for partition in 0..partitions {
+    for partition in 0..target.partitions {
         unsafe { c::rd_kafka_consume_stop(topic, partition) };
     }
     unsafe {
@@ -257,14 +254,13 @@ unsafe extern "C" fn time_delivery(
 /// Sends 1 KiB records at `per_second` with linger.ms=0 for `how_long`; answers each one's time from
 /// `rd_kafka_produce` to its delivery report, µs, sorted.
 pub fn ack_latencies(
-    bootstrap: &str,
-    topic: &str,
+    target: &Target,
     per_second: u64,
     how_long: Duration,
 ) -> Result<Vec<u64>, String> {
     let settings = [
-        ("bootstrap.servers", bootstrap),
-        ("acks", "1"),
+        ("bootstrap.servers", target.bootstrap),
+        ("acks", target.acks),
         ("linger.ms", "0"),
     ];
     let mut latencies = Latencies {
@@ -275,7 +271,7 @@ pub fn ack_latencies(
     let opaque = ptr::from_mut(&mut latencies).cast::<c_void>();
     let kind = c::rd_kafka_type_t::RD_KAFKA_PRODUCER;
     let client = Client::new(kind, &settings, Some((time_delivery, opaque)))?;
-    let topic = client.topic(topic);
+    let topic = client.topic(target.topic);
     let payload = payload(1024);
     // Connect and warm up first; those latencies are thrown away.
     let warm_up = per_second / 4;

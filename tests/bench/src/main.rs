@@ -10,6 +10,7 @@
 mod load;
 mod measures;
 mod raw;
+mod replicated;
 mod server;
 mod sink;
 
@@ -25,8 +26,9 @@ fn main() {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "sink" => {
-                let dir = PathBuf::from(arguments.next().expect("sink DIR"));
-                sink::run(&dir).expect("the sink serves");
+                let dir = PathBuf::from(arguments.next().expect("sink DIR COUNT"));
+                let count = arguments.next().and_then(|word| word.parse().ok());
+                sink::run(&dir, count.expect("sink DIR COUNT")).expect("the sink serves");
                 return;
             }
             "--rounds" => {

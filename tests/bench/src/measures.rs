@@ -5,11 +5,21 @@ use std::time::{Duration, Instant};
 
 use crate::load;
 use crate::raw::Connection;
-use crate::server::{Kind, Server};
-use crate::sink::PARTITIONS;
+use crate::replicated;
+use crate::server::{Kind, Server, Shape};
 
-const TOPIC: &str = "bench";
+pub const TOPIC: &str = "bench";
 const GB: f64 = 1e9;
+
+/// A broker alone, and what it is held against.
+const KLAR: Shape = Shape {
+    kind: Kind::Klar,
+    brokers: 1,
+};
+const IDEAL: Shape = Shape {
+    kind: Kind::Ideal,
+    brokers: 1,
+};
 
 /// Records of a throughput round: enough for about two seconds at full speed.
 const LARGE: Records = Records {
@@ -22,8 +32,8 @@ const SMALL: Records = Records {
 };
 
 /// Records per second and length of a latency round.
-const LATENCY_RATE: u64 = 1_000;
-const LATENCY_ROUND: Duration = Duration::from_secs(5);
+pub const LATENCY_RATE: u64 = 1_000;
+pub const LATENCY_ROUND: Duration = Duration::from_secs(5);
 
 /// Connections held open to weigh one.
 const WEIGHED_CONNECTIONS: usize = 2_000;
@@ -39,13 +49,22 @@ pub struct Bench {
     pub dir: PathBuf,
 }
 
+impl Bench {
+    /// A server on an empty directory, with the topic of every load.
+    pub fn fresh(&self, shape: Shape) -> Result<Server, String> {
+        let server = Server::start_fresh(shape, &self.dir.join("server")).map_err(text)?;
+        server.make_topic(TOPIC).map_err(text)?;
+        Ok(server)
+    }
+}
+
 #[derive(Clone, Copy)]
-struct Records {
+pub struct Records {
     size: usize,
     count: u64,
 }
 
-type Measured = Result<(), String>;
+pub type Measured = Result<(), String>;
 
 /// Name for choosing on the command line, and what measures and prints it.
 const MEASURES: &[(&str, fn(&Bench) -> Measured)] = &[
@@ -55,8 +74,16 @@ const MEASURES: &[(&str, fn(&Bench) -> Measured)] = &[
     ("produce and consume 100 B", |bench| {
         throughput(bench, "100 B", SMALL)
     }),
+    ("replicated produce 1 KiB", |bench| {
+        replicated::throughput(bench, "1 KiB", LARGE)
+    }),
+    ("replicated produce 100 B", |bench| {
+        replicated::throughput(bench, "100 B", SMALL)
+    }),
     ("ack latency", latency),
+    ("replicated ack latency", replicated::latency),
     ("start and idle", start_and_idle),
+    ("three brokers start and idle", replicated::start_and_idle),
     ("memory per connection", connection_memory),
     ("10,000 partitions", many_partitions),
     ("10,000 connections", many_connections),
@@ -78,14 +105,14 @@ pub fn run(bench: &Bench, only: &[String]) -> usize {
 }
 
 /// What klar's figure is held against.
-enum Wanted {
+pub enum Wanted {
     RatioAtLeast(f64),
     RatioAtMost(f64),
     AtMost(f64),
     Nothing,
 }
 
-fn print_pair(name: &str, unit: &str, klar: f64, ideal: Option<f64>, wanted: Wanted) {
+pub fn print_pair(name: &str, unit: &str, klar: f64, ideal: Option<f64>, wanted: Wanted) {
     let ratio = ideal.map(|ideal| klar / ideal);
     let (text, met) = match wanted {
         Wanted::RatioAtLeast(limit) => (format!("≥ {limit} ×"), ratio.is_some_and(|r| r >= limit)),
@@ -111,138 +138,113 @@ fn figure(value: f64) -> String {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-fn text(error: std::io::Error) -> String {
+pub fn text(error: std::io::Error) -> String {
     error.to_string()
 }
 
-/// What one round of throughput gives: MB/s and processor seconds per GB, producing and consuming.
+/// What the rounds of a throughput give.
 #[derive(Default)]
-struct Rates {
-    produce: Vec<f64>,
-    produce_cpu: Vec<f64>,
-    consume: Vec<f64>,
-    consume_cpu: Vec<f64>,
+pub struct Rates {
+    megabytes_per_second: Vec<f64>,
+    cpu_seconds_per_gigabyte: Vec<f64>,
+}
+
+impl Rates {
+    /// Takes in one round: a load that moves `records` within the time it answers.
+    pub fn take(
+        &mut self,
+        server: &Server,
+        records: Records,
+        load: impl FnOnce(Records) -> Result<Duration, String>,
+    ) -> Measured {
+        let gigabytes = (records.size as u64 * records.count) as f64 / GB;
+        let before = server.cpu().map_err(text)?;
+        let taken = load(records)?;
+        let cpu = server.cpu().map_err(text)? - before;
+        let (rate, cpu) = (gigabytes * 1000.0 / taken.as_secs_f64(), cpu.as_secs_f64());
+        self.megabytes_per_second.push(rate);
+        self.cpu_seconds_per_gigabyte.push(cpu / gigabytes);
+        Ok(())
+    }
+
+    pub fn print(self, name: &str, ideal: Rates, least_rate: f64, most_cpu: f64) {
+        let (klar, ideal_rate) = (
+            median(self.megabytes_per_second),
+            median(ideal.megabytes_per_second),
+        );
+        let wanted = Wanted::RatioAtLeast(least_rate);
+        print_pair(name, "MB/s", klar, Some(ideal_rate), wanted);
+        let (klar, ideal_cpu) = (
+            median(self.cpu_seconds_per_gigabyte),
+            median(ideal.cpu_seconds_per_gigabyte),
+        );
+        let wanted = Wanted::RatioAtMost(most_cpu);
+        print_pair(name, "CPU s/GB", klar, Some(ideal_cpu), wanted);
+    }
+}
+
+/// Produces as many records as the round wants.
+pub fn produce(server: &Server, records: Records) -> Result<Duration, String> {
+    load::produce(&server.target(TOPIC), records.count, records.size)
 }
 
 fn throughput(bench: &Bench, name: &str, records: Records) -> Measured {
-    let (mut klar, mut ideal) = (Rates::default(), Rates::default());
+    let mut taken = [(); 2].map(|()| [Rates::default(), Rates::default()]);
     for round in 0..=bench.rounds {
-        for (kind, rates) in [(Kind::Klar, &mut klar), (Kind::Ideal, &mut ideal)] {
-            let server = Server::start_fresh(kind, &bench.dir.join("server")).map_err(text)?;
-            let taken = throughput_round(&server, records)?;
-            server.discard();
+        for (shape, rates) in [KLAR, IDEAL].into_iter().zip(&mut taken) {
             // The first round warms the machine up.
-            if round > 0 {
-                rates.produce.push(taken[0]);
-                rates.produce_cpu.push(taken[1]);
-                rates.consume.push(taken[2]);
-                rates.consume_cpu.push(taken[3]);
+            if round == 1 {
+                *rates = Default::default();
             }
+            let server = bench.fresh(shape)?;
+            let [produced, consumed] = rates;
+            produced.take(&server, records, |records| produce(&server, records))?;
+            consumed.take(&server, records, |records| {
+                load::consume(&server.target(TOPIC), records.count)
+            })?;
+            server.discard();
         }
     }
-    let rows = [
-        (
-            "produce",
-            "MB/s",
-            klar.produce,
-            ideal.produce,
-            Wanted::RatioAtLeast(0.85),
-        ),
-        (
-            "produce",
-            "CPU s/GB",
-            klar.produce_cpu,
-            ideal.produce_cpu,
-            Wanted::RatioAtMost(1.5),
-        ),
-        (
-            "consume",
-            "MB/s",
-            klar.consume,
-            ideal.consume,
-            Wanted::RatioAtLeast(0.85),
-        ),
-        (
-            "consume",
-            "CPU s/GB",
-            klar.consume_cpu,
-            ideal.consume_cpu,
-            Wanted::RatioAtMost(1.5),
-        ),
-    ];
-    for (verb, unit, klar, ideal, wanted) in rows {
-        print_pair(
-            &format!("{verb} {name}"),
-            unit,
-            median(klar),
-            Some(median(ideal)),
-            wanted,
-        );
-    }
+    let [[produced, consumed], [ideal_produced, ideal_consumed]] = taken;
+    produced.print(&format!("produce {name}"), ideal_produced, 0.85, 1.5);
+    consumed.print(&format!("consume {name}"), ideal_consumed, 0.85, 1.5);
     Ok(())
-}
-
-fn throughput_round(server: &Server, records: Records) -> Result<[f64; 4], String> {
-    server.make_topic(TOPIC).map_err(text)?;
-    let gigabytes = (records.size as u64 * records.count) as f64 / GB;
-    let cpu = server.cpu().map_err(text)?;
-    let produced = load::produce(
-        &server.bootstrap,
-        TOPIC,
-        PARTITIONS,
-        records.count,
-        records.size,
-    )?;
-    let produce_cpu = server.cpu().map_err(text)? - cpu;
-    let cpu = server.cpu().map_err(text)?;
-    let consumed = load::consume(&server.bootstrap, TOPIC, PARTITIONS, records.count)?;
-    let consume_cpu = server.cpu().map_err(text)? - cpu;
-    Ok([
-        gigabytes * 1000.0 / produced.as_secs_f64(),
-        produce_cpu.as_secs_f64() / gigabytes,
-        gigabytes * 1000.0 / consumed.as_secs_f64(),
-        consume_cpu.as_secs_f64() / gigabytes,
-    ])
 }
 
 fn latency(bench: &Bench) -> Measured {
-    let (mut klar, mut ideal) = ([vec![], vec![]], [vec![], vec![]]);
+    ack_latency(bench, [KLAR, IDEAL], "ack")
+}
+
+/// Percentiles of acknowledgements while records come slowly.
+pub fn ack_latency(bench: &Bench, shapes: [Shape; 2], name: &str) -> Measured {
+    let mut taken = [(); 2].map(|()| [vec![], vec![]]);
     for _ in 0..bench.rounds {
-        for (kind, taken) in [(Kind::Klar, &mut klar), (Kind::Ideal, &mut ideal)] {
-            let server = Server::start_fresh(kind, &bench.dir.join("server")).map_err(text)?;
-            server.make_topic(TOPIC).map_err(text)?;
-            let micros =
-                load::ack_latencies(&server.bootstrap, TOPIC, LATENCY_RATE, LATENCY_ROUND)?;
-            taken[0].push(percentile(&micros, 50));
-            taken[1].push(percentile(&micros, 99));
+        for (shape, [p50, p99]) in shapes.into_iter().zip(&mut taken) {
+            let server = bench.fresh(shape)?;
+            let micros = load::ack_latencies(&server.target(TOPIC), LATENCY_RATE, LATENCY_ROUND)?;
+            p50.push(percentile(&micros, 50));
+            p99.push(percentile(&micros, 99));
             server.discard();
         }
     }
-    let ([klar50, klar99], [ideal50, ideal99]) = (klar, ideal);
-    print_pair(
-        "ack p50 at 1,000/s",
-        "µs",
-        median(klar50),
-        Some(median(ideal50)),
-        Wanted::Nothing,
-    );
-    let wanted = Wanted::RatioAtMost(1.5);
-    print_pair(
-        "ack p99 at 1,000/s",
-        "µs",
-        median(klar99),
-        Some(median(ideal99)),
-        wanted,
-    );
+    let [[p50, p99], [ideal50, ideal99]] = taken;
+    let rows = [
+        ("p50", p50, ideal50, Wanted::Nothing),
+        ("p99", p99, ideal99, Wanted::RatioAtMost(1.5)),
+    ];
+    for (percent, klar, ideal, wanted) in rows {
+        let name = format!("{name} {percent} at 1,000/s");
+        print_pair(&name, "µs", median(klar), Some(median(ideal)), wanted);
+    }
     Ok(())
 }
 
-fn percentile(sorted: &[u64], percent: usize) -> f64 {
+pub fn percentile(sorted: &[u64], percent: usize) -> f64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)] as f64
 }
 
@@ -251,7 +253,7 @@ fn start_and_idle(bench: &Bench) -> Measured {
     let mut idle = Vec::new();
     for _ in 0..bench.rounds {
         let begun = Instant::now();
-        let server = Server::start_fresh(Kind::Klar, &bench.dir.join("server")).map_err(text)?;
+        let server = Server::start_fresh(KLAR, &bench.dir.join("server")).map_err(text)?;
         taken[0].push(server.ready_after.as_secs_f64() * 1000.0);
         first_ack(&server).map_err(text)?;
         taken[1].push(begun.elapsed().as_secs_f64() * 1000.0);
@@ -298,7 +300,7 @@ fn first_ack(server: &Server) -> std::io::Result<()> {
 }
 
 fn connection_memory(bench: &Bench) -> Measured {
-    let server = Server::start_fresh(Kind::Klar, &bench.dir.join("server")).map_err(text)?;
+    let server = Server::start_fresh(KLAR, &bench.dir.join("server")).map_err(text)?;
     // What the first connections allocate for all is not a connection's.
     drop(open_many(&server, 10).map_err(text)?);
     let before = server.resident().map_err(text)?;
@@ -325,14 +327,14 @@ fn open_many(server: &Server, count: usize) -> std::io::Result<Vec<Connection>> 
 fn many_partitions(bench: &Bench) -> Measured {
     let partitions = f64::from(MANY_TOPICS * PARTITIONS_EACH);
     let dir = bench.dir.join("server");
-    let server = Server::start_fresh(Kind::Klar, &dir).map_err(text)?;
+    let server = Server::start_fresh(KLAR, &dir).map_err(text)?;
     let mut connection = Connection::open(&server.bootstrap).map_err(text)?;
-    connection.create_topic("warm-up", 1).map_err(text)?;
+    connection.create_topic("warm-up", 1, 1).map_err(text)?;
     let before = server.resident().map_err(text)?;
     let begun = Instant::now();
     for topic in 0..MANY_TOPICS {
         connection
-            .create_topic(&format!("many-{topic}"), PARTITIONS_EACH)
+            .create_topic(&format!("many-{topic}"), PARTITIONS_EACH, 1)
             .map_err(text)?;
     }
     let made = begun.elapsed();
@@ -342,7 +344,7 @@ fn many_partitions(bench: &Bench) -> Measured {
     drop(connection);
     server.stop().map_err(text)?;
 
-    let server = Server::start(Kind::Klar, &dir).map_err(text)?;
+    let server = Server::start(KLAR, &dir).map_err(text)?;
     let restarted = server.ready_after.as_secs_f64();
     std::thread::sleep(Duration::from_secs(2));
     let idle_again = per_partition(server.resident().map_err(text)?);
@@ -393,16 +395,15 @@ fn many_partitions(bench: &Bench) -> Measured {
 fn many_connections(bench: &Bench) -> Measured {
     let mut taken = Vec::new();
     let mut opened = Vec::new();
-    for kind in [Kind::Klar, Kind::Ideal] {
-        let server = Server::start_fresh(kind, &bench.dir.join("server")).map_err(text)?;
-        server.make_topic(TOPIC).map_err(text)?;
+    for shape in [KLAR, IDEAL] {
+        let server = bench.fresh(shape)?;
         let begun = Instant::now();
         let mut held = open_many(&server, MANY_CONNECTIONS).map_err(text)?;
         opened.push(begun.elapsed().as_secs_f64());
         for connection in held.iter_mut().step_by(SLOW_SENDER_EVERY) {
             connection.begin_frame().map_err(text)?;
         }
-        let micros = load::ack_latencies(&server.bootstrap, TOPIC, LATENCY_RATE, LATENCY_ROUND)?;
+        let micros = load::ack_latencies(&server.target(TOPIC), LATENCY_RATE, LATENCY_ROUND)?;
         taken.push(percentile(&micros, 99) / 1000.0);
         for connection in held.iter_mut().skip(1).step_by(SLOW_SENDER_EVERY) {
             connection

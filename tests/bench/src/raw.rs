@@ -72,8 +72,10 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// To the first of the brokers `bootstrap` names.
     pub fn open(bootstrap: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(bootstrap)?;
+        let first = bootstrap.split(',').next().unwrap_or_default();
+        let stream = TcpStream::connect(first)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self { stream })
@@ -112,11 +114,11 @@ impl Connection {
     }
 
     /// CreateTopics v2.
-    pub fn create_topic(&mut self, topic: &str, partitions: i32) -> io::Result<()> {
+    pub fn create_topic(&mut self, topic: &str, partitions: i32, replicas: i16) -> io::Result<()> {
         let mut body = 1i32.to_be_bytes().to_vec();
         put_str(&mut body, topic);
         body.extend(partitions.to_be_bytes());
-        body.extend(1i16.to_be_bytes());
+        body.extend(replicas.to_be_bytes());
         body.extend([0; 8]);
         body.extend(60_000i32.to_be_bytes());
         body.push(0);

@@ -1,4 +1,4 @@
-//! A server under test as a process: klar or the ideal sink. Its time and memory are read from /proc.
+//! A server under test as a process: klar or ideal sinks. Its time and memory are read from /proc.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::load::Target;
 use crate::raw::Connection;
 use crate::sink;
 
@@ -15,8 +16,15 @@ pub enum Kind {
     Ideal,
 }
 
-pub struct Server {
+/// What runs in one process; every topic gets as many replicas.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
     pub kind: Kind,
+    pub brokers: u32,
+}
+
+pub struct Server {
+    shape: Shape,
     pub bootstrap: String,
     /// From starting the process to its ready line.
     pub ready_after: Duration,
@@ -26,24 +34,26 @@ pub struct Server {
 
 impl Server {
     /// Starts it on `dir`, which may hold what an earlier one left.
-    pub fn start(kind: Kind, dir: &Path) -> io::Result<Server> {
+    pub fn start(shape: Shape, dir: &Path) -> io::Result<Server> {
         fs::create_dir_all(dir)?;
         let begun = Instant::now();
+        let kind = shape.kind;
+        let brokers = shape.brokers.to_string();
         let mut command = match kind {
             Kind::Klar => {
                 let klar = std::env::var_os("KLAR_BIN")
                     .ok_or_else(|| io::Error::other("KLAR_BIN is not set"))?;
                 let mut command = Command::new(klar);
                 command
-                    .args(["serve", "--port", "0", "--brokers", "1", "--data-dir"])
+                    .args(["serve", "--port", "0", "--brokers", &brokers, "--data-dir"])
                     .arg(dir);
-                let partitions = format!("num.partitions={}", sink::PARTITIONS);
+                let partitions = format!("num.partitions={}", sink::partitions(shape.brokers));
                 command.args(["--set", &partitions]);
                 command
             }
             Kind::Ideal => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("sink").arg(dir);
+                command.arg("sink").arg(dir).arg(&brokers);
                 command
             }
         };
@@ -65,7 +75,7 @@ impl Server {
         })?;
         let bootstrap = ready["bootstrap"].as_str().unwrap_or_default().to_string();
         Ok(Server {
-            kind,
+            shape,
             bootstrap,
             ready_after,
             dir: dir.to_path_buf(),
@@ -74,18 +84,29 @@ impl Server {
     }
 
     /// Starts it on an empty directory.
-    pub fn start_fresh(kind: Kind, dir: &Path) -> io::Result<Server> {
+    pub fn start_fresh(shape: Shape, dir: &Path) -> io::Result<Server> {
         let _ = fs::remove_dir_all(dir);
-        Server::start(kind, dir)
+        Server::start(shape, dir)
     }
 
     /// Makes sure the topic is there with the partitions every load uses.
     pub fn make_topic(&self, topic: &str) -> io::Result<()> {
         let mut connection = Connection::open(&self.bootstrap)?;
-        if self.kind == Kind::Klar {
-            connection.create_topic(topic, sink::PARTITIONS)?;
+        if self.shape.kind == Kind::Klar {
+            let Shape { brokers, .. } = self.shape;
+            connection.create_topic(topic, sink::partitions(brokers), brokers as i16)?;
         }
         Ok(())
+    }
+
+    /// Its topic for a load, stored when all its replicas have it.
+    pub fn target<'a>(&'a self, topic: &'a str) -> Target<'a> {
+        Target {
+            bootstrap: &self.bootstrap,
+            topic,
+            partitions: sink::partitions(self.shape.brokers),
+            acks: if self.shape.brokers == 1 { "1" } else { "all" },
+        }
     }
 
     /// Processor time it has used, user and system.
@@ -136,7 +157,7 @@ impl Server {
         let begun = Instant::now();
         while self.child.try_wait()?.is_none() {
             if begun.elapsed() > Duration::from_secs(30) {
-                return Err(io::Error::other(format!("{:?} does not stop", self.kind)));
+                return Err(io::Error::other(format!("{:?} does not stop", self.shape)));
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -3,7 +3,10 @@
 //! that file. It has no retention, no recovery, no sessions, no idempotence, no sync and no picture of itself:
 //! what a broker costs beyond it is the price of being a broker.
 //!
-//! Every topic exists, with [`PARTITIONS`] partitions. One thread per connection, blocking.
+//! Every topic exists, with [`partitions`] partitions. One thread per connection, blocking.
+//!
+//! Several of them in one process are an ideal chain: the leaders are spread, each sends every frame of records on
+//! to all others over loopback as it came, appends it, and answers once they have appended it, too.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,7 +20,14 @@ use memmap2::{Mmap, MmapOptions};
 
 use crate::raw::{Fields, put_str};
 
-pub const PARTITIONS: i32 = 4;
+/// Partitions of each topic: every broker leads as many.
+pub const fn partitions(brokers: u32) -> i32 {
+    match brokers {
+        1 => 4,
+        more => 2 * more as i32,
+    }
+}
+
 /// Address space mapped for each partition's file, bytes: more than any round writes.
 const MAPPED_BYTES: usize = 16 << 30;
 
@@ -32,6 +42,8 @@ const APIS: &[(i16, i16, i16)] = &[
 ];
 
 const NO_COORDINATOR: i16 = 15;
+/// Bytes of the length in front of each frame.
+const PREFIX_BYTES: usize = 4;
 
 struct Log {
     file: File,
@@ -45,34 +57,102 @@ struct Log {
 #[derive(Clone)]
 struct Sink {
     dir: PathBuf,
-    port: i32,
+    /// Where clients reach this one and all others.
+    ports: Vec<u16>,
+    /// Where the others take frames that were appended here.
+    followers: Vec<u16>,
     logs: Arc<Mutex<BTreeMap<(String, i32), Arc<Mutex<Log>>>>>,
 }
 
-/// Serves until killed; prints the port when clients can connect.
-pub fn run(dir: &Path) -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let port = listener.local_addr()?.port();
-    println!("{{\"ready\":true,\"bootstrap\":\"127.0.0.1:{port}\"}}");
-    let sink = Sink {
-        dir: dir.to_path_buf(),
-        port: i32::from(port),
-        logs: Arc::default(),
-    };
-    for stream in listener.incoming() {
-        let stream = stream?;
-        let sink = sink.clone();
-        std::thread::spawn(move || sink.serve(stream));
+/// Serves as `count` sinks until killed; prints the first one's port when clients can connect.
+pub fn run(dir: &Path, count: usize) -> io::Result<()> {
+    let listen = |_| TcpListener::bind("127.0.0.1:0");
+    let for_clients: Vec<_> = (0..count).map(listen).collect::<io::Result<_>>()?;
+    let for_leaders: Vec<_> = (0..count).map(listen).collect::<io::Result<_>>()?;
+    let ports = ports_of(&for_clients)?;
+    let follower_ports = ports_of(&for_leaders)?;
+    for (n, (clients, leaders)) in for_clients.into_iter().zip(for_leaders).enumerate() {
+        let dir = dir.join(n.to_string());
+        std::fs::create_dir_all(&dir)?;
+        let mut others = follower_ports.clone();
+        others.remove(n);
+        let leader = Sink {
+            dir,
+            ports: ports.clone(),
+            followers: others,
+            logs: Arc::default(),
+        };
+        let follower = Sink {
+            followers: Vec::new(),
+            ..leader.clone()
+        };
+        std::thread::spawn(move || leader.accept(&clients));
+        std::thread::spawn(move || follower.accept(&leaders));
     }
-    Ok(())
+    println!(
+        "{{\"ready\":true,\"bootstrap\":\"127.0.0.1:{}\"}}",
+        ports[0]
+    );
+    loop {
+        std::thread::park();
+    }
+}
+
+fn ports_of(listeners: &[TcpListener]) -> io::Result<Vec<u16>> {
+    let port = |listener: &TcpListener| Ok(listener.local_addr()?.port());
+    listeners.iter().map(port).collect()
+}
+
+/// The connections over which one client's frames go on to the other sinks of a chain.
+struct Chain {
+    followers: Vec<TcpStream>,
+    answer: Vec<u8>,
+}
+
+impl Chain {
+    fn connect(ports: &[u16]) -> io::Result<Chain> {
+        let connect = |port: &u16| {
+            let stream = TcpStream::connect(("127.0.0.1", *port))?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        let followers = ports.iter().map(connect).collect::<io::Result<_>>()?;
+        Ok(Chain {
+            followers,
+            answer: Vec::new(),
+        })
+    }
+
+    fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+        let mut followers = self.followers.iter_mut();
+        followers.try_for_each(|stream| stream.write_all(frame))
+    }
+
+    /// Waits until every follower has appended what was sent.
+    fn wait(&mut self) -> io::Result<()> {
+        for stream in &mut self.followers {
+            read_frame(stream, &mut self.answer)?;
+        }
+        Ok(())
+    }
 }
 
 impl Sink {
+    fn accept(&self, listener: &TcpListener) {
+        for stream in listener.incoming().flatten() {
+            let sink = self.clone();
+            std::thread::spawn(move || sink.serve(stream));
+        }
+    }
+
     fn serve(&self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        let Ok(mut chain) = Chain::connect(&self.followers) else {
+            return;
+        };
         let mut frame = Vec::new();
         while read_frame(&mut stream, &mut frame).is_ok() {
-            if self.answer(&mut stream, &mut frame).is_err() {
+            if self.answer(&mut stream, &mut frame, &mut chain).is_err() {
                 break;
             }
         }
@@ -104,8 +184,14 @@ impl Sink {
         Ok(log)
     }
 
-    fn answer(&self, stream: &mut TcpStream, frame: &mut [u8]) -> io::Result<()> {
+    fn answer(
+        &self,
+        stream: &mut TcpStream,
+        frame: &mut [u8],
+        chain: &mut Chain,
+    ) -> io::Result<()> {
         let mut fields = Fields::new(frame);
+        fields.skip(PREFIX_BYTES)?;
         let (key, version, correlation) = (fields.i16()?, fields.i16()?, fields.i32()?);
         fields.string()?;
         let body_at = fields.position();
@@ -113,7 +199,9 @@ impl Sink {
         out.extend(correlation.to_be_bytes());
         match key {
             0 => {
+                chain.send(frame)?;
                 let acks = self.produce(&mut frame[body_at..], version, &mut out)?;
+                chain.wait()?;
                 if acks == 0 {
                     return Ok(());
                 }
@@ -267,11 +355,14 @@ impl Sink {
         if version >= 3 {
             out.extend(0i32.to_be_bytes());
         }
-        out.extend(1i32.to_be_bytes());
-        out.extend(1i32.to_be_bytes());
-        put_str(out, "127.0.0.1");
-        out.extend(self.port.to_be_bytes());
-        out.extend((-1i16).to_be_bytes());
+        let brokers = self.ports.len() as i32;
+        out.extend(brokers.to_be_bytes());
+        for (id, port) in (1i32..).zip(&self.ports) {
+            out.extend(id.to_be_bytes());
+            put_str(out, "127.0.0.1");
+            out.extend(i32::from(*port).to_be_bytes());
+            out.extend((-1i16).to_be_bytes());
+        }
         if version >= 2 {
             put_str(out, "ideal-sink");
         }
@@ -281,11 +372,13 @@ impl Sink {
             out.extend(0i16.to_be_bytes());
             put_str(out, &topic);
             out.push(0);
-            out.extend(PARTITIONS.to_be_bytes());
-            for partition in 0..PARTITIONS {
+            let partitions = partitions(brokers as u32);
+            out.extend(partitions.to_be_bytes());
+            for partition in 0..partitions {
                 out.extend(0i16.to_be_bytes());
-                // Partition, leader, one replica, one in sync: broker 1.
-                for field in [partition, 1, 1, 1, 1, 1] {
+                let leader = partition % brokers + 1;
+                // One replica, one in sync: no client looks at the others.
+                for field in [partition, leader, 1, leader, 1, leader] {
                     out.extend(field.to_be_bytes());
                 }
             }
@@ -409,9 +502,11 @@ fn send(stream: &mut TcpStream, mut out: Vec<u8>) -> io::Result<()> {
     stream.write_all(&out)
 }
 
+/// Reads a whole frame with its length in front.
 fn read_frame(stream: &mut TcpStream, frame: &mut Vec<u8>) -> io::Result<()> {
-    let mut size = [0; 4];
+    let mut size = [0; PREFIX_BYTES];
     stream.read_exact(&mut size)?;
-    frame.resize(u32::from_be_bytes(size) as usize, 0);
-    stream.read_exact(frame)
+    frame.resize(PREFIX_BYTES + u32::from_be_bytes(size) as usize, 0);
+    frame[..PREFIX_BYTES].copy_from_slice(&size);
+    stream.read_exact(&mut frame[PREFIX_BYTES..])
 }
