@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -187,7 +187,11 @@ fn run_on(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
         .enable_all()
         .build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(live(disk, start, queues)),
+        // As a task: to wake what `block_on` itself polls costs a write to the event loop, even from within.
+        Ok(runtime) => runtime.block_on(async {
+            let life = spawn_local(live(disk, start, queues)).await;
+            life.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+        }),
         Err(error) => Ended::Failed {
             message: format!("no event loop: {error}"),
         },

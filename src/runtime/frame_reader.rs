@@ -81,6 +81,8 @@ pub struct FrameReader {
     partial: Option<Box<Partial>>,
     /// The longest frame this client has really sent, bytes.
     proven: usize,
+    /// How long frames are lately: as the last one or half of what it was before, bytes.
+    usual: usize,
     /// The first four bytes have been seen.
     opened: bool,
 }
@@ -161,7 +163,12 @@ impl FrameReader {
         shared: &Shared,
     ) -> Result<Option<Bytes>, FrameError> {
         let mut scratch = shared.scratch.borrow_mut();
-        let received = match stream.try_read(&mut scratch) {
+        // Of a long frame little comes this way: the rest is read to where it stays.
+        let room = match self.usual > SCRATCH_BYTES {
+            true => LONG_FRAME_HEAD_BYTES,
+            false => SCRATCH_BYTES,
+        };
+        let received = match stream.try_read(&mut scratch[..room]) {
             Ok(0) if self.ahead.is_empty() => return Err(FrameError::Closed),
             Ok(0) => return Err(FrameError::ClosedInside { declared: 0 }),
             Ok(received) => received,
@@ -172,7 +179,7 @@ impl FrameReader {
         if self.ahead.is_empty() && chunk.len() >= PREFIX_BYTES {
             let declared = self.declared(chunk, shared)?;
             if chunk.len() == PREFIX_BYTES + declared {
-                self.proven = self.proven.max(declared);
+                self.note_frame(declared);
                 return Ok(Some(Bytes::copy_from_slice(&chunk[PREFIX_BYTES..])));
             }
         }
@@ -201,7 +208,7 @@ impl FrameReader {
             if self.ahead.is_empty() {
                 self.ahead = Bytes::new();
             }
-            self.proven = self.proven.max(declared);
+            self.note_frame(declared);
             return Ok(Some(frame));
         }
         let begun = std::mem::take(&mut self.ahead);
@@ -262,8 +269,13 @@ impl FrameReader {
             }
         }
         let partial = self.partial.take().expect("still under way");
-        self.proven = proven.max(partial.declared);
+        self.note_frame(partial.declared);
         Ok(partial.buffer.freeze())
+    }
+
+    fn note_frame(&mut self, bytes: usize) {
+        self.proven = self.proven.max(bytes);
+        self.usual = bytes.max(self.usual / 2);
     }
 }
 

@@ -20,6 +20,9 @@ pub const PLAIN_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// all connections of a broker.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// What the first read takes of a frame that is probably longer than [`SCRATCH_BYTES`], bytes.
+pub const LONG_FRAME_HEAD_BYTES: usize = 4 * 1024;
+
 /// A frame under way may grow to this much memory without asking the budget, bytes. While it asks it owns what
 /// one read has brought, at most [`SCRATCH_BYTES`].
 pub const FREE_FRAME_BYTES: usize = 8 * 1024;
