@@ -59,7 +59,6 @@ pub const SOMETIMES: &[&str] = &[
     "topics deleted",
     "configurations changed",
     "preferred leader elected",
-    "elected uncleanly",
     "moves begun",
 ];
 

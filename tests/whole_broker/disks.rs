@@ -314,7 +314,7 @@ fn deleting_records_and_checkpoints_sync_nothing_on_the_brokers_thread() {
     assert!(synced(&rig, "t-0/log-start-offset-checkpoint"));
     rig.flush(Ok(()));
     rig.pass_ms(60_000);
-    assert!(synced(&rig, "recovery-point-offset-checkpoint"));
+    assert!(synced(&rig, "recovery-point-offset-checkpoint.tmp"));
     assert_eq!(failures(&rig), Vec::<String>::new());
     rig.flush(Err("EIO".to_owned()));
     assert_eq!(failures(&rig).len(), 1);
