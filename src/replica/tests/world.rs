@@ -425,61 +425,10 @@ impl World {
         if node.fetching.is_some_and(timed_out) {
             node.fetching = None;
         }
-        let (incarnation, broker_epoch) = (node.incarnation, node.broker_epoch);
-        match &mut node.role {
+        match &node.role {
             Role::None => {}
-            Role::Follower(follower) => {
-                let ask = follower.ask(now, node.log.facts());
-                if let (None, Some(ask)) = (node.fetching, ask) {
-                    node.fetching = Some(now);
-                    let to = follower.leader();
-                    let event = Event::Fetch {
-                        from: id,
-                        incarnation,
-                        broker_epoch,
-                        to,
-                        ask,
-                    };
-                    self.send(id, to, event);
-                }
-            }
-            Role::Leader(leader) => {
-                leader.on_tick(now);
-                if let Some((attempt, since)) = node.altering
-                    && timed_out(since)
-                {
-                    self.counters.unknown += 1;
-                    leader.on_alter_outcome(now, attempt, Outcome::Unknown);
-                    node.altering = None;
-                }
-                for _ in 0..if calm_end { 0 } else { writes } {
-                    if !leader.leads() || leader.judge_append().is_err() {
-                        self.counters.too_few += 1;
-                        continue;
-                    }
-                    self.next_value += 1;
-                    let record = (leader.leader_epoch(), self.next_value);
-                    node.log.append(record);
-                    node.waiting.push((Offset(node.log.end()), record));
-                    leader.on_append(now, Offset(node.log.end()));
-                }
-                let wakeup = leader.next_wakeup(now);
-                let proposal = leader.wanted_isr(now);
-                assert!(proposal.is_none() || wakeup.is_some_and(|at| at <= now));
-                if let Some(proposal) = proposal {
-                    node.altering = Some((proposal.attempt, now));
-                    self.counters.joined += proposal.joins.len() as u64;
-                    self.counters.left += proposal.leaves.len() as u64;
-                    let proposal = Box::new(proposal);
-                    let event = Event::Alter {
-                        from: id,
-                        incarnation,
-                        broker_epoch,
-                        proposal,
-                    };
-                    self.send(id, CONTROLLER, event);
-                }
-            }
+            Role::Follower(_) => self.ask_leader(id),
+            Role::Leader(_) => self.lead(id, if calm_end { 0 } else { writes }),
         }
         self.settle_acks(id);
         let forget = self.chance(2);
@@ -491,6 +440,74 @@ impl World {
         if self.random.random_range(0..10) == 0 {
             let node = self.nodes.get_mut(&id).expect("it is a broker");
             node.checkpoint = node.high_watermark();
+        }
+    }
+
+    /// A follower fetches unless a fetch of its is under way.
+    fn ask_leader(&mut self, id: BrokerId) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).expect("it is a broker");
+        let (incarnation, broker_epoch) = (node.incarnation, node.broker_epoch);
+        let Role::Follower(follower) = &mut node.role else {
+            return;
+        };
+        let ask = follower.ask(now, node.log.facts());
+        if let (None, Some(ask)) = (node.fetching, ask) {
+            node.fetching = Some(now);
+            let to = follower.leader();
+            let event = Event::Fetch {
+                from: id,
+                incarnation,
+                broker_epoch,
+                to,
+                ask,
+            };
+            self.send(id, to, event);
+        }
+    }
+
+    /// A leader writes so many records and proposes in-sync replicas.
+    fn lead(&mut self, id: BrokerId, writes: u32) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).expect("it is a broker");
+        let (incarnation, broker_epoch) = (node.incarnation, node.broker_epoch);
+        let Role::Leader(leader) = &mut node.role else {
+            return;
+        };
+        leader.on_tick(now);
+        if let Some((attempt, since)) = node.altering
+            && now >= since.plus_ms(REQUEST_TIMEOUT_MS)
+        {
+            self.counters.unknown += 1;
+            leader.on_alter_outcome(now, attempt, Outcome::Unknown);
+            node.altering = None;
+        }
+        for _ in 0..writes {
+            if !leader.leads() || leader.judge_append().is_err() {
+                self.counters.too_few += 1;
+                continue;
+            }
+            self.next_value += 1;
+            let record = (leader.leader_epoch(), self.next_value);
+            node.log.append(record);
+            node.waiting.push((Offset(node.log.end()), record));
+            leader.on_append(now, Offset(node.log.end()));
+        }
+        let wakeup = leader.next_wakeup(now);
+        let proposal = leader.wanted_isr(now);
+        assert!(proposal.is_none() || wakeup.is_some_and(|at| at <= now));
+        if let Some(proposal) = proposal {
+            node.altering = Some((proposal.attempt, now));
+            self.counters.joined += proposal.joins.len() as u64;
+            self.counters.left += proposal.leaves.len() as u64;
+            let proposal = Box::new(proposal);
+            let event = Event::Alter {
+                from: id,
+                incarnation,
+                broker_epoch,
+                proposal,
+            };
+            self.send(id, CONTROLLER, event);
         }
     }
 
