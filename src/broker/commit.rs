@@ -68,7 +68,7 @@ impl Broker {
                     self.add_partition(now, *topic, *index);
                     grown.insert(*topic);
                 }
-                Record::RemoveTopic { id } => self.remove_topic(*id, removed, cause),
+                Record::RemoveTopic { id } => self.remove_topic(*id, removed, Some(cause)),
                 Record::Config { resource, .. } => self.apply_settings(resource),
                 Record::PartitionChange { .. }
                 | Record::RegisterBroker(_)
@@ -298,7 +298,8 @@ impl Broker {
         Some(self.dir.log_dir(&format!("{name}-{index}")))
     }
 
-    pub(super) fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: &str) {
+    /// Takes a topic away, and tells of it if there is a `cause` to tell.
+    pub(super) fn remove_topic(&mut self, id: TopicId, name: Option<String>, cause: Option<&str>) {
         let (Some(topic), Some(name)) = (self.topics.remove(&id), name) else {
             return;
         };
@@ -319,10 +320,12 @@ impl Broker {
                 });
             }
         }
-        self.note(EventKind::TopicDeleted {
-            topic: name,
-            cause: cause.to_owned(),
-        });
+        if let Some(cause) = cause {
+            self.note(EventKind::TopicDeleted {
+                topic: name,
+                cause: cause.to_owned(),
+            });
+        }
     }
 
     /// Puts changed configurations in force.

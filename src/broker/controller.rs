@@ -13,9 +13,10 @@ use bytes::Bytes;
 use super::commit::NotDone;
 use super::dispatch::Asked;
 use super::effect::{Effect, PeerLane};
-use super::member::Controller;
+use super::member::{Controller, Decision};
 use super::parked::{Spreading, Waiting};
 use super::partition::{METADATA_LOG, PartitionKey};
+use super::telling::Telling;
 use super::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, Time, TopicId};
 use crate::metadata::decide::{self, Refusal, Sessions};
@@ -24,16 +25,13 @@ use crate::metadata::{Record, Resource};
 /// Why connections are closed whose request was written and perhaps not committed.
 const OUTCOME_UNKNOWN: &str =
     "the controller changed before this was committed: its outcome is unknown";
-/// What events say where another broker decided.
-const DECIDED_ELSEWHERE: &str = "the controller decided so";
-
 /// What a step of applied records asks for on this broker.
 #[derive(Default)]
 struct Consequences {
-    removed: Vec<(TopicId, String, String)>,
+    removed: Vec<(TopicId, String, Option<String>)>,
     topics: Vec<TopicId>,
     partitions: BTreeSet<PartitionKey>,
-    /// Partitions added, by topic, and who wanted them.
+    /// Partitions this controller had added, by topic, and who wanted them.
     grown: BTreeMap<TopicId, (usize, String)>,
     settings: Vec<Resource>,
     brokers: bool,
@@ -64,13 +62,15 @@ impl Broker {
         let Some(member) = member.filter(|m| m.controller.is_some()) else {
             return Err(Refusal::NotController.into());
         };
+        let from = self.metadata_log.log().log_end();
         let written = self.metadata_log.append(&mut *self.disk, now, records);
         if let (Ok(()), Some(controller)) = (&written, member.controller.as_mut()) {
             for record in records {
                 controller.decided.apply(record);
             }
             let end = self.metadata_log.log().log_end();
-            member.causes.push_back((end, cause.to_owned()));
+            let cause = cause.to_owned();
+            member.causes.push_back(Decision { from, end, cause });
         }
         self.take_log_notes(now, METADATA_LOG);
         if let Err(error) = written {
@@ -129,6 +129,9 @@ impl Broker {
         member.polls_due = true;
         member.registration.due = now;
         member.producer_ids_at = now;
+        if leader.is_some() && leader != member.controllers.0 {
+            member.controllers = (leader, member.controllers.0);
+        }
         if leader == Some(me) {
             return;
         }
@@ -187,7 +190,8 @@ impl Broker {
         }
         for id in controller.sessions.due(now, &controller.decided) {
             let records = decide::fence(self.facts(), id);
-            self.decide_by_itself(now, &records, &format!("broker {id} was silent"));
+            let cause = format!("no heartbeat came from broker {id} in time");
+            self.decide_by_itself(now, &records, &cause);
         }
     }
 
@@ -371,26 +375,25 @@ impl Broker {
         }
     }
 
-    /// Who wanted the record at this offset.
-    fn cause_of(&mut self, offset: Offset) -> String {
-        let Some(member) = self.member.as_mut() else {
-            return String::new();
-        };
-        while member.causes.front().is_some_and(|(end, _)| *end <= offset) {
-            member.causes.pop_front();
+    /// Who wanted the record at this offset, if this controller decided it.
+    fn cause_of(&mut self, offset: Offset) -> Option<String> {
+        let causes = &mut self.member.as_mut()?.causes;
+        while causes.front().is_some_and(|one| one.end <= offset) {
+            causes.pop_front();
         }
-        let cause = member.causes.front().map(|(_, cause)| cause.clone());
-        cause.unwrap_or_else(|| DECIDED_ELSEWHERE.to_owned())
+        let decision = causes.front().filter(|one| one.from <= offset)?;
+        Some(decision.cause.clone())
     }
 
     fn apply_records(&mut self, now: Time, records: Vec<(Offset, Record)>) {
-        let tells = self.is_controller();
+        let mut telling = Telling::default();
         let mut todo = Consequences::default();
         for (offset, record) in records {
             let cause = self.cause_of(offset);
-            if tells {
-                self.note_config_change(&record, &cause);
+            if let Some(cause) = &cause {
+                self.note_config_change(&record, cause);
             }
+            self.tell_record(now, offset, &record, cause.as_deref(), &mut telling);
             if let Record::RemoveTopic { id } = &record
                 && let Some(topic) = self.image.topic(*id)
             {
@@ -402,7 +405,7 @@ impl Broker {
         }
         for (id, name, cause) in todo.removed {
             self.forget_replicas(id);
-            self.remove_topic(id, Some(name), &cause);
+            self.remove_topic(id, Some(name), cause.as_deref());
         }
         self.sweep_once();
         for id in todo.topics {
@@ -421,11 +424,10 @@ impl Broker {
             self.tell_leaders_of_brokers(now);
             self.after_registrations(now);
         }
-        if tells {
-            for (id, (added, cause)) in todo.grown {
-                self.note_growth(id, added, &cause);
-            }
+        for (id, (added, cause)) in todo.grown {
+            self.note_growth(id, added, &cause);
         }
+        self.end_telling(telling);
         self.shown.broker = None;
         self.changed += 1;
     }
@@ -445,12 +447,14 @@ impl Broker {
 }
 
 impl Consequences {
-    fn note(&mut self, record: Record, cause: String) {
+    fn note(&mut self, record: Record, cause: Option<String>) {
         match record {
             Record::Topic { id, .. } => self.topics.push(id),
             Record::Partition { topic, index, .. } => {
                 self.partitions.insert((topic, index.0));
-                self.grown.entry(topic).or_insert((0, cause)).0 += 1;
+                if let Some(cause) = cause {
+                    self.grown.entry(topic).or_insert((0, cause)).0 += 1;
+                }
             }
             Record::PartitionChange { topic, index, .. } => {
                 self.partitions.insert((topic, index.0));

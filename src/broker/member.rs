@@ -16,7 +16,7 @@ use crate::ids::{BrokerEpoch, BrokerId, ConnectionId, IncarnationId, Offset, Tim
 use crate::metadata::Image;
 use crate::metadata::decide::Sessions;
 use crate::quorum::Quorum;
-use crate::replica::{Attempt, FetchLimits, Fetcher, Proposal};
+use crate::replica::{Attempt, FetchLimits, Fetcher, Leaving, Proposal};
 use crate::storage::LastRun;
 use crate::wire::request::RequestHeader;
 
@@ -32,8 +32,12 @@ pub(super) struct Member {
     pub committing: BTreeSet<(Offset, ConnectionId)>,
     /// Answers that leave once every live broker has applied everything below an offset.
     pub spreading: BTreeSet<(Offset, ConnectionId)>,
-    /// Who wanted what was decided here, by the end of its records.
-    pub causes: VecDeque<(Offset, String)>,
+    /// Who wanted what was decided here, in the order of the log.
+    pub causes: VecDeque<Decision>,
+    /// Who decided last as far as this broker knows, and who did before.
+    pub controllers: (Option<BrokerId>, Option<BrokerId>),
+    /// Why this leader wants followers out of the in-sync replicas.
+    pub leaving: BTreeMap<(PartitionKey, BrokerId), Leaving>,
     /// Replicas' fetches of the metadata log that wait for news.
     pub polls: BTreeSet<ConnectionId>,
     /// Those fetches are to be judged again.
@@ -59,6 +63,14 @@ pub(super) struct Member {
     pub wants_producer_ids: bool,
     /// No producer ids are asked for before this moment.
     pub producer_ids_at: Time,
+}
+
+/// What one decision wrote, and why.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub from: Offset,
+    pub end: Offset,
+    pub cause: String,
 }
 
 /// What the active controller keeps.
@@ -136,6 +148,13 @@ impl Wakeups {
 }
 
 impl Member {
+    /// The partitions asked of a leader.
+    pub fn fetched_from(&self, leader: BrokerId) -> impl Iterator<Item = PartitionKey> {
+        let fetcher = self.fetchers.get(&leader).into_iter();
+        let keys = fetcher.flat_map(Fetcher::partitions);
+        keys.map(|(topic, index)| (topic, index.0))
+    }
+
     /// The controller, if there is one and it is another broker.
     pub fn other_controller(&self, me: BrokerId) -> Option<BrokerId> {
         self.quorum.leader().filter(|leader| *leader != me)

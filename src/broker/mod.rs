@@ -27,13 +27,16 @@ mod partition;
 mod peers;
 mod picture;
 mod picture_lanes;
+mod picture_quorum;
 mod picture_record;
+mod picture_replicas;
 mod picture_segment;
 mod proposals;
 mod quorum_log;
 mod registration;
 mod replicas;
 mod replicated;
+mod telling;
 mod ticks;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -152,6 +152,8 @@ impl Broker {
             committing: Default::default(),
             spreading: Default::default(),
             causes: Default::default(),
+            controllers: (None, None),
+            leaving: Default::default(),
             polls: Default::default(),
             polls_due: false,
             registration: Registration {

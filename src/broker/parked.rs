@@ -102,6 +102,11 @@ impl Parked {
         self.waiting.get(&connection).map(|(_, waiting)| waiting)
     }
 
+    /// Everything that waits, by connection.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Waiting)> {
+        self.waiting.iter().map(|(id, (_, waiting))| (*id, waiting))
+    }
+
     /// Connections that wait for a producer id.
     pub fn producer_ids(&self) -> Vec<ConnectionId> {
         let waits = |waiting: &Waiting| matches!(waiting, Waiting::ProducerId(_));

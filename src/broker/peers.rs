@@ -86,7 +86,18 @@ struct InFlight {
     correlation_id: i32,
     version: i16,
     purpose: Purpose,
+    since: Time,
     until: Option<Time>,
+}
+
+/// A request on its way, as pictures show it.
+pub(super) struct OnItsWay {
+    pub to: BrokerId,
+    pub api: ApiKey,
+    pub version: i16,
+    pub since: Time,
+    /// It is a follower's fetch.
+    pub is_replication: bool,
 }
 
 /// An answer with the question it belongs to.
@@ -120,6 +131,17 @@ impl Peers {
         keys.map(|(peer, _)| *peer).collect()
     }
 
+    /// Every request on its way.
+    pub fn in_flight(&self) -> impl Iterator<Item = OnItsWay> {
+        self.in_flight.iter().map(|((to, lane), one)| OnItsWay {
+            to: *to,
+            api: one.purpose.api(),
+            version: one.version,
+            since: one.since,
+            is_replication: *lane == PeerLane::Replica,
+        })
+    }
+
     /// When the next request takes too long.
     pub fn next_deadline(&self) -> Option<Time> {
         self.in_flight.values().filter_map(|one| one.until).min()
@@ -138,6 +160,7 @@ impl Peers {
         let one = InFlight {
             correlation_id,
             version,
+            since: now,
             until,
             purpose,
         };

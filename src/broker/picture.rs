@@ -8,20 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Broker;
-use super::partition::{Partition, Topic};
+use super::partition::Topic;
 use super::picture_lanes::LaneCache;
 use super::picture_record::RecordCache;
+use super::picture_replicas::show_partition;
 use super::picture_segment::SegmentCache;
-use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
+use crate::ids::{PartitionIndex, Time, TopicId};
 use crate::inspect::{
-    BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, Lane, PartitionSnapshot,
-    QuorumReplica, QuorumSnapshot, RecordAnswer, ReplicaSnapshot, ReplicaState, SegmentDetail,
-    SegmentSnapshot, TopicSnapshot, Totals,
+    BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, InFlight, Lane,
+    QuorumSnapshot, RecordAnswer, RegistrationSnapshot, SegmentDetail, TopicSnapshot, Totals,
 };
 use crate::metadata::ConfigSource;
 use crate::metadata::decide::is_internal;
-use crate::quorum::{QuorumView, ReplicaView};
-use crate::storage::SegmentState;
 
 /// One broker at one moment. What did not change since the last picture is the same allocation.
 #[derive(Debug, Clone)]
@@ -34,6 +32,12 @@ pub struct BrokerPicture {
     pub totals: Totals,
     /// The metadata quorum as this broker sees it.
     pub quorum: QuorumSnapshot,
+    /// Every broker as this one's metadata has it, by number.
+    pub registrations: Vec<RegistrationSnapshot>,
+    /// What this broker asked others, then what clients asked it; at most [`IN_FLIGHT_SHOWN`].
+    ///
+    /// [`IN_FLIGHT_SHOWN`]: crate::inspect::IN_FLIGHT_SHOWN
+    pub in_flight: Vec<InFlight>,
     /// The newest first, at most [`CONNECTIONS_SHOWN`].
     pub connections: Arc<Vec<ConnectionSnapshot>>,
     pub lanes: Vec<Arc<Lane>>,
@@ -68,9 +72,19 @@ impl Shown {
 }
 
 impl Broker {
+    /// Has the next picture look at every topic again, also at those of which only time passed.
+    pub fn show_anew(&mut self) {
+        self.shown.touched.extend(self.topics.keys());
+    }
+
     /// What the broker shows of itself now, with contents for what `focus` names.
     pub fn picture(&mut self, now: Time, focus: &Focus) -> BrokerPicture {
-        let topics = self.show_topics();
+        let focused = focus.lanes.as_ref();
+        let focused = focused.and_then(|lanes| self.image.topic_named(&lanes.topic));
+        if let Some(id) = focused.map(|topic| topic.id) {
+            self.shown.touch(id);
+        }
+        let topics = self.show_topics(now);
         let lanes = self.show_lanes(focus.lanes.as_ref());
         let record = self.show_record(now, focus.record.as_ref());
         let segment = self.show_segment(now, focus.segment.as_ref());
@@ -81,6 +95,8 @@ impl Broker {
             topics,
             totals: self.totals,
             quorum: self.show_quorum(now),
+            registrations: self.show_registrations(),
+            in_flight: self.show_in_flight(),
             connections: self.connections.shown(self.config.id),
             lanes,
             record,
@@ -88,34 +104,17 @@ impl Broker {
         }
     }
 
-    fn show_quorum(&self, now: Time) -> QuorumSnapshot {
-        let log_end = self.metadata_log.log().log_end();
-        if let Some(view) = self.see_quorum(|quorum, log| quorum.describe(now, log)) {
-            return show_members(now, &view, log_end);
-        }
-        QuorumSnapshot {
-            leader: Some(self.config.id),
-            epoch: LeaderEpoch(0),
-            high_watermark: log_end,
-            log_end,
-            replicas: vec![QuorumReplica {
-                broker: self.config.id,
-                voter: true,
-                log_end,
-                fetched_ms: None,
-                caught_up_ms: None,
-            }],
-        }
-    }
-
-    fn show_topics(&mut self) -> Arc<Vec<Arc<TopicSnapshot>>> {
+    fn show_topics(&mut self, now: Time) -> Arc<Vec<Arc<TopicSnapshot>>> {
         let touched = std::mem::take(&mut self.shown.touched);
         let Some(mut list) = self.shown.topics.take() else {
-            return self.show_all_topics(&touched);
+            return self.show_all_topics(now, &touched);
         };
         for id in touched {
             let place = self.shown.places.get(&id).copied();
-            let fresh = self.topics.get(&id).map(|topic| self.show_topic(topic));
+            let fresh = self
+                .topics
+                .get(&id)
+                .map(|topic| self.show_topic(now, topic));
             if let (Some(place), Some(fresh)) = (place, fresh) {
                 let list = Arc::make_mut(&mut list);
                 let before = std::mem::replace(&mut list[place], fresh);
@@ -128,7 +127,11 @@ impl Broker {
         list
     }
 
-    fn show_all_topics(&mut self, touched: &BTreeSet<TopicId>) -> Arc<Vec<Arc<TopicSnapshot>>> {
+    fn show_all_topics(
+        &mut self,
+        now: Time,
+        touched: &BTreeSet<TopicId>,
+    ) -> Arc<Vec<Arc<TopicSnapshot>>> {
         let ids: Vec<TopicId> = self.image.topics_by_name().map(|topic| topic.id).collect();
         let mut list = Vec::with_capacity(ids.len());
         self.shown.places.clear();
@@ -138,7 +141,7 @@ impl Broker {
             };
             let shown = match &topic.shown {
                 Some(shown) if !touched.contains(&id) => Arc::clone(shown),
-                _ => self.show_topic(topic),
+                _ => self.show_topic(now, topic),
             };
             self.shown.places.insert(id, list.len());
             self.remember(id, Arc::clone(&shown));
@@ -156,7 +159,7 @@ impl Broker {
         }
     }
 
-    fn show_topic(&self, topic: &Topic) -> Arc<TopicSnapshot> {
+    fn show_topic(&self, now: Time, topic: &Topic) -> Arc<TopicSnapshot> {
         let image = self
             .image
             .topic(topic.id)
@@ -180,7 +183,8 @@ impl Broker {
                 .collect(),
             partitions: partitions
                 .map(|(index, (partition, image))| {
-                    show_partition(self.config.id, index, partition, image)
+                    let index = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
+                    show_partition(now, self.config.id, index, partition, image)
                 })
                 .collect(),
         })
@@ -205,6 +209,7 @@ impl Broker {
             port: self.config.listen.port(),
             state: BrokerState::Running,
             started: self.started,
+            registration: None,
             recovery: self.recovery.clone(),
             connections,
             log_bytes,
@@ -221,108 +226,4 @@ fn bytes_of(topic: &TopicSnapshot) -> u64 {
         .iter()
         .map(|partition| partition.bytes)
         .sum()
-}
-
-fn show_partition(
-    me: BrokerId,
-    index: usize,
-    partition: &Partition,
-    image: &crate::metadata::PartitionImage,
-) -> PartitionSnapshot {
-    let log = partition.log.as_ref();
-    let trouble = log.and_then(|log| log.trouble());
-    PartitionSnapshot {
-        index: PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX)),
-        leader: image.leader,
-        leader_epoch: partition.leader_epoch,
-        replicas: show_replicas(me, partition, image),
-        isr: image.isr.clone(),
-        log_start: log.map(|log| log.log_start()).unwrap_or_default(),
-        high_watermark: partition.high_watermark,
-        last_stable: partition.high_watermark,
-        log_end: log.map(|log| log.log_end()).unwrap_or_default(),
-        bytes: log.map_or(0, |log| log.bytes()),
-        records_in: partition.counters.records_in,
-        bytes_in: partition.counters.bytes_in,
-        bytes_out: partition.counters.bytes_out,
-        max_timestamp_ms: log.map_or(-1, |log| log.max_timestamp_ms()),
-        segments: log
-            .map(|log| log.segment_states().map(show_segment_state).collect())
-            .unwrap_or_default(),
-        epochs: log
-            .map(|log| log.epochs().starts().to_vec())
-            .unwrap_or_default(),
-        producers: log.map_or(0, |log| {
-            u32::try_from(log.producer_count()).unwrap_or(u32::MAX)
-        }),
-        trouble: partition.trouble.clone().or(trouble),
-    }
-}
-
-/// The quorum as this member sees it.
-fn show_members(now: Time, view: &QuorumView, log_end: Offset) -> QuorumSnapshot {
-    let ms = |at: Option<Time>| at.map(|at| now.since_us(at) / 1_000);
-    let member = |replica: &ReplicaView, voter| QuorumReplica {
-        broker: replica.id,
-        voter,
-        log_end: replica.log_end.unwrap_or(Offset::NONE),
-        fetched_ms: ms(replica.last_fetch),
-        caught_up_ms: ms(replica.last_caught_up),
-    };
-    let voters = view.voters.iter().map(|replica| member(replica, true));
-    let observers = view.observers.iter().map(|replica| member(replica, false));
-    QuorumSnapshot {
-        leader: view.leader,
-        epoch: view.epoch,
-        high_watermark: view.high_watermark.unwrap_or(Offset::ZERO),
-        log_end,
-        replicas: voters.chain(observers).collect(),
-    }
-}
-
-/// All replicas in the order of the assignment, with what this broker knows of its own.
-fn show_replicas(
-    me: BrokerId,
-    partition: &Partition,
-    image: &crate::metadata::PartitionImage,
-) -> Vec<ReplicaSnapshot> {
-    let own = |broker| ReplicaSnapshot {
-        leader_epoch: partition.leader_epoch,
-        state: match (&partition.log, image.leader == Some(me)) {
-            (None, _) => ReplicaState::Failed,
-            (Some(_), true) => ReplicaState::Leader,
-            (Some(_), false) => ReplicaState::Follower,
-        },
-        ..match &partition.log {
-            Some(log) => ReplicaSnapshot {
-                log_start: log.log_start(),
-                log_end: log.log_end(),
-                high_watermark: partition.high_watermark,
-                ..ReplicaSnapshot::unknown(broker)
-            },
-            None => ReplicaSnapshot::unknown(broker),
-        }
-    };
-    let replicas = image.replicas.iter().map(|&broker| ReplicaSnapshot {
-        in_sync: image.isr.contains(&broker),
-        ..match broker == me {
-            true => own(broker),
-            false => ReplicaSnapshot::unknown(broker),
-        }
-    });
-    replicas.collect()
-}
-
-fn show_segment_state(state: SegmentState) -> SegmentSnapshot {
-    SegmentSnapshot {
-        base_offset: state.base_offset,
-        end_offset: state.end_offset,
-        bytes: state.bytes,
-        index_entries: state.index_entries,
-        index_bytes: state.index_bytes,
-        time_index_entries: state.time_index_entries,
-        time_index_bytes: state.time_index_bytes,
-        max_timestamp_ms: state.max_timestamp_ms,
-        active: state.active,
-    }
 }

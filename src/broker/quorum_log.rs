@@ -156,10 +156,27 @@ impl Broker {
         );
         self.take_log_notes(now, METADATA_LOG);
         match appended {
-            Ok(()) => self.take_up_control(now),
+            Ok(()) => {
+                self.take_up_control(now);
+                self.tell_control(epoch, granting);
+            }
             // Nothing can be decided on this disk: somebody else must.
             Err(_) => self.give_up_control(now),
         }
+    }
+
+    fn tell_control(&mut self, epoch: LeaderEpoch, granting: &BTreeSet<BrokerId>) {
+        let member = self.member.as_ref().filter(|m| m.controller.is_some());
+        let Some(member) = member else {
+            return;
+        };
+        let (_, before) = member.controllers;
+        let votes: Vec<String> = granting.iter().map(BrokerId::to_string).collect();
+        self.note(EventKind::ControllerChanged {
+            from: before,
+            epoch,
+            cause: format!("it has the votes of brokers {}", votes.join(", ")),
+        });
     }
 
     /// Lets somebody else decide: nothing can be written here.
@@ -228,14 +245,23 @@ impl Broker {
             None | Some(FollowerStep::Nothing) => return,
             Some(FollowerStep::Append) => self.append_fetched_metadata(now, response),
             Some(FollowerStep::Truncate(at)) => {
+                let log_end = self.metadata_log.log().log_end();
                 let name = super::metadata_log::DIR;
                 let log = self.metadata_log.log_mut();
                 let end = log.whole_segments_end(at);
                 let lowered = self.dir.lower_recovery_point(&mut *self.disk, name, end);
                 let cut = lowered.and_then(|()| log.truncate_to(&mut *self.disk, now, at));
                 // The log's end tells the quorum that it was not done.
-                if let Err(error) = cut {
-                    self.note_metadata_trouble(error.to_string());
+                match cut {
+                    Ok(_) => self.note(EventKind::LogTruncated {
+                        topic: super::metadata_log::NAME.to_owned(),
+                        partition: crate::ids::PartitionIndex(0),
+                        from: log_end,
+                        to: at,
+                        below_high_watermark: None,
+                        cause: format!("controller {from} has other records from there on"),
+                    }),
+                    Err(error) => self.note_metadata_trouble(error.to_string()),
                 }
             }
             Some(FollowerStep::Contradicted {

@@ -180,7 +180,7 @@ impl Broker {
         };
         let registered = decide::register(self.facts(), now, &controller.sessions, new, next)?;
         if !registered.records.is_empty() {
-            let cause = format!("broker {} registered", new.id);
+            let cause = format!("broker {} has started", new.id);
             self.decide(now, &registered.records, &cause)?;
         } else {
             // Said before, perhaps not committed yet.
@@ -207,7 +207,10 @@ impl Broker {
         };
         let decided = decide::heartbeat(self.facts(), &controller.sessions, beat, committed)?;
         if !decided.records.is_empty() {
-            let cause = format!("a heartbeat of broker {}", beat.broker);
+            let cause = match beat.want_shut_down {
+                true => format!("broker {} stops", beat.broker),
+                false => format!("broker {} has caught up with the metadata", beat.broker),
+            };
             self.decide(now, &decided.records, &cause)?;
         }
         let end = self.metadata_log.log().log_end();

@@ -315,6 +315,9 @@ impl Broker {
             (Role::Leader(leader), _) => {
                 moved = leader.on_tick(now);
                 if let Some(proposal) = leader.wanted_isr(now) {
+                    let leaving = proposal.leaves.iter();
+                    let leaving = leaving.map(|(id, why)| ((key, *id), *why));
+                    member.leaving.extend(leaving);
                     member.proposals.push((key, proposal));
                 }
                 member.wakeups.set(key, leader.next_wakeup(now));

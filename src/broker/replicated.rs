@@ -10,8 +10,9 @@ use super::partition::{PartitionKey, Role};
 use super::peers::Told;
 use super::replicas::partition_of;
 use super::ticks::log_key;
-use crate::ids::{BrokerId, Offset, Time};
-use crate::replica::{Fetched, LogFacts, Step};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Time};
+use crate::inspect::EventKind;
+use crate::replica::{Cut, Fetched, LogFacts, Step};
 use crate::storage::{Disk, Log, StorageError};
 use crate::wire::messages::fetch::FetchResponse;
 
@@ -73,12 +74,17 @@ impl Broker {
             return;
         }
         let bytes = one.records.len() as u64;
+        let log_end = log.log_end();
         let facts = LogFacts::from(&*log);
         let step = follower.on_answer(now, &one.asked, &one.told, one.records, facts);
         if step == Step::Ignore {
             return self.touch(key);
         }
         let changed = step != Step::Settle;
+        let cut = match &step {
+            Step::Truncate(cut) | Step::Restart(cut) => Some(*cut),
+            _ => None,
+        };
         let lowered = self.announce_cut(key, &step);
         let Some(partition) = partition_of(&mut self.topics, key) else {
             return;
@@ -96,9 +102,11 @@ impl Broker {
                 .map_err(|error| error.to_string()),
             None => Ok(()),
         });
+        let cut = cut.filter(|_| done.is_ok());
         if let Err(why) = done {
             follower.on_step_failed(now, why, LogFacts::from(&*log));
         }
+        let epoch = follower.leader_epoch();
         let least = log.log_start();
         partition.high_watermark = follower.high_watermark().max(least).min(log.log_end());
         if changed {
@@ -106,8 +114,35 @@ impl Broker {
             self.note_dirty(now, key);
             self.take_log_notes(now, key);
         }
+        if let Some(cut) = cut {
+            self.tell_cut(key, log_end, cut, (from, epoch));
+        }
         self.shown.touch(key.0);
         self.touch(key);
+    }
+
+    fn tell_cut(
+        &mut self,
+        key: PartitionKey,
+        log_end: Offset,
+        cut: Cut,
+        (leader, epoch): (BrokerId, LeaderEpoch),
+    ) {
+        let cause = match cut.to < log_end {
+            true => format!("broker {leader}, its leader in epoch {epoch}, has other records"),
+            false => format!("the log of its leader, broker {leader}, begins there"),
+        };
+        let Some(topic) = self.topics.get(&key.0) else {
+            return;
+        };
+        self.note(EventKind::LogTruncated {
+            topic: topic.name.to_string(),
+            partition: PartitionIndex(key.1),
+            from: log_end,
+            to: cut.to,
+            below_high_watermark: cut.below_high_watermark,
+            cause,
+        });
     }
 }
 

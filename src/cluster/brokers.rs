@@ -235,7 +235,9 @@ impl Brokers {
 
     /// Brokers that run and follow what happens.
     pub fn running(&self) -> impl Iterator<Item = BrokerId> {
-        let running = |(_, m): &(&BrokerId, &Member)| m.state == BrokerState::Running;
+        let running = |(_, m): &(&BrokerId, &Member)| {
+            matches!(m.state, BrokerState::Running | BrokerState::Stopping)
+        };
         self.members.iter().filter(running).map(|(id, _)| *id)
     }
 

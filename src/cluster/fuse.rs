@@ -13,8 +13,8 @@ use super::member::Seen;
 use crate::ids::Time;
 use crate::inspect::{
     BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot, EVENTS_KEPT, Event,
-    EventKind, Focus, LinkSnapshot, OUTCOMES_KEPT, Outcome, ProducerSnapshot, QuorumSnapshot,
-    Totals,
+    EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome, ProducerSnapshot,
+    QuorumSnapshot, Totals,
 };
 
 /// The newest events and outcomes, each bounded.
@@ -87,10 +87,11 @@ pub fn fuse(
         listens_beyond_loopback: facts.beyond_loopback,
         controller: quorum.as_ref().filter(|_| alive).and_then(|q| q.leader),
         quorum,
-        brokers: seen.iter().map(|s| broker_snapshot(now, s)).collect(),
+        brokers: broker_snapshots(now, seen),
         links: panels.links,
         totals: totals(seen),
         connections: connections(seen),
+        in_flight: in_flight(seen),
         events: chronicle.events.iter().cloned().collect(),
         outcomes: chronicle.outcomes.iter().cloned().collect(),
         lanes,
@@ -140,6 +141,24 @@ fn connections(seen: &[Seen<'_>]) -> Vec<ConnectionSnapshot> {
     shown.flatten().cloned().collect()
 }
 
+/// What the brokers that run have asked and not answered.
+fn in_flight(seen: &[Seen<'_>]) -> Vec<InFlight> {
+    let living = seen.iter().filter(|s| s.is_alive());
+    let shown = living.filter_map(|s| Some(&s.picture?.in_flight));
+    shown.flatten().cloned().collect()
+}
+
+/// Every broker, with what the newest metadata says of it.
+fn broker_snapshots(now: Time, seen: &[Seen<'_>]) -> Vec<BrokerSnapshot> {
+    let newest = most_advanced(seen).map(|(_, picture)| &picture.registrations);
+    let registration = |id| newest?.iter().find(|one| one.broker == id).copied();
+    let brokers = seen.iter().map(|s| BrokerSnapshot {
+        registration: registration(s.id),
+        ..broker_snapshot(now, s)
+    });
+    brokers.collect()
+}
+
 fn broker_snapshot(now: Time, seen: &Seen<'_>) -> BrokerSnapshot {
     let mut broker = match seen.picture {
         Some(picture) => BrokerSnapshot::clone(&picture.broker),
@@ -149,6 +168,7 @@ fn broker_snapshot(now: Time, seen: &Seen<'_>) -> BrokerSnapshot {
             port: seen.listen.port(),
             state: BrokerState::Starting,
             started: now,
+            registration: None,
             recovery: String::new(),
             connections: 0,
             log_bytes: 0,

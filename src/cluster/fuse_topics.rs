@@ -164,19 +164,20 @@ fn fuse_partition(base: &PartitionSnapshot, sources: &[Source]) -> PartitionSnap
         let source = sources.iter().find(|source| source.broker == broker)?;
         partition_of(&source.topic, base.index).map(|partition| (source.alive, partition))
     };
-    let leader = base
-        .leader
-        .and_then(shown_by)
-        .map(|(_, partition)| partition);
-    let leader = leader.unwrap_or(base);
+    let leader = base.leader.and_then(shown_by);
+    let living_leader = leader.filter(|(alive, _)| *alive);
+    let living_leader = living_leader.map(|(_, partition)| partition);
+    let leader = leader.map_or(base, |(_, partition)| partition);
     let replicas = base.replicas.iter().map(|known| {
         let broker = known.broker;
         let own = shown_by(broker);
         let own = own.and_then(|(alive, p)| Some((alive, replica_of(p, broker)?)));
-        let seen_by_leader = replica_of(leader, broker);
+        let seen_by_leader = living_leader.and_then(|leader| replica_of(leader, broker));
         ReplicaSnapshot {
             in_sync: base.isr.contains(&broker),
+            in_maximal_isr: seen_by_leader.is_some_and(|replica| replica.in_maximal_isr),
             caught_up_ms: seen_by_leader.and_then(|replica| replica.caught_up_ms),
+            leaves_isr_ms: seen_by_leader.and_then(|replica| replica.leaves_isr_ms),
             ..fuse_replica(broker, own, base.leader)
         }
     });
@@ -192,6 +193,10 @@ fn fuse_partition(base: &PartitionSnapshot, sources: &[Source]) -> PartitionSnap
         leader: base.leader,
         leader_epoch: base.leader_epoch,
         isr: base.isr.clone(),
+        elr: base.elr.clone(),
+        adding: base.adding.clone(),
+        removing: base.removing.clone(),
+        recovering: base.recovering,
         replicas: replicas.collect(),
         records_in,
         bytes_in,
@@ -206,6 +211,7 @@ fn bury(partition: &mut PartitionSnapshot, broker: BrokerId, log: Survey) {
         if replica.broker == broker {
             replica.log_start = log.log_start;
             replica.log_end = log.log_end;
+            replica.from_files = true;
             replica.state = ReplicaState::Offline;
         }
     }
@@ -231,7 +237,10 @@ fn fuse_replica(
         _ if leader == Some(broker) => ReplicaState::Leader,
         _ => ReplicaState::Follower,
     };
-    ReplicaSnapshot { state, ..*own }
+    ReplicaSnapshot {
+        state,
+        ..own.clone()
+    }
 }
 
 fn partition_of(topic: &TopicSnapshot, index: PartitionIndex) -> Option<&PartitionSnapshot> {

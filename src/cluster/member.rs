@@ -48,7 +48,10 @@ pub struct Seen<'a> {
 impl Seen<'_> {
     /// Whether its thread runs and follows what happens.
     pub fn is_alive(&self) -> bool {
-        matches!(self.state, BrokerState::Running | BrokerState::Paused)
+        matches!(
+            self.state,
+            BrokerState::Running | BrokerState::Stopping | BrokerState::Paused
+        )
     }
 }
 
@@ -120,10 +123,14 @@ impl Member {
         };
         thread.resume();
         let cause = cause.to_owned();
-        thread
+        let told = thread
             .orders
             .try_send(Order::Stop { cause, others })
-            .is_ok()
+            .is_ok();
+        if told && self.state == BrokerState::Running {
+            self.state = BrokerState::Stopping;
+        }
+        told
     }
 
     pub fn seen(&self, id: crate::ids::BrokerId) -> Seen<'_> {

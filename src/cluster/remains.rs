@@ -37,7 +37,11 @@ impl Remains {
         self.logs.get(&format!("{topic}-{partition}")).copied()
     }
 
-    fn read(dir: &Path) -> io::Result<Remains> {
+    /// Looks into every log of a broker's directory.
+    ///
+    /// # Errors
+    /// The disk refuses to be read.
+    pub fn read(dir: &Path) -> io::Result<Remains> {
         let mut disk = RealDisk::default();
         let mut logs = BTreeMap::new();
         for entry in disk.list(dir)? {

@@ -1,10 +1,8 @@
 //! Notable things that happened, each with its cause.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BrokerId, Offset, PartitionIndex, Time};
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionIndex, Time};
 
 /// One notable thing a broker reported, in the order it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +60,82 @@ pub enum EventKind {
     /// What goes from this broker to another is as good as new.
     LinkHealed {
         to: BrokerId,
+        cause: String,
+    },
+    /// A broker's incarnation is known to the controller; it is fenced until it has caught up.
+    BrokerRegistered {
+        subject: BrokerId,
+        epoch: BrokerEpoch,
+        cause: String,
+    },
+    BrokerUnregistered {
+        subject: BrokerId,
+        cause: String,
+    },
+    /// The controller has it lead nothing and be in no ISR any more.
+    BrokerFenced {
+        subject: BrokerId,
+        cause: String,
+    },
+    BrokerUnfenced {
+        subject: BrokerId,
+        cause: String,
+    },
+    /// A controlled shutdown: others lead what it led.
+    ShutdownBegan {
+        subject: BrokerId,
+        cause: String,
+    },
+    /// The reporting broker decides from now on.
+    ControllerChanged {
+        from: Option<BrokerId>,
+        epoch: LeaderEpoch,
+        cause: String,
+    },
+    LeaderElected {
+        topic: String,
+        partition: PartitionIndex,
+        from: Option<BrokerId>,
+        /// `None`: nobody may lead.
+        to: Option<BrokerId>,
+        epoch: LeaderEpoch,
+        /// Records may be lost by it.
+        unclean: bool,
+        cause: String,
+    },
+    IsrChanged {
+        topic: String,
+        partition: PartitionIndex,
+        from: Vec<BrokerId>,
+        to: Vec<BrokerId>,
+        cause: String,
+    },
+    ReassignmentBegan {
+        topic: String,
+        partition: PartitionIndex,
+        adding: Vec<BrokerId>,
+        removing: Vec<BrokerId>,
+        cause: String,
+    },
+    ReassignmentEnded {
+        topic: String,
+        partition: PartitionIndex,
+        replicas: Vec<BrokerId>,
+        cause: String,
+    },
+    /// Leaders, in-sync replicas and reassignments that were not told one by one.
+    MorePartitionsChanged {
+        count: u64,
+        cause: String,
+    },
+    /// A follower removed what its leader does not have.
+    LogTruncated {
+        topic: String,
+        partition: PartitionIndex,
+        from: Offset,
+        to: Offset,
+        /// The high watermark, if the cut goes below it: committed records are gone.
+        below_high_watermark: Option<Offset>,
         cause: String,
     },
     TopicCreated {
@@ -130,26 +204,6 @@ pub enum EventKind {
     },
 }
 
-/// Text that came from outside with its control and direction characters escaped, so that it stays one line and
-/// looks like what it is.
-pub fn one_line(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(hidden) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match hidden(c) {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
-        }
-    }
-    Cow::Owned(shown)
-}
-
 /// How an event is coloured: health and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Severity {
@@ -160,140 +214,29 @@ pub enum Severity {
 }
 
 impl EventKind {
-    /// The event as one plain sentence with its cause, on one line whatever names and values are in it.
-    pub fn sentence(&self) -> String {
-        one_line(&self.words()).into_owned()
-    }
-
-    #[expect(clippy::too_many_lines, reason = "a table: one arm per kind of event")]
-    fn words(&self) -> String {
-        use EventKind::*;
-        match self {
-            // The metadata log is always opened: alone it holds no topic yet.
-            BrokerStarted {
-                port,
-                clean: true,
-                logs: 0..=1,
-                recovered_bytes: 0,
-            } => format!("Listening on port {port}: there are no topics yet."),
-            BrokerStarted {
-                port,
-                clean,
-                logs,
-                recovered_bytes,
-            } => format!(
-                "Listening on port {port} after {} stop: {} opened, {} checked.",
-                if *clean { "a clean" } else { "an unclean" },
-                counted(i64::from(*logs), "log"),
-                bytes(*recovered_bytes),
-            ),
-            BrokerStopped { cause } => format!("Stopped: {cause}."),
-            BrokerCrashed { message } => format!("Crashed: {message}"),
-            BrokerKilled { cause } => {
-                format!("Killed, its connections reset and nothing flushed: {cause}.")
-            }
-            BrokerPaused { cause } => format!("Stands still: {cause}."),
-            BrokerResumed { cause } => format!("Goes on: {cause}."),
-            BrokerAdded { port, cause } => format!("New in the cluster, on port {port}: {cause}."),
-            LinkCut { to, cause } => format!("Nothing reaches broker {to} from here: {cause}."),
-            LinkSlowed {
-                to,
-                delay_ms,
-                cause,
-            } => format!("Everything takes {delay_ms} ms longer to broker {to}: {cause}."),
-            LinkHealed { to, cause } => {
-                format!("The link to broker {to} is as good as new: {cause}.")
-            }
-            TopicCreated {
-                topic,
-                partitions,
-                cause,
-            } => {
-                let partitions = counted(i64::from(*partitions), "partition");
-                format!("Topic {topic} created with {partitions}: {cause}.")
-            }
-            TopicDeleted { topic, cause } => format!("Topic {topic} deleted: {cause}."),
-            PartitionsAdded {
-                topic,
-                from,
-                to,
-                cause,
-            } => {
-                let to = counted(i64::from(*to), "partition");
-                format!("Topic {topic} grew from {from} to {to}: {cause}.")
-            }
-            ConfigChanged {
-                topic,
-                key,
-                from,
-                to,
-                cause,
-            } => {
-                format!("{topic}: {key} changed from {from} to {to}: {cause}.")
-            }
-            SegmentRolled {
-                topic,
-                partition,
-                base_offset,
-                cause,
-            } => {
-                format!("{topic}-{partition} began a new segment at offset {base_offset}: {cause}.")
-            }
-            SegmentsDeleted {
-                topic,
-                partition,
-                log_start,
-                bytes: 0,
-                cause,
-            } => format!("{topic}-{partition} now starts at offset {log_start}: {cause}."),
-            SegmentsDeleted {
-                topic,
-                partition,
-                log_start,
-                bytes: freed,
-                cause,
-            } => format!(
-                "{topic}-{partition} now starts at offset {log_start}, {} deleted: {cause}.",
-                bytes(*freed)
-            ),
-            LogRecovered {
-                topic,
-                partition,
-                log_end,
-                cut_bytes,
-                cause,
-            } => format!(
-                "{topic}-{partition} recovered to log end {log_end}, {} cut: {cause}.",
-                bytes(*cut_bytes)
-            ),
-            LogDamaged {
-                topic,
-                partition,
-                offset,
-                cause,
-            } => {
-                format!("{topic}-{partition} is damaged at offset {offset}: {cause}.")
-            }
-            StorageFailed { path, cause } => format!("Writing {path} failed: {cause}."),
-            StorageHealed { path } => format!("Writing {path} works again."),
-            ConnectionRefused { peer, cause } => {
-                format!("Closed a connection from {peer}: {cause}.")
-            }
-            LimitReached { what, limit } => format!("There are {limit} {what}: that is the limit."),
-        }
-    }
-
     /// Whether the event is good or bad news.
     pub fn severity(&self) -> Severity {
         use EventKind::*;
         match self {
-            BrokerCrashed { .. }
+            LeaderElected { unclean: true, .. }
+            | LeaderElected { to: None, .. }
+            | LogTruncated {
+                below_high_watermark: Some(_),
+                ..
+            }
+            | BrokerCrashed { .. }
             | BrokerKilled { .. }
             | LinkCut { .. }
             | StorageFailed { .. }
             | LogDamaged { .. } => Severity::Bad,
             BrokerStarted { clean: true, .. } | StorageHealed { .. } => Severity::Good,
-            BrokerResumed { .. } | BrokerAdded { .. } | LinkHealed { .. } => Severity::Good,
+            BrokerResumed { .. }
+            | BrokerAdded { .. }
+            | BrokerUnfenced { .. }
+            | LinkHealed { .. } => Severity::Good,
+            IsrChanged { from, to, .. } if to.len() > from.len() => Severity::Good,
+            IsrChanged { from, to, .. } if to.len() < from.len() => Severity::Warning,
+            BrokerFenced { .. } | LogTruncated { .. } => Severity::Warning,
             BrokerStarted { .. }
             | BrokerPaused { .. }
             | LinkSlowed { .. }
@@ -312,7 +255,22 @@ impl EventKind {
             | TopicDeleted { topic, .. }
             | PartitionsAdded { topic, .. }
             | ConfigChanged { topic, .. } => Some((topic, None)),
-            SegmentRolled {
+            LeaderElected {
+                topic, partition, ..
+            }
+            | IsrChanged {
+                topic, partition, ..
+            }
+            | ReassignmentBegan {
+                topic, partition, ..
+            }
+            | ReassignmentEnded {
+                topic, partition, ..
+            }
+            | LogTruncated {
+                topic, partition, ..
+            }
+            | SegmentRolled {
                 topic, partition, ..
             }
             | SegmentsDeleted {
@@ -327,87 +285,17 @@ impl EventKind {
             _ => None,
         }
     }
-}
 
-/// A number with its noun: `1 log`, `3 logs`.
-fn counted(number: i64, one: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{number} {one}s"),
-    }
-}
-
-fn bytes(number: u64) -> String {
-    match number {
-        1 => "1 byte".to_owned(),
-        _ => format!("{number} bytes"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn starts_say_what_was_found() {
-        let start = |clean, logs, recovered_bytes| {
-            EventKind::BrokerStarted {
-                port: 9092,
-                clean,
-                logs,
-                recovered_bytes,
-            }
-            .sentence()
-        };
-        assert_eq!(
-            start(true, 1, 0),
-            "Listening on port 9092: there are no topics yet."
-        );
-        assert_eq!(
-            start(true, 4, 0),
-            "Listening on port 9092 after a clean stop: 4 logs opened, 0 bytes checked."
-        );
-        assert_eq!(
-            start(false, 1, 1),
-            "Listening on port 9092 after an unclean stop: 1 log opened, 1 byte checked."
-        );
-    }
-
-    #[test]
-    fn one_is_not_a_plural_and_nothing_deleted_is_not_said() {
-        let created = EventKind::TopicCreated {
-            topic: "orders".into(),
-            partitions: 1,
-            cause: "asked for".into(),
-        };
-        assert_eq!(
-            created.sentence(),
-            "Topic orders created with 1 partition: asked for."
-        );
-        let emptied = EventKind::SegmentsDeleted {
-            topic: "orders".into(),
-            partition: PartitionIndex(1),
-            log_start: Offset(9),
-            bytes: 0,
-            cause: "DeleteRecords by the window".into(),
-        };
-        assert_eq!(
-            emptied.sentence(),
-            "orders-1 now starts at offset 9: DeleteRecords by the window."
-        );
-    }
-
-    #[test]
-    fn what_clients_call_themselves_cannot_forge_a_line() {
-        let forged = EventKind::TopicDeleted {
-            topic: "t".to_owned(),
-            cause: "asked for by \u{1b}[31mme\n2026 INFO all is well".to_owned(),
-        };
-        assert_eq!(
-            forged.sentence(),
-            "Topic t deleted: asked for by \\u{1b}[31mme\\n2026 INFO all is well."
-        );
-        assert_eq!(one_line("naïve name"), "naïve name");
-        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
+    /// The broker the event is about, if that is another than the one that reports it.
+    pub fn subject(&self) -> Option<BrokerId> {
+        use EventKind::*;
+        match self {
+            BrokerRegistered { subject, .. }
+            | BrokerUnregistered { subject, .. }
+            | BrokerFenced { subject, .. }
+            | BrokerUnfenced { subject, .. }
+            | ShutdownBegan { subject, .. } => Some(*subject),
+            _ => None,
+        }
     }
 }

@@ -4,9 +4,13 @@
 //! commands go in. It holds no behaviour, no handle to anything alive, and nothing a broker did not report.
 
 mod command;
+mod contents;
 mod event;
+mod event_words;
 mod snapshot;
 
 pub use command::*;
+pub use contents::*;
 pub use event::*;
+pub use event_words::one_line;
 pub use snapshot::*;

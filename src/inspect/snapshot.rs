@@ -1,12 +1,12 @@
-//! One immutable picture of a cluster, and what the window asks it to contain.
+//! One immutable picture of a cluster.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BrowseQuery, Event, Outcome, ProducerPlan};
+use super::{Browse, Event, Lane, Outcome, ProducerPlan, RecordAnswer, SegmentDetail};
 use crate::ids::{
-    BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Time,
+    BrokerEpoch, BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, ProducerId, Time,
     TopicId,
 };
 
@@ -37,6 +37,8 @@ pub struct ClusterSnapshot {
     pub topics: Vec<Arc<TopicSnapshot>>,
     pub totals: Totals,
     pub connections: Vec<ConnectionSnapshot>,
+    /// Requests without an answer yet, at most [`IN_FLIGHT_SHOWN`] of each broker.
+    pub in_flight: Vec<InFlight>,
     /// The newest events, oldest first, at most [`EVENTS_KEPT`].
     pub events: Vec<Arc<Event>>,
     /// The newest outcomes of commands, oldest first, at most [`OUTCOMES_KEPT`].
@@ -55,6 +57,11 @@ pub struct ClusterSnapshot {
 pub const EVENTS_KEPT: usize = 2_000;
 /// Outcomes a snapshot carries.
 pub const OUTCOMES_KEPT: usize = 64;
+
+/// Requests without an answer a broker tells of.
+pub const IN_FLIGHT_SHOWN: usize = 256;
+/// Partitions an unanswered request names; it may be about more.
+pub const IN_FLIGHT_PARTITIONS: usize = 8;
 
 /// When an acknowledged record is on the medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -101,6 +108,8 @@ pub struct BrokerSnapshot {
     pub started: Time,
     /// What the last start found and did.
     pub recovery: String,
+    /// What the newest metadata says of it; `None` before it registered for the first time.
+    pub registration: Option<RegistrationSnapshot>,
     pub connections: u32,
     pub log_bytes: u64,
     /// Effective broker settings by Kafka's names: name, value, whether it is the default.
@@ -112,6 +121,8 @@ pub struct BrokerSnapshot {
 pub enum BrokerState {
     Starting,
     Running,
+    /// It hands its leaderships over and closes its logs.
+    Stopping,
     /// Its thread stands still: it reads nothing, answers nothing, and no timer of it runs.
     Paused,
     /// Stopped cleanly.
@@ -121,6 +132,56 @@ pub enum BrokerState {
     Crashed {
         message: String,
     },
+}
+
+/// A broker as the controller has it registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RegistrationSnapshot {
+    pub broker: BrokerId,
+    /// Of its newest incarnation: each start registers anew.
+    pub epoch: BrokerEpoch,
+    /// Not to be used: it leads nothing, is in no ISR, and clients are not told of it.
+    pub fenced: bool,
+    /// It hands its leaderships over to stop.
+    pub in_controlled_shutdown: bool,
+}
+
+/// A request somebody has sent and nobody has answered yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InFlight {
+    pub from: Asker,
+    pub to: BrokerId,
+    /// Name and version, such as `Fetch v18`.
+    pub api: String,
+    pub since: Time,
+    pub waits_for: WaitsFor,
+    /// Topics and partitions it is about, the first [`IN_FLIGHT_PARTITIONS`]; empty where that is not known.
+    pub partitions: Vec<(String, PartitionIndex)>,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asker {
+    Broker(BrokerId),
+    /// A client, by its connection to the broker it asked.
+    Client(ConnectionId),
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// Only the asker tells of it: it is on its way, being answered or held back there.
+    Answer,
+    /// A long poll for records, or for its wait to be over.
+    Records,
+    /// Replicas that are to have what was written.
+    Replicas,
+    /// The disk, or the voters, that make a decision or a record durable.
+    Durability,
+    /// The controller, to whom it was passed on.
+    Controller,
 }
 
 /// The metadata quorum, as its leader reports it or else the most advanced broker.
@@ -143,6 +204,8 @@ pub struct QuorumReplica {
     pub voter: bool,
     /// −1 while the leader does not know.
     pub log_end: Offset,
+    /// Records it lacks of what the leader has.
+    pub lag: Option<u64>,
     /// Milliseconds since its last fetch.
     pub fetched_ms: Option<u64>,
     /// Milliseconds since it had everything the leader had.
@@ -189,6 +252,13 @@ pub struct PartitionSnapshot {
     /// In the order of the assignment: the first is the preferred leader.
     pub replicas: Vec<ReplicaSnapshot>,
     pub isr: Vec<BrokerId>,
+    /// Out of the ISR, yet with every committed record (KIP-966): they may lead.
+    pub elr: Vec<BrokerId>,
+    /// Replicas a reassignment adds and takes away; empty while nothing moves.
+    pub adding: Vec<BrokerId>,
+    pub removing: Vec<BrokerId>,
+    /// The leader was elected although records may have been lost, and has not said that it is done with that.
+    pub recovering: bool,
     pub log_start: Offset,
     pub high_watermark: Offset,
     pub last_stable: Offset,
@@ -209,21 +279,35 @@ pub struct PartitionSnapshot {
 }
 
 /// One replica of a partition as the broker that holds it reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplicaSnapshot {
     pub broker: BrokerId,
-    /// Offsets are −1 while the broker has not told of them. A dead broker's are the last it told.
+    /// Log start and log end were read from the files of a broker that does not run. Until they are, and where
+    /// there are no files, a dead broker's are the last it told.
+    pub from_files: bool,
+    /// Offsets are −1 while the broker has not told of them.
     pub log_start: Offset,
     pub log_end: Offset,
     /// As this replica knows it; a follower's is behind its leader's.
     pub high_watermark: Offset,
     pub leader_epoch: LeaderEpoch,
+    /// Leader epochs and the offset each began at in this replica's log, the newest [`EPOCHS_SHOWN`].
+    pub epochs: Vec<(LeaderEpoch, Offset)>,
     /// It is in the partition's ISR.
     pub in_sync: bool,
-    /// Milliseconds since a follower had everything its leader had, as the leader sees it.
+    /// The high watermark waits for it: in sync, or proposed to the controller, which may have agreed.
+    pub in_maximal_isr: bool,
+    /// Milliseconds since a follower had everything its leader had, as the leader sees it: 0 while it has,
+    /// `None` if it never had in this leader epoch. As of when its topic was shown last: a fresh picture shows
+    /// all, any other the focused topic and those that changed.
     pub caught_up_ms: Option<u64>,
+    /// Milliseconds until a follower that is behind leaves the ISR, as `caught_up_ms`.
+    pub leaves_isr_ms: Option<u64>,
     pub state: ReplicaState,
 }
+
+/// Leader epochs a replica tells of.
+pub const EPOCHS_SHOWN: usize = 32;
 
 /// What a replica does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -244,12 +328,16 @@ impl ReplicaSnapshot {
     pub fn unknown(broker: BrokerId) -> ReplicaSnapshot {
         ReplicaSnapshot {
             broker,
+            from_files: false,
             log_start: Offset::NONE,
             log_end: Offset::NONE,
             high_watermark: Offset::NONE,
             leader_epoch: LeaderEpoch::NONE,
+            epochs: Vec::new(),
             in_sync: false,
+            in_maximal_isr: false,
             caught_up_ms: None,
+            leaves_isr_ms: None,
             state: ReplicaState::Unknown,
         }
     }
@@ -285,203 +373,6 @@ pub struct ConnectionSnapshot {
     /// True for klar's own panels.
     pub own: bool,
 }
-
-/// What the window looks at; pictures contain record contents only for this.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Focus {
-    pub lanes: Option<LaneFocus>,
-    pub record: Option<RecordFocus>,
-    pub segment: Option<SegmentFocus>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LaneFocus {
-    pub topic: String,
-    /// Partition, first offset wanted, number of offsets wanted (at most [`LANE_CELLS`]).
-    pub ranges: Vec<(PartitionIndex, Offset, u32)>,
-}
-
-/// Cells one lane may ask for.
-pub const LANE_CELLS: u32 = 2_048;
-/// Cells one picture may contain over all lanes.
-pub const PICTURE_CELLS: u32 = 16_384;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordFocus {
-    pub topic: String,
-    pub partition: PartitionIndex,
-    pub offset: Offset,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentFocus {
-    pub topic: String,
-    pub partition: PartitionIndex,
-    pub base_offset: Offset,
-    /// List batches from the one that holds this offset; at most [`SEGMENT_BATCHES`].
-    pub from: Offset,
-}
-
-/// Batches one segment detail lists.
-pub const SEGMENT_BATCHES: usize = 500;
-
-/// The records of one partition in a range of offsets, as small as cells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lane {
-    pub topic: String,
-    pub partition: PartitionIndex,
-    pub from: Offset,
-    /// One past the last offset looked at: offsets in between without a cell hold no record.
-    pub to: Offset,
-    pub cells: Vec<Cell>,
-    /// First offset and one past the last offset of each batch in the range.
-    pub batches: Vec<(Offset, Offset)>,
-}
-
-/// One record as the lanes draw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Cell {
-    pub offset: Offset,
-    /// murmur2 of the key, as the default partitioner computes it; `None` for a null key.
-    pub key_hash: Option<u32>,
-    /// Key plus value, bytes.
-    pub bytes: u32,
-    pub kind: CellKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CellKind {
-    Record,
-    Tombstone,
-    Commit,
-    Abort,
-    OtherControl,
-}
-
-/// What looking for the focused record found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordAnswer {
-    Found(Box<RecordDetail>),
-    /// The offset holds no record, and why.
-    Absent {
-        partition: PartitionIndex,
-        offset: Offset,
-        why: String,
-    },
-}
-
-/// One record with everything known about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RecordDetail {
-    pub topic: String,
-    pub partition: PartitionIndex,
-    pub offset: Offset,
-    pub timestamp_ms: i64,
-    pub kind: CellKind,
-    /// At most [`DETAIL_BYTES`] of each; `*_len` is the whole length.
-    pub key: Option<Vec<u8>>,
-    pub key_len: u64,
-    pub value: Option<Vec<u8>>,
-    pub value_len: u64,
-    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    pub batch: BatchDetail,
-    /// murmur2(key) mod partitions: where the Java client's default partitioner puts it.
-    pub partition_by_key: Option<PartitionIndex>,
-}
-
-/// Bytes of a key or value a record detail carries.
-pub const DETAIL_BYTES: usize = 4 * 1024 * 1024;
-
-/// One record batch's header and where it lies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BatchDetail {
-    pub base_offset: Offset,
-    pub last_offset: Offset,
-    pub leader_epoch: LeaderEpoch,
-    pub crc: u32,
-    /// CRC-32C of the bytes as they lie on disk now equals the stored one.
-    pub crc_ok: bool,
-    pub compression: String,
-    pub log_append_time: bool,
-    pub transactional: bool,
-    pub control: bool,
-    pub producer_id: ProducerId,
-    pub producer_epoch: ProducerEpoch,
-    pub base_sequence: i32,
-    pub base_timestamp_ms: i64,
-    pub max_timestamp_ms: i64,
-    pub records: i32,
-    /// Bytes of the batch on disk, header included.
-    pub bytes: u32,
-    /// Bytes of its records once decompressed.
-    pub uncompressed_bytes: u64,
-    pub segment: String,
-    /// Byte position of the batch in the segment file.
-    pub position: u64,
-}
-
-/// One segment opened up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SegmentDetail {
-    pub topic: String,
-    pub partition: PartitionIndex,
-    pub base_offset: Offset,
-    /// File name and size in bytes of each file of the segment.
-    pub files: Vec<(String, u64)>,
-    /// Offset index entries: offset and byte position.
-    pub index: Vec<(Offset, u64)>,
-    /// Time index entries: timestamp in milliseconds and offset.
-    pub time_index: Vec<(i64, Offset)>,
-    /// Batches from the focused offset on.
-    pub batches: Vec<BatchDetail>,
-    /// True when the segment holds more batches after these.
-    pub more: bool,
-}
-
-/// A running or finished search through records.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Browse {
-    pub query: BrowseQuery,
-    /// Matches in the order of the query: newest first for `Newest` and `LiveTail`, else by time of arrival.
-    pub rows: Vec<Arc<BrowseRow>>,
-    /// Records looked at so far.
-    pub scanned: u64,
-    /// Records there are to look at (offsets between the ends; ≈ when gaps are possible).
-    pub of: u64,
-    pub bytes_scanned: u64,
-    pub state: BrowseState,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BrowseState {
-    Running,
-    Paused,
-    /// Stopped at the row limit; `BrowseMore` continues.
-    LimitReached,
-    /// Everything there was has been read.
-    Complete,
-    Failed(super::Failure),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BrowseRow {
-    pub partition: PartitionIndex,
-    pub offset: Offset,
-    pub timestamp_ms: i64,
-    /// At most [`ROW_BYTES`] of each; `*_len` is the whole length.
-    pub key: Option<Vec<u8>>,
-    pub key_len: u64,
-    pub value: Option<Vec<u8>>,
-    pub value_len: u64,
-    pub headers: u32,
-    pub key_hash: Option<u32>,
-}
-
-/// Bytes of a key or value a browse row carries.
-pub const ROW_BYTES: usize = 256;
 
 /// One of klar's own producers.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -241,6 +241,10 @@ impl Fetcher {
     }
 
     /// How many partitions are asked for.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionKey> {
+        self.entries.keys().copied()
+    }
+
     pub fn partition_count(&self) -> usize {
         self.entries.len()
     }

@@ -465,6 +465,11 @@ impl Leader {
         self.partition_epoch
     }
 
+    /// Where the leader's log ends.
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
     /// The log end when this broker became leader.
     pub fn epoch_start(&self) -> Offset {
         self.epoch_start

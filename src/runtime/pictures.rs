@@ -21,6 +21,8 @@ pub struct Pictures {
     /// The broker's change counter at the last picture; `None` makes the next one due at once.
     shown: Cell<Option<u64>>,
     changed: Cell<u64>,
+    /// The next picture is to look at everything again.
+    anew: Cell<bool>,
     due: Notify,
 }
 
@@ -33,6 +35,7 @@ impl Pictures {
             self.shown.set(None);
         }
         if fresh {
+            self.anew.set(true);
             self.shown.set(None);
         }
         self.ring_if_due();
@@ -69,7 +72,11 @@ pub async fn publish(driver: &Driver) {
         }
         newest = Some(Instant::now());
         let focus = pictures.focus.borrow().clone();
+        let anew = pictures.anew.take();
         let built = driver.drive(|broker, now| {
+            if anew {
+                broker.show_anew();
+            }
             let picture = broker.picture(now, &focus);
             (picture, broker.changed())
         });

@@ -150,6 +150,74 @@ fn a_dead_brokers_logs_are_read_from_its_files() {
 }
 
 #[test]
+fn while_its_leader_is_dead_a_partition_is_shown_by_the_next_one() {
+    let dir = fresh_dir();
+    let klar = three(&dir);
+    klar.ctl_ok(&["topics", "create", "t", "--replication-factor", "3"]);
+    let first = addresses(&klar)[0].clone();
+    let leader = Client::connect(&first).unwrap().leader("t");
+    let mut client = Client::connect(&leader).unwrap();
+    client.produce("t", b"one").unwrap();
+    let number = addresses(&klar).iter().position(|a| *a == leader).unwrap() + 1;
+    let partition = eventually("both followers have it", || {
+        let partition = klar.snapshot()["topics"][0]["partitions"][0].clone();
+        let replicas = partition["replicas"].as_array().unwrap();
+        let whole = replicas.iter().all(|replica| replica["log_end"] == 1);
+        let seen = replicas.iter().filter(|r| r["caught_up_ms"] == 0);
+        (whole && seen.count() == 2).then_some(partition)
+    });
+    for replica in partition["replicas"].as_array().unwrap() {
+        assert_eq!(replica["in_sync"], true);
+        assert_eq!(replica["epochs"][0], serde_json::json!([0, 0]));
+    }
+
+    klar.ctl_ok(&["kill", &number.to_string()]);
+    let partition = eventually("another leads, the dead one is read from its files", || {
+        let partition = klar.snapshot()["topics"][0]["partitions"][0].clone();
+        let replicas = partition["replicas"].as_array().unwrap();
+        let dead = replicas.iter().find(|r| r["broker"] == number).unwrap();
+        let moved = partition["leader"].is_number() && partition["leader"] != number;
+        (moved && dead["from_files"] == true && dead["log_end"] == 1).then_some(partition)
+    });
+    let next = usize::try_from(partition["leader"].as_u64().unwrap()).unwrap();
+    assert!(has_event(&klar, number, "broker_killed"));
+    eventually("it is told who leads and why", || {
+        let snapshot = klar.snapshot();
+        let events = snapshot["events"].as_array().unwrap();
+        let told = events.iter().map(|event| &event["kind"]);
+        let elected = told.clone().find(|kind| kind["kind"] == "leader_elected")?;
+        let shrank = told.clone().find(|kind| kind["kind"] == "isr_changed")?;
+        assert_eq!(
+            (&elected["from"], &elected["to"]),
+            (&number.into(), &next.into())
+        );
+        let silence = format!("no heartbeat came from broker {number}");
+        assert!(
+            elected["cause"].as_str().unwrap().starts_with(&silence),
+            "{elected}"
+        );
+        assert_eq!(shrank["from"].as_array().unwrap().len(), 3);
+        Some(())
+    });
+    let registration = klar.snapshot()["brokers"][number - 1]["registration"].clone();
+    assert_eq!(registration["fenced"], true);
+
+    // Records go on appearing.
+    let serving = addresses(&klar)[next - 1].clone();
+    eventually("the next leader takes a record", || {
+        Client::connect(&serving).ok()?.produce("t", b"two").ok()
+    });
+    eventually("it is shown", || {
+        let partition = klar.snapshot()["topics"][0]["partitions"][0].clone();
+        (partition["high_watermark"] == 2).then_some(())
+    });
+    let quorum = klar.snapshot()["quorum"].clone();
+    let voters = quorum["replicas"].as_array().unwrap();
+    assert_eq!(voters.len(), 3);
+    assert!(voters.iter().any(|voter| voter["lag"] == 0));
+}
+
+#[test]
 fn a_broker_that_stands_still_answers_when_it_goes_on() {
     let dir = fresh_dir();
     let klar = three(&dir);

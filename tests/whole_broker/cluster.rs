@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use klar::broker::effect::{Effect, PeerLane};
-use klar::broker::{Broker, BrokerConfig, ConnectionFacts};
+use klar::broker::{Broker, BrokerConfig, BrokerPicture, ConnectionFacts};
 use klar::ids::{BrokerId, ConnectionId, Time};
-use klar::inspect::Durability;
+use klar::inspect::{Durability, EventKind, Focus, TopicSnapshot};
 use klar::storage::{Disk, MemoryDisk};
 use klar::wire::messages::create_topics::{
     CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
@@ -46,7 +46,9 @@ enum Event {
 }
 
 pub struct Cluster {
-    now: Time,
+    pub now: Time,
+    /// What every broker noted.
+    pub notes: Vec<(BrokerId, EventKind)>,
     nodes: BTreeMap<BrokerId, Node>,
     events: BTreeMap<(Time, u64), Event>,
     /// Who asks whom over which connection of the one that is asked.
@@ -68,6 +70,7 @@ impl Cluster {
     fn planned(count: i32, durability: Durability, alone: bool) -> Cluster {
         let mut cluster = Cluster {
             now: START,
+            notes: Vec::new(),
             nodes: BTreeMap::new(),
             events: BTreeMap::new(),
             lines: BTreeMap::new(),
@@ -221,7 +224,7 @@ impl Cluster {
                     }
                 }
                 Effect::Flush { token, .. } => self.put(1, Event::Flushed(id, seed, token)),
-                Effect::Note(_) => {}
+                Effect::Note(kind) => self.notes.push((id, kind)),
             }
         }
     }
@@ -407,6 +410,24 @@ impl Cluster {
         (partition.error_code, partition.base_offset)
     }
 
+    /// Sends records for acks=all and does not wait for the answer.
+    pub fn write_unacked(&mut self, client: Client, topic: &str, values: &[&str]) {
+        let request = produce_request(topic, 0, Some(batch(self.now, values)), -1);
+        let mut writer = Writer::new();
+        let header = RequestHeader {
+            api_key: ApiKey::Produce,
+            api_version: 9,
+            correlation_id: 77,
+            client_id: Some("test".to_owned()),
+        };
+        header.encode(&mut writer).unwrap();
+        request.encode(&mut writer, 9).unwrap();
+        let frame = Bytes::from(writer.finish_frame().concat()).slice(4..);
+        self.with(client.0, |broker, now| {
+            broker.on_frame(now, client.1, frame)
+        });
+    }
+
     /// Error, high watermark and how many bytes there are.
     pub fn fetch(&mut self, at: BrokerId, topic: &str) -> (i16, i64, usize) {
         let client = self.connect(at);
@@ -415,6 +436,19 @@ impl Cluster {
         let partition = &answer.responses[0].partitions[0];
         let bytes = partition.records.as_ref().map_or(0, |r| r.len());
         (partition.error_code, partition.high_watermark, bytes)
+    }
+
+    /// What a broker shows of itself, everything looked at anew.
+    pub fn picture(&mut self, of: BrokerId) -> BrokerPicture {
+        let now = self.now;
+        let broker = self.nodes.get_mut(&of).unwrap().broker.as_mut().unwrap();
+        broker.show_anew();
+        broker.picture(now, &Focus::default())
+    }
+
+    /// What a broker shows of the only topic.
+    pub fn topic(&mut self, of: BrokerId) -> TopicSnapshot {
+        TopicSnapshot::clone(&self.picture(of).topics[0])
     }
 
     pub fn leader(&mut self, at: BrokerId, topic: &str) -> Option<BrokerId> {

@@ -53,6 +53,13 @@ pub(in crate::broker) struct FetchWait {
     pub watched: Vec<PartitionKey>,
 }
 
+impl FetchWait {
+    /// Whether a follower waits, not a client.
+    pub fn is_replicas(&self) -> bool {
+        self.replica.is_some()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     min_bytes: usize,

@@ -53,7 +53,7 @@ pub(in crate::broker) struct ProduceWait {
     /// When it waits no longer for replicas.
     pub(super) deadline: Option<Time>,
     /// The partitions that wake it.
-    pub(super) waits_at: Vec<PartitionKey>,
+    pub(in crate::broker) waits_at: Vec<PartitionKey>,
 }
 
 /// Records that all in-sync replicas must have.

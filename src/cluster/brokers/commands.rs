@@ -410,6 +410,7 @@ fn not_running(id: BrokerId, state: &BrokerState) -> Failure {
     let state = match state {
         BrokerState::Starting => "is starting",
         BrokerState::Running => "runs",
+        BrokerState::Stopping => "is stopping",
         BrokerState::Paused => "stands still",
         BrokerState::Stopped => "was stopped",
         BrokerState::Killed => "was killed",

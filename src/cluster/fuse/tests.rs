@@ -33,6 +33,10 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         leader_epoch: LeaderEpoch(4),
         replicas: (1..=3).map(replica).collect(),
         isr: vec![BrokerId(1), BrokerId(2)],
+        elr: Vec::new(),
+        adding: Vec::new(),
+        removing: Vec::new(),
+        recovering: false,
         log_start: Offset(0),
         high_watermark: Offset(log_end - 1),
         last_stable: Offset(log_end - 1),
@@ -70,6 +74,8 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
             high_watermark: Offset(applied),
             ..QuorumSnapshot::default()
         },
+        registrations: Vec::new(),
+        in_flight: Vec::new(),
         connections: Arc::new(Vec::new()),
         lanes: Vec::new(),
         record: None,
@@ -130,7 +136,7 @@ fn a_crashed_broker_is_shown_with_its_message_and_controls_nothing() {
     let snapshot = fused(&[seen(1, &state, Some(&picture))]);
     assert_eq!(snapshot.brokers[0].state, state);
     assert_eq!(snapshot.controller, None);
-    let replica = snapshot.topics[0].partitions[0].replicas[0];
+    let replica = &snapshot.topics[0].partitions[0].replicas[0];
     assert_eq!(
         (replica.state, replica.log_end),
         (ReplicaState::Offline, Offset(100))
@@ -176,6 +182,57 @@ fn a_partition_is_as_its_leader_shows_it_and_each_replica_as_its_own_broker_does
         Some(20),
         "as the leader says"
     );
+}
+
+#[test]
+fn a_dead_brokers_replica_is_what_its_files_hold_and_says_so() {
+    let pictures = [picture(1, 9, Some(1), 90), picture(3, 8, Some(1), 70)];
+    let killed = BrokerState::Killed;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("t-0")).unwrap();
+    let remains = Arc::new(crate::cluster::remains::Remains::read(dir.path()).unwrap());
+    let dead = Seen {
+        remains: Some(&remains),
+        ..seen(3, &killed, Some(&pictures[1]))
+    };
+    let snapshot = fused(&[seen(1, &RUNNING, Some(&pictures[0])), dead]);
+    let partition = &snapshot.topics[0].partitions[0];
+    let replica = partition.replicas.last().unwrap();
+    assert!(replica.from_files);
+    assert_eq!(
+        (replica.state, replica.log_end),
+        (ReplicaState::Offline, Offset(0))
+    );
+    assert!(!partition.replicas[0].from_files);
+    assert_eq!(partition.log_end, Offset(90), "its leader lives");
+}
+
+#[test]
+fn what_a_dead_leader_knew_of_its_followers_is_not_told_any_more() {
+    let pictures = [picture(1, 9, Some(1), 90), picture(2, 8, Some(1), 80)];
+    let killed = BrokerState::Killed;
+    let all = [
+        seen(1, &killed, Some(&pictures[0])),
+        seen(2, &RUNNING, Some(&pictures[1])),
+    ];
+    let snapshot = fused(&all);
+    let follower = &snapshot.topics[0].partitions[0].replicas[1];
+    assert_eq!(follower.caught_up_ms, None);
+}
+
+#[test]
+fn brokers_are_registered_as_the_newest_metadata_says() {
+    let (old, mut new) = (picture(1, 7, Some(1), 90), picture(2, 9, Some(1), 80));
+    new.registrations = vec![crate::inspect::RegistrationSnapshot {
+        broker: BrokerId(1),
+        epoch: crate::ids::BrokerEpoch(4),
+        fenced: true,
+        in_controlled_shutdown: false,
+    }];
+    let all = [seen(1, &RUNNING, Some(&old)), seen(2, &RUNNING, Some(&new))];
+    let snapshot = fused(&all);
+    assert!(snapshot.brokers[0].registration.unwrap().fenced);
+    assert_eq!(snapshot.brokers[1].registration, None);
 }
 
 #[test]
