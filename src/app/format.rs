@@ -70,6 +70,24 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
+/// A bootstrap string as short as it stays clear: `127.0.0.1:9092,9093` where all hosts are the same.
+pub fn bootstrap(addresses: &str) -> String {
+    let mut shown = String::new();
+    let mut before = "";
+    for address in addresses.split(',') {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        if !shown.is_empty() {
+            shown.push(',');
+        }
+        shown.push_str(match host == before && !port.is_empty() {
+            true => port,
+            false => address,
+        });
+        before = host;
+    }
+    shown
+}
+
 /// Events a second: `0`, `0.4/s`, `812/s`, `12,400/s`.
 pub fn rate(per_second: f64) -> String {
     if per_second <= 0.0 || !per_second.is_finite() {
@@ -284,6 +302,18 @@ pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_said_once() {
+        for (whole, short) in [
+            ("127.0.0.1:9092", "127.0.0.1:9092"),
+            ("127.0.0.1:9092,127.0.0.1:9093", "127.0.0.1:9092,9093"),
+            ("a:1,b:1,b:2", "a:1,b:1,2"),
+            ("[::1]:9092,[::1]:9093", "[::1]:9092,9093"),
+        ] {
+            assert_eq!(bootstrap(whole), short);
+        }
+    }
 
     #[test]
     fn numbers_keep_all_64_bits_and_separators() {

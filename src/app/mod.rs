@@ -11,6 +11,7 @@ pub mod history;
 pub mod inspector;
 pub mod notices;
 pub mod panels;
+pub mod replicas;
 pub mod run;
 pub mod scene;
 pub mod sent;

@@ -24,7 +24,8 @@ pub enum Selection {
     Partition(String, PartitionIndex),
     Segment(String, PartitionIndex, Offset),
     Record(String, PartitionIndex, Offset),
-    Connection(ConnectionId),
+    /// Numbered by each broker on its own.
+    Connection(BrokerId, ConnectionId),
     /// One of klar's own producers, by its id.
     Producer(u64),
     /// An event, by its number.

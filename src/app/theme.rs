@@ -190,7 +190,7 @@ pub mod size {
 
 /// Measures of the log lanes, points.
 pub mod lane {
-    pub const LABEL_WIDTH: f32 = 80.0;
+    pub const LABEL_WIDTH: f32 = 88.0;
     pub const AXIS_HEIGHT: f32 = 24.0;
     pub const TICK_APART: f32 = 80.0;
     /// Kept free right of the log end while following it.
@@ -207,6 +207,11 @@ pub mod lane {
     /// From here on cells carry glyphs and batch brackets.
     pub const CELL_GLYPH: f32 = 7.0;
     pub const BRACKET: f32 = 5.0;
+    /// A replica's strip, and from one to the next.
+    pub const STRIP: f32 = 7.0;
+    pub const STRIP_PITCH: f32 = 13.0;
+    /// A dash of a dashed outline, and the gap behind it.
+    pub const DASH: f32 = 4.0;
     pub const TEXT_HEIGHT: f32 = 15.0;
     /// One character of the small fixed-width font.
     pub const MONO_CHAR: f32 = super::font::MONO_SMALL * super::font::MONO_ADVANCE;

@@ -12,4 +12,5 @@ mod raster;
 mod rig;
 mod shell;
 mod speed;
+mod three_brokers;
 mod topics;

@@ -74,7 +74,7 @@ fn clients_in_every_theme_and_size() {
     pictures("clients", &Fixture::shop(), |window| {
         let state = window.state_mut().state_mut();
         state.go_to(ViewKey::Clients);
-        state.select(Selection::Connection(ConnectionId(1)));
+        state.select(Selection::Connection(BrokerId(1), ConnectionId(1)));
     });
 }
 

@@ -12,6 +12,8 @@ use crate::inspect::Command;
 pub struct CreateTopic {
     name: String,
     partitions: i32,
+    /// `None` until chosen: as many as there are brokers, three at most.
+    replication: Option<i16>,
     configs: Vec<(String, String)>,
     /// The name field takes the keyboard once.
     focus: bool,
@@ -22,9 +24,28 @@ impl Default for CreateTopic {
         CreateTopic {
             name: String::new(),
             partitions: 3,
+            replication: None,
             configs: Vec::new(),
             focus: true,
         }
+    }
+}
+
+/// Replicas a new topic gets where there are brokers enough.
+const REPLICATION: i16 = 3;
+
+/// Brokers of the cluster, at least one.
+fn broker_count(scene: &Scene<'_>) -> i16 {
+    i16::try_from(scene.picture.brokers.len().max(1)).unwrap_or(i16::MAX)
+}
+
+/// What a replication factor means for who may be lost.
+fn survives(replication: i16, brokers: i16) -> String {
+    let of = format!("of {brokers} brokers");
+    match replication {
+        1 => format!("{of}: records live on one broker alone"),
+        2 => format!("{of}: one may be lost"),
+        more => format!("{of}: {} may be lost", more - 1),
     }
 }
 
@@ -37,6 +58,7 @@ pub const OFFERED: &[(&str, &str)] = &[
     ("max.message.bytes", "1048588"),
     ("message.timestamp.type", "CreateTime"),
     ("index.interval.bytes", "4096"),
+    ("min.insync.replicas", "2"),
 ];
 
 impl CreateTopic {
@@ -72,7 +94,25 @@ impl CreateTopic {
                 ui.add(DragValue::new(&mut self.partitions).range(1..=MAX_PARTITIONS))
                     .accessible_name("Number of partitions");
             });
-            facts.text("Replication", "1: this cluster has one broker");
+            let brokers = broker_count(scene);
+            if brokers == 1 {
+                facts.text("Replication", "1: this cluster has one broker");
+                return;
+            }
+            let mut replication = self.replication(brokers);
+            facts.custom("Replication", |ui| {
+                ui.horizontal(|ui| {
+                    let field = DragValue::new(&mut replication).range(1..=brokers);
+                    if ui
+                        .add(field)
+                        .accessible_name("Replication factor")
+                        .changed()
+                    {
+                        self.replication = Some(replication);
+                    }
+                    widgets::small(ui, &survives(replication, brokers));
+                });
+            });
         });
         self.draw_configs(ui);
         let refusal = self.refusal(scene);
@@ -133,6 +173,11 @@ impl CreateTopic {
             .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Add a setting"));
     }
 
+    /// Replicas of each partition, of at most `brokers`.
+    fn replication(&self, brokers: i16) -> i16 {
+        self.replication.unwrap_or(REPLICATION).clamp(1, brokers)
+    }
+
     /// Why the topic cannot be created as typed. The broker has the last word.
     fn refusal(&self, scene: &Scene<'_>) -> Option<String> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -153,10 +198,11 @@ impl CreateTopic {
     }
 
     fn create(&mut self, scene: &mut Scene<'_>) {
+        let replication_factor = self.replication(broker_count(scene));
         scene.send_from_dialog(Command::CreateTopic {
             name: self.name.clone(),
             partitions: self.partitions,
-            replication_factor: 1,
+            replication_factor,
             configs: self.configs.clone(),
         });
     }

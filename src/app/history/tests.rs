@@ -9,6 +9,10 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
         leader_epoch: LeaderEpoch(0),
         replicas: Vec::new(),
         isr: Vec::new(),
+        elr: Vec::new(),
+        adding: Vec::new(),
+        removing: Vec::new(),
+        recovering: false,
         log_start: Offset(0),
         high_watermark: Offset(0),
         last_stable: Offset(0),
@@ -49,6 +53,7 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
             ..Totals::default()
         },
         connections: Vec::new(),
+        in_flight: Vec::new(),
         events: Vec::new(),
         outcomes: Vec::new(),
         lanes: Vec::new(),

@@ -3,11 +3,12 @@
 use egui::Ui;
 
 use super::{gone, header, what_just_happened};
+use crate::app::replicas::{held_by, state_word};
 use crate::app::scene::Scene;
 use crate::app::theme::Theme;
 use crate::app::{format, widgets};
 use crate::ids::BrokerId;
-use crate::inspect::{BrokerSnapshot, BrokerState, Durability};
+use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, Durability};
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     let name = format!("Broker {id}");
@@ -24,15 +25,22 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     header(ui, &name, "broker");
     let theme = Theme::of(ui);
     let (state, color) = match &broker.state {
-        BrokerState::Running => ("running".to_owned(), theme.ok),
-        BrokerState::Starting => ("starting".to_owned(), theme.warning),
-        BrokerState::Paused => ("paused".to_owned(), theme.warning),
-        BrokerState::Stopped => ("stopped".to_owned(), theme.offline),
-        BrokerState::Killed => ("killed".to_owned(), theme.bad),
         BrokerState::Crashed { message } => (format!("crashed: {message}"), theme.bad),
+        state => {
+            let color = match state {
+                BrokerState::Running => theme.ok,
+                BrokerState::Stopped => theme.muted,
+                BrokerState::Killed => theme.bad,
+                _ => theme.warning,
+            };
+            (state_word(state).to_owned(), color)
+        }
     };
     widgets::facts(ui, |facts| {
         facts.coloured("State", &state, color);
+        if picture.brokers.len() > 1 {
+            in_cluster(facts, &picture, broker, theme);
+        }
         facts.mono("Listens on", &format!("{}:{}", broker.host, broker.port));
         facts.mono(
             "Started",
@@ -49,9 +57,45 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
         facts.text("An ack means", durability(picture.durability));
     });
     what_just_happened(ui, scene, |event| {
-        event.broker == id && event.kind.topic().is_none()
+        event.kind.subject().unwrap_or(event.broker) == id && event.kind.topic().is_none()
     });
     settings(ui, broker);
+}
+
+/// What the broker is to the others.
+fn in_cluster(
+    facts: &mut widgets::Facts<'_>,
+    picture: &ClusterSnapshot,
+    broker: &BrokerSnapshot,
+    theme: &Theme,
+) {
+    match broker.registration {
+        Some(one) if one.fenced => facts.coloured("To the others", "fenced", theme.warning),
+        Some(one) if one.in_controlled_shutdown => {
+            facts.coloured("To the others", "handing over", theme.warning);
+        }
+        Some(_) => facts.text("To the others", "in use"),
+        None => facts.coloured("To the others", "not registered", theme.warning),
+    }
+    if let Some(one) = broker.registration {
+        facts.mono("Broker epoch", &format::signed(one.epoch.0));
+    }
+    let (leads, holds) = held_by(picture, broker.id);
+    facts.mono("Leads", &format!("{leads} of its {holds} partitions"));
+    let Some(quorum) = &picture.quorum else {
+        return;
+    };
+    let place = quorum.replicas.iter().find(|one| one.broker == broker.id);
+    let role = match (place, quorum.leader == Some(broker.id)) {
+        (_, true) => format!("controller, epoch {}", quorum.epoch),
+        (Some(one), false) if one.voter => "voter".to_owned(),
+        _ => "observer".to_owned(),
+    };
+    facts.text("In the quorum", &role);
+    if let Some(lag) = place.and_then(|one| one.lag).filter(|lag| *lag > 0) {
+        let lag = format!("{} behind", format::counted(lag, "record"));
+        facts.mono("Metadata", &lag);
+    }
 }
 
 fn durability(durability: Durability) -> &'static str {

@@ -5,10 +5,11 @@ use egui::Ui;
 use super::{gone, header};
 use crate::app::scene::Scene;
 use crate::app::{format, widgets};
-use crate::ids::ConnectionId;
+use crate::ids::{BrokerId, ConnectionId};
 
-pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: ConnectionId) {
-    let found = scene.picture.connections.iter().find(|c| c.id == id);
+pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, broker: BrokerId, id: ConnectionId) {
+    let mut connections = scene.picture.connections.iter();
+    let found = connections.find(|c| (c.broker, c.id) == (broker, id));
     let Some(connection) = found else {
         gone(
             ui,

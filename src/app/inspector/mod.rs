@@ -46,7 +46,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
                 Selection::Record(name, index, offset) => {
                     record::draw(ui, scene, &name, index, offset);
                 }
-                Selection::Connection(id) => connection::draw(ui, scene, id),
+                Selection::Connection(broker, id) => connection::draw(ui, scene, broker, id),
                 Selection::Producer(id) => producer::draw(ui, scene, id),
                 Selection::Event(number) => event::draw(ui, scene, number),
             }

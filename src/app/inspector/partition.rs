@@ -3,11 +3,21 @@
 use egui::Ui;
 
 use super::{gone, header, what_just_happened};
+use crate::app::replicas::{ReplicaRole, behind, is_thin};
 use crate::app::scene::Scene;
+use crate::app::state::Selection;
 use crate::app::theme::Theme;
+use crate::app::widgets::{Cell, Column};
 use crate::app::{format, widgets};
-use crate::ids::{BrokerId, PartitionIndex};
-use crate::inspect::PartitionSnapshot;
+use crate::ids::{BrokerId, Offset, PartitionIndex};
+use crate::inspect::{PartitionSnapshot, ReplicaSnapshot};
+
+const COLUMNS: &[Column] = &[
+    Column::fixed("broker", 36.0),
+    Column::number("log end", 52.0),
+    Column::number("behind", 44.0),
+    Column::text("state"),
+];
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: PartitionIndex) {
     let name = format!("{topic_name}-{index}");
@@ -20,14 +30,20 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
         return;
     };
     header(ui, &name, "partition");
-    facts(ui, scene, partition);
+    let least = topic
+        .iter()
+        .flat_map(|topic| &topic.configs)
+        .find(|config| config.name == "min.insync.replicas")
+        .map(|config| config.value.as_str());
+    facts(ui, scene, partition, least);
+    replicas(ui, scene, partition);
     epochs(ui, partition);
     what_just_happened(ui, scene, |event| {
         event.kind.topic() == Some((topic_name, Some(index)))
     });
 }
 
-fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot) {
+fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot, least: Option<&str>) {
     let theme = Theme::of(ui);
     widgets::facts(ui, |facts| {
         match partition.leader {
@@ -38,10 +54,27 @@ fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot) {
         let replicas: Vec<_> = partition.replicas.iter().map(|r| r.broker).collect();
         facts.mono("Replicas", &list(&replicas));
         let in_sync = list(&partition.isr);
-        if partition.isr.len() < partition.replicas.len() {
-            facts.coloured("In-sync", &in_sync, theme.warning);
-        } else {
-            facts.mono("In-sync", &in_sync);
+        match is_thin(partition) {
+            true => {
+                let of = partition.replicas.len();
+                let in_sync = format!("{in_sync} · {} of {of}", partition.isr.len());
+                facts.coloured("In-sync", &in_sync, theme.warning);
+            }
+            false => facts.mono("In-sync", &in_sync),
+        }
+        if replicas.len() > 1 {
+            facts.mono("min.insync", least.unwrap_or("unknown"));
+        }
+        if !partition.elr.is_empty() {
+            facts.mono("Eligible", &list(&partition.elr));
+        }
+        if !partition.adding.is_empty() || !partition.removing.is_empty() {
+            let (adding, removing) = (list(&partition.adding), list(&partition.removing));
+            facts.mono("Moving", &format!("adding {adding}, removing {removing}"));
+        }
+        if partition.recovering {
+            let words = "uncleanly: records may be lost";
+            facts.coloured("Elected", words, theme.bad);
         }
         facts.mono("Log start", &format::signed(partition.log_start.0));
         facts.mono(
@@ -72,6 +105,79 @@ fn list(brokers: &[BrokerId]) -> String {
         "none".to_owned()
     } else {
         names.join(", ")
+    }
+}
+
+/// Every replica: how far its log goes, how far that is behind, and what it is.
+fn replicas(ui: &mut Ui, scene: &mut Scene<'_>, partition: &PartitionSnapshot) {
+    if partition.replicas.len() < 2 {
+        return;
+    }
+    widgets::divider(ui);
+    widgets::heading(ui, "Replicas");
+    let theme = Theme::of(ui);
+    widgets::table_header(ui, COLUMNS);
+    for replica in &partition.replicas {
+        let role = ReplicaRole::of(partition, replica);
+        let ink = match role {
+            ReplicaRole::Leader | ReplicaRole::InSync => theme.ok,
+            ReplicaRole::OutOfSync | ReplicaRole::Unknown => theme.warning,
+            ReplicaRole::Offline | ReplicaRole::Failed => theme.bad,
+        };
+        let (broker, end) = (replica.broker.to_string(), known(replica.log_end));
+        let behind = match (role, behind(partition, replica)) {
+            (ReplicaRole::Leader, _) | (_, None) => "\u{2013}".to_owned(),
+            (_, Some(ahead)) if ahead < 0 => format!("{} ahead", format::signed(-ahead)),
+            (_, Some(behind)) => format::signed(behind),
+        };
+        let cells = [
+            Cell::mono(broker),
+            Cell::mono(end.as_str()),
+            Cell::mono(behind.as_str()),
+            Cell::text(role.word()).color(ink),
+        ];
+        let name = format!(
+            "Broker {}, {}, log end {end}, behind {behind}",
+            replica.broker,
+            role.word()
+        );
+        if widgets::table_row(ui, COLUMNS, &cells, false, &name).clicked() {
+            scene.state.select(Selection::Broker(replica.broker));
+        }
+    }
+    for replica in &partition.replicas {
+        if let Some(sentence) = sentence(partition, replica) {
+            widgets::paragraph(ui, &sentence);
+        }
+    }
+}
+
+/// What is to be said of a replica beside its numbers.
+fn sentence(partition: &PartitionSnapshot, replica: &ReplicaSnapshot) -> Option<String> {
+    let broker = replica.broker;
+    if replica.from_files {
+        return Some(format!("Broker {broker}: read from its files."));
+    }
+    if ReplicaRole::of(partition, replica) == ReplicaRole::Offline {
+        return Some(format!("Broker {broker}: as it told last."));
+    }
+    let leaves = match replica.leaves_isr_ms {
+        Some(ms) => format!(", leaves the ISR in {}", format::duration_ms(ms)),
+        None => String::new(),
+    };
+    match replica.caught_up_ms? {
+        0 => None,
+        ms => Some(format!(
+            "Broker {broker}: had everything {} ago{leaves}.",
+            format::duration_ms(ms)
+        )),
+    }
+}
+
+fn known(offset: Offset) -> String {
+    match offset >= Offset::ZERO {
+        true => format::signed(offset.0),
+        false => "unknown".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::app::sent::Sent;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, inspector, widgets};
 use crate::ids::PartitionIndex;
-use crate::inspect::{Acks, MAX_PRODUCER_RATE, PartitionBy};
+use crate::inspect::{Acks, MAX_PRODUCER_RATE, PartitionBy, TopicSnapshot};
 
 /// Lines the value field shows before it scrolls.
 const VALUE_LINES: usize = 7;
@@ -194,21 +194,40 @@ fn settings(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
         facts.custom("Idempotent", |ui| {
             ui.checkbox(&mut form.settings.idempotence, "no doubles");
         });
-        facts.custom("Acks", |ui| acks(ui, form));
+        facts.custom("Acks", |ui| acks(ui, scene, form));
     });
 }
 
-fn acks(ui: &mut Ui, form: &mut ProduceForm) {
+fn acks(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {
     let theme = Theme::of(ui);
+    let mut acks = form.settings.acks;
     if form.settings.idempotence {
+        acks = Acks::All;
         ui.label(RichText::new("all, as idempotence needs").color(theme.muted));
-        return;
+    } else {
+        let all = [(Acks::None, "0"), (Acks::Leader, "1"), (Acks::All, "all")];
+        widgets::choices(ui, &mut form.settings.acks, &all);
     }
-    widgets::choices(
-        ui,
-        &mut form.settings.acks,
-        &[(Acks::None, "0"), (Acks::Leader, "1"), (Acks::All, "all")],
-    );
+    if let Some(topic) = scene
+        .topic(&form.topic)
+        .filter(|t| t.replication_factor > 1)
+    {
+        widgets::small_wrapped(ui, &what_acks_mean(acks, &topic));
+    }
+}
+
+/// What an acknowledgement says about a topic with several replicas.
+fn what_acks_mean(acks: Acks, topic: &TopicSnapshot) -> String {
+    match acks {
+        Acks::None => "Nobody says whether it was written.".to_owned(),
+        Acks::Leader => "The leader has it; lost if that dies first.".to_owned(),
+        Acks::All => {
+            let least = topic.configs.iter();
+            let least = least.clone().find(|c| c.name == "min.insync.replicas");
+            let least = least.map_or("1", |config| config.value.as_str());
+            format!("Every in-sync replica has it, {least} at least (min.insync.replicas).")
+        }
+    }
 }
 
 fn partition(ui: &mut Ui, scene: &Scene<'_>, form: &mut ProduceForm) {

@@ -1,5 +1,6 @@
 //! The frame around the views: top bar, navigation, inspector, timeline, notices.
 
+mod banner;
 mod nav;
 mod notices;
 mod timeline;
@@ -57,6 +58,7 @@ pub fn draw(ui: &mut Ui, views: &mut [Box<dyn View>], scene: &mut Scene<'_>) {
         .fill(theme.window)
         .inner_margin(Margin::symmetric(space::L as i8, space::M as i8));
     CentralPanel::no_frame().frame(middle).show(ui, |ui| {
+        banner::draw(ui, scene);
         let shown = scene.state.view;
         for view in views {
             match view.key() == shown {

@@ -2,11 +2,13 @@
 
 use egui::{RichText, ScrollArea, Ui};
 
+use crate::app::replicas::state_word;
 use crate::app::scene::Scene;
 use crate::app::state::{Selection, ViewKey};
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::views::View;
 use crate::app::{format, widgets};
+use crate::inspect::BrokerState;
 
 pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
     ui.spacing_mut().item_spacing.y = 2.0;
@@ -23,17 +25,51 @@ pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
             go_to(scene, view.key());
         }
     }
+    if scene.picture.brokers.len() > 1 {
+        section(ui, "BROKERS");
+        brokers(ui, scene);
+    }
+    section(ui, "TOPICS");
+    topics(ui, scene);
+}
+
+fn section(ui: &mut Ui, name: &str) {
     ui.add_space(space::M);
     ui.horizontal(|ui| {
         ui.add_space(10.0);
         ui.add(egui::Label::new(
-            RichText::new("TOPICS")
+            RichText::new(name)
                 .font(theme::small_heading())
                 .color(Theme::of(ui).muted),
         ));
     });
     ui.add_space(space::XS);
-    topics(ui, scene);
+}
+
+/// Every broker with what it is: its state if it does not run, else what it does for the cluster.
+fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let picture = scene.picture.clone();
+    for broker in &picture.brokers {
+        let runs = broker.state == BrokerState::Running;
+        let fenced = broker.registration.is_some_and(|one| one.fenced);
+        let word = match runs {
+            false => state_word(&broker.state).to_owned(),
+            true if picture.controller == Some(broker.id) => "controller".to_owned(),
+            true if fenced => "fenced".to_owned(),
+            true => format!(":{}", broker.port),
+        };
+        let name = format!("Broker {}", broker.id);
+        let row = widgets::Row {
+            name: &name,
+            number: &word,
+            selected: scene.state.selection == Selection::Broker(broker.id),
+            height: size::NAV_TOPIC_ROW,
+            dimmed: !runs,
+        };
+        if widgets::row(ui, &row).clicked() {
+            scene.state.select(Selection::Broker(broker.id));
+        }
+    }
 }
 
 /// A click on a view's name shows it from its beginning.

@@ -15,7 +15,7 @@ use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, widgets};
-use crate::ids::Time;
+use crate::ids::{BrokerId, Time};
 use crate::inspect::{ClusterSnapshot, Event, EventKind};
 
 /// Seconds the timeline can show, and how the choice is named.
@@ -277,16 +277,58 @@ fn dotted(painter: &Painter, x: f32, top: f32, bottom: f32, color: Color32) {
 fn label(event: &Event) -> String {
     use EventKind::*;
     match &event.kind {
-        BrokerStarted { .. } => "broker started".to_owned(),
-        BrokerStopped { .. } => "broker stopped".to_owned(),
-        BrokerCrashed { .. } => "broker crashed".to_owned(),
-        BrokerKilled { .. } => "broker killed".to_owned(),
-        BrokerPaused { .. } => "broker paused".to_owned(),
-        BrokerResumed { .. } => "broker goes on".to_owned(),
-        BrokerAdded { .. } => "broker added".to_owned(),
-        LinkCut { .. } => "link cut".to_owned(),
-        LinkSlowed { .. } => "link slowed".to_owned(),
-        LinkHealed { .. } => "link healed".to_owned(),
+        BrokerStarted { .. } => format!("broker {} started", event.broker),
+        BrokerStopped { .. } => format!("broker {} stopped", event.broker),
+        BrokerCrashed { .. } => format!("broker {} crashed", event.broker),
+        BrokerKilled { .. } => format!("broker {} killed", event.broker),
+        BrokerPaused { .. } => format!("broker {} paused", event.broker),
+        BrokerResumed { .. } => format!("broker {} goes on", event.broker),
+        BrokerAdded { .. } => format!("broker {} added", event.broker),
+        LinkCut { to, .. } => format!("link {}→{to} cut", event.broker),
+        LinkSlowed { to, .. } => format!("link {}→{to} slowed", event.broker),
+        LinkHealed { to, .. } => format!("link {}→{to} healed", event.broker),
+        BrokerRegistered { subject, .. } => format!("broker {subject} registered"),
+        BrokerUnregistered { subject, .. } => format!("broker {subject} removed"),
+        BrokerFenced { subject, .. } => format!("broker {subject} fenced"),
+        BrokerUnfenced { subject, .. } => format!("broker {subject} unfenced"),
+        ShutdownBegan { subject, .. } => format!("broker {subject} stops"),
+        ControllerChanged { from, epoch, .. } => {
+            format!(
+                "controller {} · epoch {epoch}",
+                moved(*from, Some(event.broker))
+            )
+        }
+        LeaderElected {
+            topic,
+            partition,
+            from,
+            to,
+            epoch,
+            ..
+        } => format!(
+            "{topic}-{partition} leader {} · epoch {epoch}",
+            moved(*from, *to)
+        ),
+        IsrChanged {
+            topic,
+            partition,
+            from,
+            to,
+            ..
+        } => format!("{topic}-{partition} ISR {}→{}", from.len(), to.len()),
+        ReassignmentBegan {
+            topic, partition, ..
+        } => format!("{topic}-{partition} moves"),
+        ReassignmentEnded {
+            topic, partition, ..
+        } => format!("{topic}-{partition} has moved"),
+        MorePartitionsChanged { count, .. } => format!("{count} more partitions changed"),
+        LogTruncated {
+            topic,
+            partition,
+            to,
+            ..
+        } => format!("{topic}-{partition} cut to {to}"),
         TopicCreated { topic, .. } => format!("topic {topic} created"),
         TopicDeleted { topic, .. } => format!("topic {topic} deleted"),
         PartitionsAdded { topic, to, .. } => format!("{topic} has {to} partitions"),
@@ -316,6 +358,15 @@ fn label(event: &Event) -> String {
     }
 }
 
+/// From one broker to another: `2→3`.
+fn moved(from: Option<BrokerId>, to: Option<BrokerId>) -> String {
+    let name = |id: Option<BrokerId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    match from == to || from.is_none() {
+        true => name(to),
+        false => format!("{}→{}", name(from), name(to)),
+    }
+}
+
 fn nearest(ticks: &[(f32, Arc<Event>)], pointer: Pos2) -> Option<(f32, Arc<Event>)> {
     ticks
         .iter()
@@ -336,7 +387,9 @@ pub fn concerns(picture: &ClusterSnapshot, event: &Event) -> Selection {
             _ => Selection::Topic(name.to_owned()),
         };
     }
-    Selection::Event(event.number)
+    let subject = event.kind.subject();
+    let known = subject.filter(|id| picture.brokers.iter().any(|broker| broker.id == *id));
+    known.map_or(Selection::Event(event.number), Selection::Broker)
 }
 
 fn zoom(ui: &Ui, scene: &mut Scene<'_>) {

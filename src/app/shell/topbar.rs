@@ -5,6 +5,7 @@ use egui::{
 };
 
 use crate::app::actions::{GLOBAL, Keys};
+use crate::app::replicas::{Ills, is_up, state_word};
 use crate::app::scene::Scene;
 use crate::app::state::{Dialog, ThemeChoice};
 use crate::app::theme::{self, Theme, radius, size, space};
@@ -67,12 +68,13 @@ fn bootstrap(ui: &mut Ui, scene: &mut Scene<'_>) {
         widgets::muted(ui, "Bootstrap");
         ui.add(
             egui::Label::new(
-                RichText::new(&scene.picture.bootstrap)
+                RichText::new(format::bootstrap(&scene.picture.bootstrap))
                     .font(theme::mono())
                     .color(Theme::of(ui).text),
             )
             .selectable(true),
-        );
+        )
+        .on_hover_text(&scene.picture.bootstrap);
         let copy = text_button(ui, "copy").on_hover_text("Copy the bootstrap string (B)");
         copy.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Copy the bootstrap string"));
         if copy.clicked() {
@@ -85,52 +87,30 @@ fn bootstrap(ui: &mut Ui, scene: &mut Scene<'_>) {
 /// A picture's health: its colour, a few words for the bar, and a sentence with the reasons.
 pub fn health(picture: &ClusterSnapshot, theme: &Theme) -> (Color32, String, String) {
     let all = picture.brokers.len();
-    let up = picture
-        .brokers
-        .iter()
-        .filter(|broker| broker.state == BrokerState::Running)
-        .count();
-    let partitions = || {
-        picture
-            .topics
-            .iter()
-            .flat_map(|topic| topic.partitions.iter())
-    };
-    let leaderless = partitions().filter(|p| p.leader.is_none()).count();
-    let thin = partitions()
-        .filter(|p| p.isr.len() < p.replicas.len())
-        .count();
-    let hurt = partitions().filter(|p| p.trouble.is_some()).count();
-    let mut words = vec![if all == 1 {
-        match picture.brokers.first().map(|broker| &broker.state) {
-            Some(BrokerState::Running) => "1 broker up".to_owned(),
-            Some(BrokerState::Starting) => "1 broker starting".to_owned(),
-            Some(BrokerState::Paused) => "1 broker, paused".to_owned(),
-            Some(BrokerState::Stopped) => "1 broker, stopped".to_owned(),
-            Some(BrokerState::Killed) => "1 broker, killed".to_owned(),
-            _ => "1 broker, crashed".to_owned(),
-        }
-    } else {
-        format!("{up} of {all} brokers")
+    let states = || picture.brokers.iter().map(|broker| &broker.state);
+    let up = states().filter(|state| is_up(state)).count();
+    let ills = Ills::of(picture.topics.iter().flat_map(|topic| &topic.partitions));
+    let mut words = vec![match picture.brokers.first() {
+        Some(broker) if all == 1 => match &broker.state {
+            BrokerState::Running => "1 broker up".to_owned(),
+            BrokerState::Starting => "1 broker starting".to_owned(),
+            state => format!("1 broker, {}", state_word(state)),
+        },
+        _ => format!("{up} of {all} brokers"),
     }];
-    if leaderless > 0 {
-        words.push(format!("{leaderless} without leader"));
+    if all > 1 {
+        words.push(match picture.controller {
+            Some(id) => format!("controller {id}"),
+            None => "no controller".to_owned(),
+        });
     }
-    if thin > 0 {
-        words.push(format!("{thin} under-replicated"));
-    }
-    if hurt > 0 {
-        words.push(format!("{hurt} in trouble"));
-    }
-    let starting = picture
-        .brokers
-        .iter()
-        .any(|broker| broker.state == BrokerState::Starting);
+    words.extend(ills.words());
+    let starting = states().any(|state| *state == BrokerState::Starting);
     let color = if up == 0 && starting {
         theme.warning
-    } else if up == 0 || leaderless > 0 || hurt > 0 {
+    } else if up == 0 || ills.is_grave() {
         theme.bad
-    } else if up < all || thin > 0 {
+    } else if up < all || ills.thin > 0 || picture.controller.is_none() {
         theme.warning
     } else {
         theme.ok
@@ -146,11 +126,8 @@ fn reasons(picture: &ClusterSnapshot) -> String {
                 "running since {}",
                 format::date_time(broker.started.as_ms())
             ),
-            BrokerState::Starting => "starting".to_owned(),
-            BrokerState::Paused => "paused".to_owned(),
-            BrokerState::Stopped => "stopped".to_owned(),
-            BrokerState::Killed => "killed".to_owned(),
             BrokerState::Crashed { message } => format!("crashed: {message}"),
+            state => state_word(state).to_owned(),
         };
         lines.push(format!("Broker {}: {state}.", broker.id));
         if !broker.recovery.is_empty() {
@@ -183,8 +160,11 @@ fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
         )
         .on_hover_text(reasons);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Health: {words}")));
+    // What is wrong is worth more than what is well.
+    let brokers = &scene.picture.brokers;
+    let down = brokers.iter().find(|broker| !is_up(&broker.state));
     if response.clicked()
-        && let Some(broker) = scene.picture.brokers.first()
+        && let Some(broker) = down.or(brokers.first())
     {
         scene
             .state

@@ -3,6 +3,7 @@
 use egui::Ui;
 
 use super::View;
+use crate::app::replicas::is_peer;
 use crate::app::scene::Scene;
 use crate::app::state::{Dialog, Selection, ViewKey};
 use crate::app::theme::{Theme, size, space};
@@ -45,7 +46,9 @@ impl View for Clients {
     }
 
     fn live(&self, scene: &Scene<'_>) -> String {
-        let foreign = scene.picture.connections.iter().filter(|c| !c.own);
+        let picture = scene.picture;
+        let foreign = picture.connections.iter();
+        let foreign = foreign.filter(|c| !c.own && !is_peer(picture, c));
         format::count(foreign.count() as u64)
     }
 
@@ -65,6 +68,7 @@ impl View for Clients {
         let shown: Vec<&ConnectionSnapshot> = picture
             .connections
             .iter()
+            .filter(|connection| !is_peer(&picture, connection))
             .filter(|connection| matches(connection, &wanted))
             .collect();
         if shown.is_empty() {
@@ -73,7 +77,10 @@ impl View for Clients {
         }
         widgets::table_header(ui, CONNECTIONS);
         let current = match scene.state.selection {
-            Selection::Connection(id) => shown.iter().position(|c| c.id == id),
+            Selection::Connection(broker, id) => {
+                let is = |c: &&ConnectionSnapshot| (c.broker, c.id) == (broker, id);
+                shown.iter().position(is)
+            }
             _ => None,
         };
         let Keyed { moved, .. } = widgets::rows(
@@ -85,7 +92,9 @@ impl View for Clients {
             |ui, index| row(ui, scene, shown[index], current == Some(index)),
         );
         if let Some(index) = moved {
-            scene.state.select(Selection::Connection(shown[index].id));
+            let moved = shown[index];
+            let selection = Selection::Connection(moved.broker, moved.id);
+            scene.state.select(selection);
         }
     }
 }
@@ -104,7 +113,8 @@ fn matches(connection: &ConnectionSnapshot, wanted: &str) -> bool {
 }
 
 fn nobody(ui: &mut Ui, scene: &mut Scene<'_>) {
-    if !scene.picture.connections.is_empty() {
+    let picture = scene.picture;
+    if !picture.connections.iter().all(|c| is_peer(picture, c)) {
         widgets::empty(ui, "No client matches the filter.", None);
     } else if widgets::empty(ui, "Nobody is connected.", Some("Connect a client")) {
         scene.state.dialog = Some(Dialog::Connect);
@@ -140,7 +150,8 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, connection: &ConnectionSnapshot, sele
     ];
     let said = format!("{} from {}", connection.client_id, connection.peer);
     if widgets::table_row(ui, CONNECTIONS, &cells, selected, &said).clicked() {
-        scene.state.select(Selection::Connection(connection.id));
+        let selection = Selection::Connection(connection.broker, connection.id);
+        scene.state.select(selection);
     }
 }
 

@@ -10,6 +10,7 @@ use egui::{Align2, Pos2, Rect, Vec2, pos2, vec2};
 use super::lane_view::{Align, Bounds, Viewport, ticks};
 use super::{lane_bars, lane_cells};
 use crate::app::format::{counted, signed};
+use crate::app::replicas::ReplicaRole;
 use crate::ids::{Offset, PartitionIndex};
 use crate::inspect::{LANE_CELLS, Lane, LaneFocus, PICTURE_CELLS, PartitionSnapshot};
 
@@ -62,6 +63,9 @@ pub struct Metrics {
     /// Cells at least this wide carry glyphs and batch brackets.
     pub cell_glyph: f32,
     pub bracket: f32,
+    /// Height of one replica's strip, and from one strip to the next.
+    pub strip: f32,
+    pub strip_pitch: f32,
     pub text_height: f32,
     /// Width of one character of a file name.
     pub mono_char: f32,
@@ -89,8 +93,13 @@ pub struct Row<'a> {
 /// What a shape stands for; the painter knows the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ink {
-    Key { hue: Option<u32>, committed: bool },
-    Control { committed: bool },
+    Key {
+        hue: Option<u32>,
+        committed: bool,
+    },
+    Control {
+        committed: bool,
+    },
     Band,
     Waiting,
     Grid,
@@ -99,6 +108,8 @@ pub enum Ink {
     Epoch,
     Selected,
     Cut,
+    /// A replica's strip, by what it is.
+    Replica(ReplicaRole),
     Heat(u8),
 }
 
@@ -112,6 +123,19 @@ pub enum Form {
     /// An outline with a stroke through it: a tombstone.
     Struck,
     Hatched,
+    Dashed,
+}
+
+impl Form {
+    /// A replica's strip: what it is can be told without its colour.
+    pub fn of_replica(role: ReplicaRole) -> Form {
+        match role {
+            ReplicaRole::Leader => Form::Round,
+            ReplicaRole::InSync => Form::Outline,
+            ReplicaRole::OutOfSync | ReplicaRole::Offline | ReplicaRole::Unknown => Form::Dashed,
+            ReplicaRole::Failed => Form::Hatched,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -129,6 +153,7 @@ pub enum Face {
     Mono,
     /// A letter on a cell.
     Glyph,
+    Warning,
     Trouble,
 }
 
@@ -435,8 +460,29 @@ pub fn describe(topic: &str, partitions: &[PartitionSnapshot]) -> String {
             signed(p.high_watermark.0),
             counted(p.segments.len() as u64, "segment")
         );
+        describe_replicas(&mut text, p);
     }
     text
+}
+
+fn describe_replicas(text: &mut String, p: &PartitionSnapshot) {
+    use std::fmt::Write as _;
+    if p.replicas.len() < 2 {
+        return;
+    }
+    let replicas = p.replicas.iter().map(|replica| {
+        let role = ReplicaRole::of(p, replica).word();
+        match replica.log_end >= Offset::ZERO {
+            true => format!(
+                "broker {} {role} to {}",
+                replica.broker,
+                signed(replica.log_end.0)
+            ),
+            false => format!("broker {} {role}", replica.broker),
+        }
+    });
+    let replicas: Vec<String> = replicas.collect();
+    let _ = write!(text, " Replicas: {}.", replicas.join(", "));
 }
 
 /// How a heatmap's squares are laid out.

@@ -5,6 +5,7 @@ use egui::{Align2, Rect, pos2};
 
 use super::lane::{Canvas, Face, Form, HEAT_LEVELS, HeatGrid, Ink, Plan, Row, anchor, snap};
 use crate::app::format::signed;
+use crate::app::replicas::{ReplicaRole, is_thin};
 
 /// Plans one bar. Bars have no segment brackets, so it says they begin below the row.
 pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f32 {
@@ -50,6 +51,18 @@ pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f
             Face::Mono,
         );
     }
+    let wrong = match (p.leader, is_thin(p)) {
+        (None, _) => Some(("no leader".to_owned(), Face::Trouble)),
+        (Some(_), true) => {
+            let in_sync = format!("ISR {}/{}", p.isr.len(), p.replicas.len());
+            Some((in_sync, Face::Warning))
+        }
+        (Some(_), false) => None,
+    };
+    if let Some((text, face)) = wrong {
+        let at = pos2(plan.lanes.left() - m.gap * 2.0, rect.center().y);
+        plan.text(at, Align2::RIGHT_CENTER, text, face);
+    }
     rect.bottom()
 }
 
@@ -70,6 +83,9 @@ pub fn heatmap(plan: &mut Plan, canvas: &Canvas<'_>) {
             None => Ink::Cut,
         };
         plan.quad(square, ink, Form::Round);
+        if row.partition.leader.is_some() && is_thin(row.partition) {
+            plan.quad(square, Ink::Replica(ReplicaRole::OutOfSync), Form::Dashed);
+        }
         if canvas
             .selected
             .is_some_and(|(partition, _)| partition == row.partition.index)

@@ -7,7 +7,8 @@ use egui::{Align2, Rect, pos2};
 
 use super::lane::{Canvas, Face, Form, Ink, Metrics, Plan, Row, anchor, snap};
 use crate::app::format::signed;
-use crate::inspect::{Cell, CellKind, Lane, SegmentSnapshot};
+use crate::app::replicas::{ReplicaRole, awaited, brokers, is_thin};
+use crate::inspect::{Cell, CellKind, Lane, PartitionSnapshot, SegmentSnapshot};
 
 /// Segment brackets closer together than this many points are not drawn one by one.
 const SEGMENT_LEAST: f32 = 3.0;
@@ -19,16 +20,26 @@ struct Parts {
     cells: f32,
     cells_end: f32,
     batches: f32,
+    /// Where the first replica's strip begins.
+    strips: f32,
     segments: f32,
+    strips_fit: bool,
     batches_fit: bool,
     names_fit: bool,
 }
 
 impl Parts {
-    fn of(rect: Rect, m: &Metrics) -> Parts {
-        let full = m.text_height * 2.0 + m.cell_height + m.bracket * 2.0 + m.gap * 6.0;
-        let names_fit = rect.height() >= full;
-        let batches_fit = rect.height() >= full - m.text_height;
+    /// Replicas come before batches, batches before names, where there is not room for all.
+    fn of(rect: Rect, replicas: usize, m: &Metrics) -> Parts {
+        let strips = match replicas {
+            0 | 1 => 0.0,
+            many => m.strip_pitch * many as f32,
+        };
+        let least = m.text_height + m.cell_height + m.bracket + m.gap * 5.0;
+        let strips_fit = strips > 0.0 && rect.height() >= least - m.text_height + strips;
+        let strips = if strips_fit { strips } else { 0.0 };
+        let batches_fit = rect.height() >= least + m.bracket + m.gap + strips;
+        let names_fit = rect.height() >= least + m.text_height + m.bracket + m.gap + strips;
         let above = if names_fit { m.text_height } else { m.gap };
         let cells = snap(rect.top() + m.gap + above, m);
         let cells_end = cells + m.cell_height;
@@ -39,7 +50,9 @@ impl Parts {
             cells,
             cells_end,
             batches,
-            segments: batches + below,
+            strips: batches + below,
+            segments: batches + below + strips,
+            strips_fit,
             batches_fit,
             names_fit,
         }
@@ -81,11 +94,14 @@ pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f
         first: first.saturating_add(anchor),
         end: end.saturating_add(anchor),
     };
-    let parts = Parts::of(rect, canvas.metrics);
+    let parts = Parts::of(rect, row.partition.replicas.len(), canvas.metrics);
     labels(plan, canvas, row, rect, parts);
     records(plan, &span, row, parts);
     epochs(plan, &span, row, parts);
     watermark(plan, &span, row, parts);
+    if parts.strips_fit {
+        strips(plan, &span, row, rect, parts);
+    }
     segments(plan, &span, row, parts);
     selection(plan, &span, row, parts);
     out_of_sight(plan, &span, row, parts);
@@ -117,13 +133,52 @@ fn labels(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect, parts
             Face::Trouble
         },
     );
-    if p.trouble.is_some() && parts.batches_fit {
+    // What is wrong stands beside the name: below it are the replicas.
+    let wrong = match (&p.trouble, is_thin(p)) {
+        (Some(_), _) => Some(("damaged".to_owned(), Face::Trouble)),
+        (None, true) => {
+            let in_sync = format!("ISR {}/{}", p.isr.len(), p.replicas.len());
+            Some((in_sync, Face::Warning))
+        }
+        (None, false) => None,
+    };
+    if let Some((text, face)) = wrong {
+        let right = plan.lanes.left() - m.gap * 2.0;
+        let at = pos2(right, middle - m.text_height / 2.0);
+        plan.text(at, Align2::RIGHT_CENTER, text, face);
+    }
+}
+
+/// Each replica as far as its log goes, in the order of the assignment.
+fn strips(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, rect: Rect, parts: Parts) {
+    let (p, m) = (row.partition, span.canvas.metrics);
+    for (index, replica) in p.replicas.iter().enumerate() {
+        let role = ReplicaRole::of(p, replica);
+        let middle = parts.strips + m.strip_pitch * (index as f32 + 0.5);
+        let top = snap(middle - m.strip / 2.0, m);
         plan.text(
-            pos2(left, middle + m.text_height * 1.5 + m.line * 2.0),
-            Align2::LEFT_CENTER,
-            "damaged".to_owned(),
-            Face::Trouble,
+            pos2(plan.lanes.left() - m.gap * 2.0, middle),
+            Align2::RIGHT_CENTER,
+            format!("broker {}", replica.broker),
+            Face::Small,
         );
+        let (start, end) = (replica.log_start.0, replica.log_end.0);
+        let note = match role {
+            ReplicaRole::Leader | ReplicaRole::InSync => None,
+            _ if end < 0 => Some(format!("{}: it has not told of its log", role.word())),
+            _ if replica.from_files => {
+                Some(format!("{}, {} in its files", role.word(), signed(end)))
+            }
+            _ => Some(format!("{}, {}", role.word(), signed(end))),
+        };
+        let strip = span.rect(start.max(0), end.max(0), top, top + m.strip);
+        if end > start {
+            plan.in_lanes(strip, Ink::Replica(role), Form::of_replica(role));
+        }
+        let x = span.x(end.max(0)).max(plan.lanes.left()) + m.gap * 2.0;
+        if let Some(note) = note.filter(|_| x < rect.right()) {
+            plan.text(pos2(x, middle), Align2::LEFT_CENTER, note, Face::Small);
+        }
     }
 }
 
@@ -293,9 +348,17 @@ fn watermark(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
         plan.text(
             pos2(x, (parts.cells + parts.cells_end) / 2.0),
             Align2::LEFT_CENTER,
-            format!("{} not committed yet", signed(waiting)),
+            waiting_for(p, waiting),
             Face::Small,
         );
+    }
+}
+
+/// What the records above the high watermark wait for.
+fn waiting_for(p: &PartitionSnapshot, waiting: i64) -> String {
+    match awaited(p) {
+        ids if ids.is_empty() => format!("{} not committed yet", signed(waiting)),
+        ids => format!("{} waiting for {}", signed(waiting), brokers(&ids)),
     }
 }
 

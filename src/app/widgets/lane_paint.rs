@@ -5,6 +5,7 @@
 use egui::{Color32, FontId, Mesh, Painter, Pos2, Rect, Shape, Vec2, pos2, vec2};
 
 use super::lane::{Face, Form, HEAT_LEVELS, Ink, Metrics, Plan, Quad, Text};
+use crate::app::replicas::ReplicaRole;
 use crate::app::theme::{self, Theme};
 
 /// Points between the strokes of a hatching, in line widths.
@@ -27,6 +28,8 @@ pub fn metrics(pixels_per_point: f32) -> Metrics {
         cell_round: l::CELL_ROUND,
         cell_glyph: l::CELL_GLYPH,
         bracket: l::BRACKET,
+        strip: l::STRIP,
+        strip_pitch: l::STRIP_PITCH,
         text_height: l::TEXT_HEIGHT,
         mono_char: l::MONO_CHAR,
         bar_row: l::BAR_ROW,
@@ -64,6 +67,7 @@ fn face(face: Face, theme: &Theme) -> (FontId, Color32) {
         Face::Small => (theme::small(), theme.muted),
         Face::Mono => (theme::mono_small(), theme.muted),
         Face::Glyph => (theme::small_heading(), theme.on_leader),
+        Face::Warning => (theme::small_heading(), theme.warning),
         Face::Trouble => (theme::small_heading(), theme.bad),
     }
 }
@@ -84,6 +88,7 @@ pub fn mesh(quads: &[Quad], metrics: &Metrics, theme: &Theme) -> Mesh {
                 strike(&mut mesh, quad.rect, color, theme::size::LINE);
             }
             Form::Hatched => hatch(&mut mesh, quad.rect, color, metrics),
+            Form::Dashed => dashed(&mut mesh, quad.rect, color),
         }
     }
     mesh
@@ -99,6 +104,7 @@ pub enum Mark {
     Control,
     Band,
     Hatched,
+    Replica(ReplicaRole),
 }
 
 /// Cells shown for "colour = key": hashes whose hues differ.
@@ -108,7 +114,7 @@ const MARK_KEYS: [u32; 3] = [5, 7, 4];
 pub fn mark_size(mark: Mark) -> Vec2 {
     let cells = match mark {
         Mark::Keys => MARK_KEYS.len() as f32,
-        Mark::Band | Mark::Hatched => 2.0,
+        Mark::Band | Mark::Hatched | Mark::Replica(_) => 2.0,
         _ => 1.0,
     };
     vec2(theme::lane::CELL * cells, theme::lane::MARK_HEIGHT)
@@ -159,6 +165,15 @@ pub fn mark(painter: &Painter, rect: Rect, mark: Mark, theme: &Theme) {
             ink: Ink::Band,
             form: Form::Filled,
         }],
+        Mark::Replica(role) => {
+            let height = theme::lane::STRIP.min(rect.height());
+            let strip = Rect::from_center_size(rect.center(), vec2(rect.width(), height));
+            vec![Quad {
+                rect: strip,
+                ink: Ink::Replica(role),
+                form: Form::of_replica(role),
+            }]
+        }
         Mark::Hatched => vec![Quad {
             rect: rect.shrink2(vec2(0.0, metrics.line)),
             ink: Ink::Waiting,
@@ -180,6 +195,11 @@ fn ink(ink: Ink, theme: &Theme) -> Color32 {
         Ink::Epoch => theme.muted,
         Ink::Selected => theme.accent,
         Ink::Cut => theme.offline,
+        Ink::Replica(ReplicaRole::Leader) => theme.leader,
+        Ink::Replica(ReplicaRole::InSync) => theme.muted,
+        Ink::Replica(ReplicaRole::OutOfSync | ReplicaRole::Unknown) => theme.warning,
+        Ink::Replica(ReplicaRole::Offline) => theme.offline,
+        Ink::Replica(ReplicaRole::Failed) => theme.bad,
         Ink::Heat(0) => theme.card,
         Ink::Heat(level) => {
             let share = f32::from(level) / f32::from(HEAT_LEVELS - 1);
@@ -235,6 +255,24 @@ fn outline(mesh: &mut Mesh, rect: Rect, color: Color32, width: f32) {
         ),
     ];
     for side in sides {
+        mesh.add_colored_rect(side, color);
+    }
+}
+
+/// An outline of dashes.
+fn dashed(mesh: &mut Mesh, rect: Rect, color: Color32) {
+    let (width, dash) = (theme::size::LINE, theme::lane::DASH);
+    let mut x = rect.left();
+    while x < rect.right() {
+        let end = (x + dash).min(rect.right());
+        for top in [rect.top(), rect.bottom() - width] {
+            let side = Rect::from_min_max(pos2(x, top), pos2(end, top + width));
+            mesh.add_colored_rect(side, color);
+        }
+        x += dash * 2.0;
+    }
+    for left in [rect.left(), rect.right() - width] {
+        let side = Rect::from_x_y_ranges(left..=left + width, rect.y_range());
         mesh.add_colored_rect(side, color);
     }
 }

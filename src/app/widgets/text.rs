@@ -39,6 +39,12 @@ pub fn small(ui: &mut Ui, text: &str) -> Response {
     ))
 }
 
+/// Small text that steps back and wraps.
+pub fn small_wrapped(ui: &mut Ui, text: &str) -> Response {
+    let color = Theme::of(ui).muted;
+    ui.add(Label::new(RichText::new(text).font(theme::small()).color(color)).wrap())
+}
+
 /// A number, offset, id or bytes.
 pub fn mono(ui: &mut Ui, text: &str) -> Response {
     let color = Theme::of(ui).text;

@@ -12,6 +12,7 @@ use egui::Ui;
 use super::table::{self, Column};
 use crate::app::format;
 use crate::app::history::find_topic;
+use crate::app::replicas::{Ills, summary};
 use crate::app::scene::Scene;
 use crate::app::state::{Dialog, Selection};
 use crate::app::theme::{self, Theme, space};
@@ -22,7 +23,8 @@ use crate::inspect::{ClusterSnapshot, TopicSnapshot};
 /// Microseconds between two orderings while pictures change.
 const REORDER_EVERY_US: u64 = 500_000;
 
-const COLUMNS: [Column; 7] = [
+/// The last only where there are several brokers.
+static COLUMNS: [Column; 8] = [
     Column::words("topic", 0.0),
     Column::numbers("partitions", 64.0),
     Column::numbers("records", 96.0),
@@ -30,7 +32,16 @@ const COLUMNS: [Column; 7] = [
     Column::numbers("bytes in", 84.0),
     Column::numbers("size", 80.0),
     Column::numbers("newest record", 116.0),
+    Column::words("replicas", 124.0),
 ];
+
+/// The columns worth showing.
+fn columns(scene: &Scene<'_>) -> &'static [Column] {
+    match scene.picture.brokers.len() > 1 {
+        true => &COLUMNS,
+        false => &COLUMNS[..COLUMNS.len() - 1],
+    }
+}
 
 /// What the rows are sorted by: a column's number.
 const BY_NAME: usize = 0;
@@ -130,7 +141,8 @@ fn order(
                 3 => rate(topic).0,
                 4 => rate(topic).1,
                 5 => sums(topic).bytes as f64,
-                _ => sums(topic).newest_ms as f64,
+                6 => sums(topic).newest_ms as f64,
+                _ => badness(topic),
             };
             Key(key)
         });
@@ -138,6 +150,12 @@ fn order(
     if descending {
         rows.reverse();
     }
+}
+
+/// How much is wrong with a topic's replicas: without a leader is worse than any number that is under-replicated.
+fn badness(topic: &TopicSnapshot) -> f64 {
+    let ills = Ills::of(topic.partitions.iter());
+    ills.leaderless as f64 * 1e6 + ills.thin as f64
 }
 
 /// A number to sort by.
@@ -178,7 +196,7 @@ impl TopicList {
             return;
         }
         let sorted = Some((self.sort, self.descending));
-        if let Some(column) = table::header(ui, &COLUMNS, sorted) {
+        if let Some(column) = table::header(ui, columns(scene), sorted) {
             // Names read best from A, numbers from the largest.
             self.descending = if self.sort == column {
                 !self.descending
@@ -245,7 +263,7 @@ impl TopicList {
             }
         }
         let rows = table::Rows {
-            columns: &COLUMNS,
+            columns: columns(scene),
             count: self.ordered.len(),
             selected,
             reveal: step != 0,
@@ -276,6 +294,16 @@ impl TopicList {
             number_or_nothing(cells, bytes > 0.0, &format::byte_rate(bytes));
             cells.mono(&format::bytes(sums.bytes));
             cells.mono_muted(&format::short_moment(scene.now, sums.newest_ms));
+            if scene.picture.brokers.len() == 1 {
+                return;
+            }
+            let (words, grave) = summary(topic);
+            let ink = match grave {
+                Some(true) => theme.bad,
+                Some(false) => theme.warning,
+                None => theme.muted,
+            };
+            cells.text(&words, theme::body(), ink);
         });
         if let Some((index, _)) = clicked
             && let Some(topic) = self.ordered[index].of(&scene.picture.topics)

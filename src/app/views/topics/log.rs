@@ -10,6 +10,7 @@ use egui::{Rect, Response, Role, Sense, Ui, WidgetInfo, pos2};
 
 use super::log_tooltip;
 use crate::app::format;
+use crate::app::replicas::ReplicaRole;
 use crate::app::scene::Scene;
 use crate::app::state::{LaneMove, Selection};
 use crate::app::theme::{self, Theme, size, space};
@@ -330,7 +331,8 @@ impl LogTab {
         let detail = lane::detail(topic.partitions.len());
         ui.add_space(space::S);
         ui.horizontal(|ui| {
-            ui.scope(|ui| legend(ui, detail));
+            let replicated = topic.replication_factor > 1;
+            ui.scope(|ui| legend(ui, detail, replicated));
             if detail == Detail::Heatmap {
                 return;
             }
@@ -383,9 +385,18 @@ fn find_lane<'a>(scene: &'a Scene<'_>, topic: &str, partition: PartitionIndex) -
 }
 
 /// What the shapes mean.
-fn legend(ui: &mut Ui, detail: Detail) {
+fn legend(ui: &mut Ui, detail: Detail, replicated: bool) {
     let theme = Theme::of(ui);
     let entries: &[(Mark, &str)] = match detail {
+        Detail::Cells if replicated => &[
+            (Mark::Watermark, "high watermark"),
+            (Mark::Waiting, "not committed"),
+            (Mark::Replica(ReplicaRole::Leader), "leader"),
+            (Mark::Replica(ReplicaRole::InSync), "in-sync"),
+            (Mark::Replica(ReplicaRole::OutOfSync), "out of ISR"),
+            (Mark::Replica(ReplicaRole::Offline), "offline"),
+            (Mark::Keys, "colour = key"),
+        ],
         Detail::Cells => &[
             (Mark::Keys, "colour = key"),
             (Mark::Waiting, "not committed"),

@@ -4,6 +4,7 @@
 use egui::Ui;
 
 use crate::app::format;
+use crate::app::replicas::ReplicaRole;
 use crate::app::widgets::lane::Hit;
 use crate::app::widgets::{heading, small};
 use crate::ids::Offset;
@@ -34,6 +35,7 @@ pub fn draw(
         if let Some(trouble) = &partition.trouble {
             small(ui, trouble);
         }
+        replicas(ui, partition);
         return;
     };
     heading(
@@ -84,6 +86,20 @@ pub fn draw(
                 format::counted((*end - *first).unsigned_abs(), "record")
             ),
         );
+    }
+}
+
+fn replicas(ui: &mut Ui, partition: &PartitionSnapshot) {
+    if partition.replicas.len() < 2 {
+        return;
+    }
+    for replica in &partition.replicas {
+        let role = ReplicaRole::of(partition, replica).word();
+        let end = match replica.log_end >= Offset::ZERO {
+            true => format!(" · log end {}", format::signed(replica.log_end.0)),
+            false => String::new(),
+        };
+        small(ui, &format!("broker {} · {role}{end}", replica.broker));
     }
 }
 
