@@ -186,7 +186,7 @@ impl Broker {
             all_counts: self.config.durability == Durability::Memory,
         };
         if let Some(member) = self.member.as_mut() {
-            member.quorum.resign(now, &view);
+            member.quorum.step_aside(now, &view);
         }
     }
 

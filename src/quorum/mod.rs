@@ -154,6 +154,14 @@ impl Quorum {
         self.turn(now, log);
     }
 
+    /// Gives leadership up for now, because decisions cannot be written: whoever else can may lead.
+    pub fn step_aside(&mut self, now: Time, log: &dyn LogView) {
+        if matches!(self.role, Role::Leader(_)) {
+            self.step_down(now);
+        }
+        self.turn(now, log);
+    }
+
     /// Whether there are voters yet to be told that this broker gave leadership up.
     pub fn is_leaving(&self) -> bool {
         matches!(&self.role, Role::Resigned(leaving) if !leaving.untold.is_empty())
