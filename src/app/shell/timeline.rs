@@ -276,6 +276,11 @@ fn dotted(painter: &Painter, x: f32, top: f32, bottom: f32, color: Color32) {
 /// An event in a few words.
 fn label(event: &Event) -> String {
     use EventKind::*;
+    let place = match event.kind.topic() {
+        Some((topic, Some(partition))) => format!("{topic}-{partition}"),
+        Some((topic, None)) => topic.to_owned(),
+        None => String::new(),
+    };
     match &event.kind {
         BrokerStarted { .. } => format!("broker {} started", event.broker),
         BrokerStopped { .. } => format!("broker {} stopped", event.broker),
@@ -299,58 +304,24 @@ fn label(event: &Event) -> String {
             )
         }
         LeaderElected {
-            topic,
-            partition,
-            from,
-            to,
-            epoch,
-            ..
-        } => format!(
-            "{topic}-{partition} leader {} · epoch {epoch}",
-            moved(*from, *to)
-        ),
-        IsrChanged {
-            topic,
-            partition,
-            from,
-            to,
-            ..
-        } => format!("{topic}-{partition} ISR {}→{}", from.len(), to.len()),
-        ReassignmentBegan {
-            topic, partition, ..
-        } => format!("{topic}-{partition} moves"),
-        ReassignmentEnded {
-            topic, partition, ..
-        } => format!("{topic}-{partition} has moved"),
+            from, to, epoch, ..
+        } => format!("{place} leader {} · epoch {epoch}", moved(*from, *to)),
+        IsrChanged { from, to, .. } => format!("{place} ISR {}→{}", from.len(), to.len()),
+        ReassignmentBegan { .. } => format!("{place} moves"),
+        ReassignmentEnded { .. } => format!("{place} has moved"),
         MorePartitionsChanged { count, .. } => format!("{count} more partitions changed"),
-        LogTruncated {
-            topic,
-            partition,
-            to,
-            ..
-        } => format!("{topic}-{partition} cut to {to}"),
-        TopicCreated { topic, .. } => format!("topic {topic} created"),
-        TopicDeleted { topic, .. } => format!("topic {topic} deleted"),
-        PartitionsAdded { topic, to, .. } => format!("{topic} has {to} partitions"),
-        ConfigChanged { topic, key, .. } => format!("{topic} {key}"),
-        SegmentRolled {
-            topic, partition, ..
-        } => format!("{topic}-{partition} new segment"),
-        SegmentsDeleted {
-            topic,
-            partition,
-            cause,
-            ..
-        } if cause.starts_with("DeleteRecords") => format!("{topic}-{partition} emptied"),
-        SegmentsDeleted {
-            topic, partition, ..
-        } => format!("{topic}-{partition} retention"),
-        LogRecovered {
-            topic, partition, ..
-        } => format!("{topic}-{partition} recovered"),
-        LogDamaged {
-            topic, partition, ..
-        } => format!("{topic}-{partition} damaged"),
+        LogTruncated { to, .. } => format!("{place} cut to {to}"),
+        TopicCreated { .. } => format!("topic {place} created"),
+        TopicDeleted { .. } => format!("topic {place} deleted"),
+        PartitionsAdded { to, .. } => format!("{place} has {to} partitions"),
+        ConfigChanged { key, .. } => format!("{place} {key}"),
+        SegmentRolled { .. } => format!("{place} new segment"),
+        SegmentsDeleted { cause, .. } if cause.starts_with("DeleteRecords") => {
+            format!("{place} emptied")
+        }
+        SegmentsDeleted { .. } => format!("{place} retention"),
+        LogRecovered { .. } => format!("{place} recovered"),
+        LogDamaged { .. } => format!("{place} damaged"),
         StorageFailed { .. } => "writing failed".to_owned(),
         StorageHealed { .. } => "writing works again".to_owned(),
         ConnectionRefused { peer, .. } => format!("refused {peer}"),

@@ -26,12 +26,12 @@ const REORDER_EVERY_US: u64 = 500_000;
 /// The last only where there are several brokers.
 static COLUMNS: [Column; 8] = [
     Column::words("topic", 0.0),
-    Column::numbers("partitions", 64.0),
-    Column::numbers("records", 96.0),
-    Column::numbers("records in", 72.0),
-    Column::numbers("bytes in", 84.0),
-    Column::numbers("size", 80.0),
-    Column::numbers("newest record", 116.0),
+    Column::numbers("partitions", 60.0),
+    Column::numbers("records", 88.0),
+    Column::numbers("records in", 64.0),
+    Column::numbers("bytes in", 76.0),
+    Column::numbers("size", 64.0),
+    Column::numbers("newest record", 96.0),
     Column::words("replicas", 124.0),
 ];
 
