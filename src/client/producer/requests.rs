@@ -170,11 +170,11 @@ impl Producer {
         let mut taken = Vec::new();
         let mut bytes = 0;
         for (topic, partition) in destinations {
-            let queue = self
-                .topics
-                .get_mut(topic)
-                .and_then(|queues| queues.get_mut(partition))
-                .expect("destinations are queues");
+            let queues = self.topics.get_mut(topic);
+            // Gone where another leader of the same turn turned out to take no records: that failed everything.
+            let Some(queue) = queues.and_then(|queues| queues.get_mut(partition)) else {
+                continue;
+            };
             let next = queue.oldest().map_or(0, Batch::bytes);
             if bytes > 0 && bytes + next > self.config.max_request_bytes {
                 continue;
