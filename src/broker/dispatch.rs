@@ -186,7 +186,7 @@ impl Broker {
                 connection.errors += 1;
             }
         }
-        let committed = std::mem::take(&mut self.committed);
+        let committed = std::mem::take(&mut self.committed) || self.judged_ahead(asked.api);
         match answered {
             Ok(Answer::Spread {
                 parts,
