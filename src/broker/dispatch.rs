@@ -100,6 +100,28 @@ impl Asked {
         body(&mut writer)?;
         Ok(writer.finish_frame())
     }
+
+    /// Answers once every live broker knows of the change, or after `timeout_ms` with what `late` makes of the
+    /// response; without a timeout, once the change is committed.
+    pub fn reply_once_spread<R>(
+        &self,
+        timeout_ms: i32,
+        mut response: R,
+        encode: impl Fn(&R, &mut Writer) -> Result<(), EncodeError>,
+        late: impl FnOnce(&mut R),
+    ) -> Answered {
+        let parts = self.reply(|writer| encode(&response, writer))?;
+        if timeout_ms <= 0 {
+            return Ok(Answer::Reply(parts));
+        }
+        late(&mut response);
+        let late = self.reply(|writer| encode(&response, writer))?;
+        Ok(Answer::Spread {
+            parts,
+            late,
+            timeout_ms,
+        })
+    }
 }
 
 impl Broker {

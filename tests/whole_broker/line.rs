@@ -1,5 +1,6 @@
 //! The thin line through the broker: connect, create, produce, fetch, list offsets, restart.
 
+use klar::ids::ConnectionId;
 use klar::inspect::EventKind;
 use klar::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use klar::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -153,23 +154,28 @@ fn offsets_are_listed_in_every_version() {
     }
 }
 
-#[test]
-fn a_retried_batch_is_not_appended_again_even_after_a_restart() {
-    let mut rig = Rig::new();
-    rig.create("t", 1, &[]);
-    let connection = rig.connect();
+/// Asks for a producer id, as an idempotent producer begins.
+fn ask_for_id(rig: &mut Rig, connection: ConnectionId) -> InitProducerIdResponse {
     let request = InitProducerIdRequest {
         transactional_id: None,
         ..InitProducerIdRequest::default()
     };
-    let fresh = ask!(
+    ask!(
         rig,
         connection,
         InitProducerId,
         4,
         request,
         InitProducerIdResponse
-    );
+    )
+}
+
+#[test]
+fn a_retried_batch_is_not_appended_again_even_after_a_restart() {
+    let mut rig = Rig::new();
+    rig.create("t", 1, &[]);
+    let connection = rig.connect();
+    let fresh = ask_for_id(&mut rig, connection);
     assert_eq!((fresh.error_code, fresh.producer_epoch), (0, 0));
     let id = fresh.producer_id;
     let batch = idempotent(rig.now, id, 0, 0, &["a", "b"]);
@@ -182,18 +188,7 @@ fn a_retried_batch_is_not_appended_again_even_after_a_restart() {
     assert_eq!(rig.produce_bytes(connection, "t", 0, batch), (0, 0));
     let next = idempotent(rig.now, id, 0, 2, &["c"]);
     assert_eq!(rig.produce_bytes(connection, "t", 0, next), (0, 2));
-    let request = InitProducerIdRequest {
-        transactional_id: None,
-        ..InitProducerIdRequest::default()
-    };
-    let other = ask!(
-        rig,
-        connection,
-        InitProducerId,
-        4,
-        request,
-        InitProducerIdResponse
-    );
+    let other = ask_for_id(&mut rig, connection);
     assert!(other.producer_id > id, "ids are never given twice");
 }
 
@@ -208,18 +203,7 @@ fn an_id_that_a_log_knows_is_not_given_again() {
         let batch = idempotent(rig.now, id, 0, 0, &["a"]);
         assert_eq!(rig.produce_bytes(connection, "t", 0, batch).0, 0);
     }
-    let request = InitProducerIdRequest {
-        transactional_id: None,
-        ..InitProducerIdRequest::default()
-    };
-    let fresh = ask!(
-        rig,
-        connection,
-        InitProducerId,
-        4,
-        request,
-        InitProducerIdResponse
-    );
+    let fresh = ask_for_id(&mut rig, connection);
     // Behind the one that may have been given, not behind the one nobody can have been given.
     assert_eq!((fresh.error_code, fresh.producer_id), (0, 1_235));
 }

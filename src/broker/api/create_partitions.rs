@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use super::super::Broker;
 use super::super::commit::NotDone;
-use super::super::dispatch::{Answer, Answered, Asked, check_entries};
-use super::{TOLD_LATE, code_of};
+use super::super::dispatch::{Answered, Asked, check_entries};
+use super::{code_of, say_late};
 use crate::ids::BrokerId;
 use crate::metadata::decide::{MorePartitions, Refusal, add_partitions};
 use crate::wire::messages::create_partitions::{
@@ -47,19 +47,13 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
             error_message: why,
         });
     }
-    let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
-    if request.timeout_ms <= 0 {
-        return Ok(Answer::Reply(parts));
-    }
-    for topic in response.results.iter_mut().filter(|t| t.error_code == 0) {
-        topic.error_code = ErrorCode::RequestTimedOut.code();
-        topic.error_message = Some(TOLD_LATE.to_owned());
-    }
-    let late = asked.reply(|writer| response.encode(writer, asked.version))?;
-    Ok(Answer::Spread {
-        parts,
-        late,
-        timeout_ms: request.timeout_ms,
+    let encode = |response: &_, writer: &mut _| {
+        CreatePartitionsResponse::encode(response, writer, asked.version)
+    };
+    asked.reply_once_spread(request.timeout_ms, response, encode, |response| {
+        for topic in &mut response.results {
+            say_late(&mut topic.error_code, &mut topic.error_message);
+        }
     })
 }
 

@@ -182,6 +182,14 @@ fn check_leads(partition: &Partition) -> Result<(), ErrorCode> {
     }
 }
 
+/// Says of what was changed that not every live broker knew of it in time; what was refused stays refused.
+fn say_late(error_code: &mut i16, message: &mut Option<String>) {
+    if *error_code == ErrorCode::None.code() {
+        *error_code = ErrorCode::RequestTimedOut.code();
+        *message = Some(TOLD_LATE.to_owned());
+    }
+}
+
 /// Every partition a request names, for looking them up.
 fn named_partitions<T>(
     topics: &[T],
