@@ -83,12 +83,13 @@ impl Broker {
         let before = partition.role.leader_epoch();
         let same_epoch = before == Some(image.leader_epoch);
         partition.leader_epoch = image.leader_epoch;
-        let Some(log) = partition.log.as_ref() else {
+        let Some(log) = partition.log.as_mut() else {
             partition.role = Role::Idle;
             return;
         };
         let assignment = assignment(image);
         let leads = image.leader == Some(me);
+        log.set_followed(leads && image.replicas.len() > 1);
         let mut moved = false;
         match (&mut partition.role, image.leader) {
             (Role::Leader(leader), Some(_)) if leads && same_epoch => {
@@ -112,7 +113,7 @@ impl Broker {
                     }
                     Some(leader) => {
                         let epoch = image.leader_epoch;
-                        let follower = Follower::new(leader, epoch, LogFacts::from(log), known);
+                        let follower = Follower::new(leader, epoch, LogFacts::from(&*log), known);
                         Role::Follower(Box::new(follower))
                     }
                     None => Role::Idle,
@@ -282,6 +283,9 @@ impl Broker {
         };
         if let Role::Leader(leader) = &partition.role {
             partition.high_watermark = leader.high_watermark();
+            if let Some(log) = &mut partition.log {
+                log.on_replicated(partition.high_watermark);
+            }
         }
         self.acks_due.extend(&partition.ack_waiters);
         let bytes = std::mem::take(&mut partition.held_back_bytes);

@@ -61,7 +61,10 @@ impl Log {
             set_log_append_time(&mut batch, now.as_ms());
         }
         let header = BatchHeader::parse(&batch)?;
-        self.write_batch(disk, now, &header, batch.freeze())?;
+        let batch = batch.freeze();
+        self.write_batch(disk, now, &header, &batch)?;
+        let limit = self.config.tail_bytes;
+        self.tail.push(base, batch, limit, self.followed);
         Ok(Appended {
             base,
             last: header.last_offset(),
@@ -88,8 +91,8 @@ impl Log {
                     found: header.base_offset,
                 });
             }
-            let bytes = records.slice_ref(batch.bytes());
-            self.write_batch(disk, now, &header, bytes)?;
+            self.write_batch(disk, now, &header, batch.bytes())?;
+            self.hold_followed(header.base_offset, batch.bytes());
             let first = appended.map_or(header.base_offset, |earlier| earlier.base);
             appended = Some(Appended {
                 base: first,
@@ -99,6 +102,34 @@ impl Log {
             });
         }
         Ok(appended)
+    }
+
+    /// Keeps a follower's batch in memory if it is short, as a copy: many batches came in one answer. Nobody reads
+    /// of a follower, but it may lead next.
+    fn hold_followed(&mut self, base: Offset, batch: &[u8]) {
+        match batch.len() <= COPIED_BYTES {
+            true => {
+                let limit = self.config.tail_bytes;
+                let copy = Bytes::copy_from_slice(batch);
+                self.tail.push(base, copy, limit, false);
+            }
+            false => self.tail.clear(),
+        }
+    }
+
+    /// Has the newest batch stay in memory, however long it is, because followers are about to read it.
+    pub fn set_followed(&mut self, followed: bool) {
+        self.followed = followed;
+        if !followed {
+            self.tail.let_large_go();
+        }
+    }
+
+    /// Every replica that counts has read up to here.
+    pub fn on_replicated(&mut self, upto: Offset) {
+        if upto >= self.log_end() {
+            self.tail.let_large_go();
+        }
     }
 
     fn stamp(&self, timestamp_ms: i64) -> i64 {
@@ -134,7 +165,7 @@ impl Log {
         disk: &mut dyn Disk,
         now: Time,
         header: &BatchHeader,
-        batch: Bytes,
+        batch: &[u8],
     ) -> Result<(), AppendError> {
         self.check_writable()?;
         self.attempt(disk, |log, disk| {
@@ -148,13 +179,11 @@ impl Log {
                 }
                 written?;
             }
-            log.write_at_end(disk, &batch)
+            log.write_at_end(disk, batch)
         })?;
         let interval = self.config.index_interval_bytes;
         self.active_mut().appended(header, interval);
         self.producers.note(header, now);
-        let limit = self.config.tail_bytes;
-        self.tail.push(header.base_offset, batch, limit);
         self.last_append = now;
         Ok(())
     }

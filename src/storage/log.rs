@@ -42,6 +42,8 @@ pub struct Log {
     pub(super) epochs: Epochs,
     pub(super) producers: Producers,
     pub(super) tail: Tail,
+    /// Followers read what is appended here.
+    pub(super) followed: bool,
     pub(super) sync: SyncState,
     /// The file holds bytes behind the last batch that a failed write left.
     pub(super) torn: bool,

@@ -74,6 +74,7 @@ impl Log {
             epochs: Epochs::default(),
             producers: Producers::default(),
             tail: Tail::new(config.tail_budget.clone()),
+            followed: false,
             sync: SyncState::default(),
             torn: false,
             trouble: None,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::ids::Offset;
 
-/// Bytes of the largest batch that is held. Larger ones are read through a map of the file as cheaply, and
+/// Bytes of the largest batch that is held for long. Larger ones are read through a map of the file as cheaply, and
 /// their buffers are better used again while they are warm: holding them cost a producer a fifth of its CPU.
 const LARGEST_HELD_BYTES: usize = 64 * 1024;
 /// Bytes all tails together may hold unless told otherwise.
@@ -71,30 +71,41 @@ impl Tail {
         }
     }
 
-    /// Adds the batch that was just appended; `limit` is what this log may hold. What is counted are the bytes
-    /// of the batch: whoever appends sees to it that they are at least half of the allocation they lie in.
-    pub fn push(&mut self, base: Offset, batch: Bytes, limit: usize) {
+    /// Adds the batch that was just appended; `limit` is what this log may hold. A large one is held only for
+    /// followers that are about to read it, alone, until [`Tail::let_large_go`] or the next one. What is counted are
+    /// the bytes of the batch: whoever appends sees to it that they are at least half of the allocation they lie in.
+    pub fn push(&mut self, base: Offset, batch: Bytes, limit: usize, followed: bool) {
         let bytes = batch.len();
-        if bytes > LARGEST_HELD_BYTES {
+        let large = bytes > LARGEST_HELD_BYTES;
+        if large || self.holds_large() {
             // A tail with a hole would be worse than none.
+            self.clear();
+        }
+        if bytes > limit || large && !followed {
             return self.clear();
         }
         while !self.batches.is_empty() && self.bytes + bytes > limit {
             self.forget_oldest();
         }
-        let fits = bytes <= limit;
-        while fits && !self.budget.take(bytes) {
+        while !self.budget.take(bytes) {
             if !self.forget_oldest() {
                 return;
             }
         }
-        if fits {
-            self.bytes += bytes;
-            self.batches.push_back((base, batch));
-            return;
+        self.bytes += bytes;
+        self.batches.push_back((base, batch));
+    }
+
+    /// Lets go of a large batch: everybody it was held for has read it.
+    pub fn let_large_go(&mut self) {
+        if self.holds_large() {
+            self.clear();
         }
-        // A tail with a hole would be worse than none.
-        self.clear();
+    }
+
+    fn holds_large(&self) -> bool {
+        let newest = self.batches.back();
+        newest.is_some_and(|(_, batch)| batch.len() > LARGEST_HELD_BYTES)
     }
 
     /// Batches from the one that holds `from` on: first offset and bytes. `None` if it is not here.
@@ -145,15 +156,36 @@ mod tests {
         let budget = TailBudget::new(100);
         let mut tail = Tail::new(budget.clone());
         for n in 0..5 {
-            tail.push(Offset(n * 10), batch(30), 90);
+            tail.push(Offset(n * 10), batch(30), 90, false);
         }
         assert_eq!(budget.used_bytes(), 90);
         assert!(tail.from(Offset(19)).is_none());
         assert_eq!(tail.from(Offset(29)).map(Iterator::count), Some(3));
         let mut other = Tail::new(budget.clone());
-        other.push(Offset(0), batch(30), 90);
+        other.push(Offset(0), batch(30), 90, false);
         assert_eq!(other.bytes(), 0);
         drop(tail);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_large_batch_is_held_alone_and_only_for_followers() {
+        const LARGE: usize = LARGEST_HELD_BYTES + 1;
+        let budget = TailBudget::new(4 * LARGE);
+        let mut tail = Tail::new(budget.clone());
+        tail.push(Offset(0), batch(30), LARGE, false);
+        tail.push(Offset(1), batch(LARGE), LARGE, false);
+        assert_eq!(tail.bytes(), 0);
+        tail.push(Offset(2), batch(30), LARGE, true);
+        tail.push(Offset(3), batch(LARGE), LARGE, true);
+        assert!(tail.from(Offset(2)).is_none());
+        assert_eq!(tail.from(Offset(3)).map(Iterator::count), Some(1));
+        tail.push(Offset(4), batch(30), LARGE, true);
+        assert!(tail.from(Offset(3)).is_none());
+        tail.let_large_go();
+        assert_eq!(budget.used_bytes(), 30);
+        tail.push(Offset(5), batch(LARGE), LARGE, true);
+        tail.let_large_go();
         assert_eq!(budget.used_bytes(), 0);
     }
 }
