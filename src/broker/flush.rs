@@ -48,7 +48,7 @@ impl Broker {
         }
         self.flushes.dirty.insert(key);
         if self.config.durability == Durability::Os && self.flushes.due.is_none() {
-            self.flushes.due = Some(now.plus_ms(SYNC_INTERVAL_MS));
+            self.flushes.due = Some(next_sync(now));
         }
     }
 
@@ -184,7 +184,7 @@ impl Broker {
             }
         }
         if self.config.durability == Durability::Os && !self.flushes.dirty.is_empty() {
-            let next = now.plus_ms(SYNC_INTERVAL_MS);
+            let next = next_sync(now);
             self.flushes.due = Some(self.flushes.due.map_or(next, |due| due.min(next)));
         }
         for connection in done.waiting {
@@ -252,4 +252,11 @@ impl Broker {
         self.flushes.dirty.clear();
         self.flushes.due = None;
     }
+}
+
+/// The moment of the next sync with durability `os`: the same for every broker, because a file system makes one
+/// effort of syncs that are asked for together, and holds up those who write meanwhile once.
+fn next_sync(now: Time) -> Time {
+    let intervals = now.as_ms().div_euclid(SYNC_INTERVAL_MS) + 1;
+    Time::from_ms(intervals.saturating_mul(SYNC_INTERVAL_MS))
 }
