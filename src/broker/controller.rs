@@ -135,7 +135,10 @@ impl Broker {
         if leader == Some(me) {
             return;
         }
-        member.controller = None;
+        if member.controller.take().is_some() {
+            // Another controller may give the ids of a block away that was not committed.
+            self.producer_ids = 0..0;
+        }
         member.causes.clear();
         let committing = std::mem::take(&mut member.committing);
         let altering = std::mem::take(&mut member.local_alters);

@@ -58,11 +58,11 @@ impl Broker {
         api.is_some_and(|api| FOR_CONTROLLER.contains(&api))
     }
 
-    /// Whether this controller judged a request by what is written and perhaps not committed yet: also a refusal
-    /// (the topic is there already) then waits, or it could speak of what never came to be.
+    /// Whether this controller judged a request by what is written and perhaps not committed (alone: synced) yet:
+    /// also a refusal (the topic is there already) then waits, or it could speak of what never came to be.
     pub(super) fn judged_ahead(&self, api: ApiKey) -> bool {
         let judges = FOR_CONTROLLER.contains(&api) && api != ApiKey::DescribeQuorum;
-        judges && self.member.is_some() && self.is_controller()
+        judges && self.is_controller()
     }
 
     /// Passes a request on if another broker must answer it.

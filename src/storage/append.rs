@@ -172,10 +172,11 @@ impl Log {
             log.roll_back_torn(disk)?;
             log.ready_active(disk)?;
             log.roll_if_due(disk, header, batch.len())?;
-            if log.epochs.assign(header.leader_epoch, header.base_offset) {
+            let begins = log.epochs.assign(header.leader_epoch, header.base_offset);
+            if begins || log.epochs_ahead {
                 let written = log.write_epochs(disk);
                 if written.is_err() {
-                    log.epochs.truncate(header.base_offset);
+                    log.epochs_ahead |= log.epochs.truncate(header.base_offset);
                 }
                 written?;
             }

@@ -49,9 +49,11 @@ impl Epochs {
         Some((found, next.map_or(log_end, |(_, start)| *start)))
     }
 
-    /// Forgets epochs that began at or after `end`.
-    pub fn truncate(&mut self, end: Offset) {
+    /// Forgets epochs that began at or after `end`; true if there were any.
+    pub fn truncate(&mut self, end: Offset) -> bool {
+        let before = self.starts.len();
         self.starts.retain(|(_, start)| *start < end);
+        self.starts.len() < before
     }
 
     /// Forgets epochs that ended at or before `start`.

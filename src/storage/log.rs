@@ -40,6 +40,8 @@ pub struct Log {
     /// Damage that lies in no segment: files that are missing.
     pub(super) gaps: Vec<Damage>,
     pub(super) epochs: Epochs,
+    /// The checkpoint on disk may name epochs that were cut off the end: nothing may be appended before that is mended.
+    pub(super) epochs_ahead: bool,
     pub(super) producers: Producers,
     pub(super) tail: Tail,
     /// Followers read what is appended here.
@@ -289,7 +291,8 @@ impl Log {
             assert!(joined, "segments overlap: {pair:?}");
         }
         for pair in self.epochs.starts().windows(2) {
-            assert!(pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
+            let grows = pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1;
+            assert!(grows, "epochs do not grow: {:?}", self.epochs);
         }
     }
 }

@@ -72,6 +72,7 @@ impl Log {
             segments: vec![Segment::new(Offset::ZERO)],
             gaps: Vec::new(),
             epochs: Epochs::default(),
+            epochs_ahead: false,
             producers: Producers::default(),
             tail: Tail::new(config.tail_budget.clone()),
             followed: false,
@@ -258,14 +259,16 @@ impl Log {
     fn settle_epochs(&mut self, disk: &mut dyn Disk, known: Option<Epochs>) {
         let end = self.log_end();
         let mut epochs = known.clone().unwrap_or_default();
-        epochs.truncate(end);
+        self.epochs_ahead = epochs.truncate(end);
         for (epoch, offset) in self.epochs.starts() {
             epochs.assign(*epoch, *offset);
         }
         epochs.advance(self.log_start);
         self.epochs = epochs;
-        if known.as_ref() != Some(&self.epochs) && !self.epochs.starts().is_empty() {
-            // On a full disk they stay in memory, and are found in the batches again at the next start.
+        let changed = known.as_ref() != Some(&self.epochs) && !self.epochs.starts().is_empty();
+        if changed || self.epochs_ahead {
+            // On a full disk they stay in memory, and are found in the batches again at the next start; the first
+            // batch waits for those that must go.
             let written = self.write_epochs(disk);
             self.note_outcome(&written);
         }

@@ -230,7 +230,7 @@ impl Log {
         if self.active().facts.end > end {
             self.shorten_active(disk, end)?;
         }
-        self.epochs.truncate(end);
+        self.epochs_ahead |= self.epochs.truncate(end);
         self.write_epochs(disk)?;
         self.gaps.retain(|gap| gap.from < end);
         if self.log_start > end {
@@ -307,7 +307,7 @@ impl Log {
             log.log_start = start;
             log.sync.recovery_point = start;
             log.torn = false;
-            log.epochs = Default::default();
+            log.epochs_ahead |= log.epochs.truncate(Offset::ZERO);
             log.producers = Producers::default();
             log.write_epochs(disk)
         })

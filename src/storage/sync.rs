@@ -147,6 +147,9 @@ impl Log {
             self.write_producers(disk)?;
             self.drop_old_snapshots(disk);
         }
+        if self.epochs_ahead {
+            self.write_epochs(disk)?;
+        }
         self.sync_now(disk)?;
         Ok(LogState {
             log_start: self.log_start,
@@ -185,10 +188,18 @@ impl Log {
     }
 
     /// Writes the leader epochs.
+    ///
+    /// A checkpoint behind the batches does no harm, so it is synced with them. One ahead of them would, once other
+    /// batches stand where its epochs were cut off: that is synced at once.
     pub(super) fn write_epochs(&mut self, disk: &mut dyn Disk) -> Result<(), StorageError> {
         let path = self.dir.join(EPOCHS_FILE);
         let checkpoint = self.epochs.to_file();
-        replace(disk, &path, &checkpoint, Synced::No).map_err(StorageError::io("write", &path))?;
+        let synced = match self.epochs_ahead {
+            true => Synced::Yes,
+            false => Synced::No,
+        };
+        replace(disk, &path, &checkpoint, synced).map_err(StorageError::io("write", &path))?;
+        self.epochs_ahead = false;
         self.sync.paths.insert(path);
         self.sync.paths.insert(self.dir.clone());
         Ok(())

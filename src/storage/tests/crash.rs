@@ -233,3 +233,34 @@ fn a_second_crash_while_recovering_loses_nothing_either() {
         }
     }
 }
+
+#[test]
+fn epochs_cut_off_the_end_do_not_come_back_behind_other_batches() {
+    for seed in 0..32 {
+        let disk = MemoryDisk::with_power();
+        let mut log = fresh(&mut disk.clone(), cold());
+        let append = |log: &mut Log, epoch| {
+            let batch = batch(5, b"v", 1_000);
+            log.append(&mut disk.clone(), NOW, batch, LeaderEpoch(epoch))
+                .unwrap();
+        };
+        append(&mut log, 5);
+        append(&mut log, 5);
+        append(&mut log, 6);
+        log.sync_now(&mut disk.clone()).unwrap();
+        // What another leader says stands where epoch 6 began. Only the batches reach the medium.
+        log.truncate_to(&mut disk.clone(), NOW, Offset(7)).unwrap();
+        append(&mut log, 9);
+        append(&mut log, 9);
+        disk.clone()
+            .sync(&dir().join("00000000000000000000.log"))
+            .unwrap();
+        drop(log);
+        disk.lose_power(seed);
+        let (log, _) = open(&mut disk.clone(), cold(), unclean(0));
+        log.check();
+        let starts = [(LeaderEpoch(5), Offset(0)), (LeaderEpoch(9), Offset(5))];
+        assert_eq!(log.epochs().starts(), starts, "seed {seed}");
+        assert_eq!(log.log_end(), Offset(15), "seed {seed}");
+    }
+}
