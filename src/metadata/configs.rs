@@ -193,7 +193,7 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     fixed("auto.leader.rebalance.enable", Boolean, Any, Some("true"),
         "Whether the controller gives leadership back to preferred leaders by itself, every leader.imbalance.check.interval.seconds."),
     // Kafka's default is 2000; brokers in one process can say more often that they live, and failover is the sooner for it.
-    fixed("broker.heartbeat.interval.ms", Int, AtLeast(1), Some("100"), "Milliseconds between two heartbeats of a broker to the controller."),
+    fixed("broker.heartbeat.interval.ms", Int, AtLeast(1), Some("200"), "Milliseconds between two heartbeats of a broker to the controller."),
     fixed("broker.rack", Text, Any, None, "The rack a broker stands in: a partition's replicas go to different racks where they can."),
     // Kafka's default is 9000: a network's pauses. Within one process 700 ms of silence is a broker that is gone.
     fixed("broker.session.timeout.ms", Int, AtLeast(1), Some("700"), "Milliseconds without a heartbeat after which the controller fences a broker and elects other leaders; a third of it once its connection is lost."),

@@ -12,7 +12,7 @@ use crate::ids::{BrokerId, Offset, Time};
 /// Due at once.
 const AT_ONCE: Time = Time(i64::MIN);
 /// A fetch with nothing new is held by the leader for this part of the fetch timeout.
-const FETCH_WAIT_PARTS: i64 = 4;
+const FETCH_WAIT_PARTS: i64 = 2;
 
 /// A request that is to be sent once it is due and its lane is free.
 struct Errand {
