@@ -50,6 +50,11 @@ impl Retired {
         }
     }
 
+    /// The oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = IncarnationId> {
+        self.0.iter().copied()
+    }
+
     pub fn contains(&self, incarnation: IncarnationId) -> bool {
         self.0.contains(&incarnation)
     }

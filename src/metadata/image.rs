@@ -198,6 +198,7 @@ impl Image {
             Some(value) => configs.insert(name.to_owned(), value.to_owned()),
             None => configs.remove(name),
         };
+        self.broker_configs.retain(|_, configs| !configs.is_empty());
     }
 
     /// The topic with this id.
@@ -282,6 +283,24 @@ impl Image {
         self.broker_configs.get(&broker)
     }
 
+    /// All dynamic broker configurations, the cluster-wide ones first.
+    pub(super) fn all_broker_configs(
+        &self,
+    ) -> impl Iterator<Item = (Option<BrokerId>, &BTreeMap<String, String>)> {
+        let all = self.broker_configs.iter();
+        all.map(|(broker, configs)| (*broker, configs))
+    }
+
+    /// Incarnations that are over, of each broker the oldest first.
+    pub(super) fn retired_incarnations(&self) -> impl Iterator<Item = (BrokerId, IncarnationId)> {
+        let of_broker = |(id, retired): (&BrokerId, &Retired)| {
+            let id = *id;
+            let incarnations: Vec<IncarnationId> = retired.iter().collect();
+            incarnations.into_iter().map(move |one| (id, one))
+        };
+        self.retired.iter().flat_map(of_broker)
+    }
+
     /// Finalized features and their levels.
     pub fn features(&self) -> impl Iterator<Item = (&str, i16)> {
         self.features
@@ -297,6 +316,12 @@ impl Image {
     /// Records that made no sense when they were applied.
     pub fn ignored(&self) -> u64 {
         self.ignored
+    }
+
+    /// Counts records that made no sense from now on.
+    #[cfg(test)]
+    pub(super) fn forget_ignored(&mut self) {
+        self.ignored = 0;
     }
 
     /// What must hold between the maps, after each decision's last record.

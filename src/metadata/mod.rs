@@ -8,6 +8,7 @@ mod broker_image;
 pub mod configs;
 pub mod decide;
 mod image;
+mod image_records;
 mod partition_image;
 mod record;
 mod record_bytes;
