@@ -50,7 +50,9 @@ impl Broker {
         }
         let written = self.metadata_log.append(&mut *self.disk, now, records);
         self.take_log_notes(now, METADATA_LOG);
-        written.map_err(|error: MetadataLogError| NotDone::NotWritten(error.to_string()))?;
+        let bytes =
+            written.map_err(|error: MetadataLogError| NotDone::NotWritten(error.to_string()))?;
+        self.metadata_log.snapshots.bytes_since += bytes;
         self.committed = true;
         self.note_dirty(now, METADATA_LOG);
         self.hurry_sync(now);

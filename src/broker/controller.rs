@@ -25,16 +25,17 @@ use crate::metadata::{Record, Resource};
 /// Why connections are closed whose request was written and perhaps not committed.
 const OUTCOME_UNKNOWN: &str =
     "the controller changed before this was committed: its outcome is unknown";
+
 /// What a step of applied records asks for on this broker.
 #[derive(Default)]
-struct Consequences {
-    removed: Vec<(TopicId, String, Option<String>)>,
-    topics: Vec<TopicId>,
-    partitions: BTreeSet<PartitionKey>,
+pub(super) struct Consequences {
+    pub removed: Vec<(TopicId, String, Option<String>)>,
+    pub topics: Vec<TopicId>,
+    pub partitions: BTreeSet<PartitionKey>,
     /// Partitions this controller had added, by topic, and who wanted them.
     grown: BTreeMap<TopicId, (usize, String)>,
-    settings: Vec<Resource>,
-    brokers: bool,
+    pub settings: Vec<Resource>,
+    pub brokers: bool,
 }
 
 impl Broker {
@@ -64,7 +65,7 @@ impl Broker {
         };
         let from = self.metadata_log.log().log_end();
         let written = self.metadata_log.append(&mut *self.disk, now, records);
-        if let (Ok(()), Some(controller)) = (&written, member.controller.as_mut()) {
+        if let (Ok(_), Some(controller)) = (&written, member.controller.as_mut()) {
             for record in records {
                 controller.decided.apply(record);
             }
@@ -88,13 +89,17 @@ impl Broker {
         let Some(member) = self.member.as_mut() else {
             return;
         };
-        let mut decided = self.image.clone();
+        // What the log begins with may not be known to be committed yet, and is decided all the same.
+        let (mut decided, from) = match &member.snapshot {
+            Some((id, image)) => (image.clone(), id.end),
+            None => (self.image.clone(), member.applied),
+        };
         let end = self.metadata_log.log().log_end();
-        let replayed =
-            self.metadata_log
-                .replay(&mut *self.disk, member.applied, end, |_, record| {
-                    decided.apply(record);
-                });
+        let replayed = self
+            .metadata_log
+            .replay(&mut *self.disk, from, end, |_, record| {
+                decided.apply(record);
+            });
         if let Err((offset, error)) = replayed {
             let why = format!("the metadata log cannot be read at offset {offset}: {error}");
             self.note_metadata_trouble(why);
@@ -252,8 +257,17 @@ impl Broker {
         };
         let from = member.applied;
         member.polls_due = true;
-        if from >= end {
-            return;
+        if end >= self.metadata_log.log().log_end() {
+            member.local_alters.clear();
+        }
+        match &member.snapshot {
+            Some((id, _)) if id.end > end => return,
+            Some(_) => {
+                self.apply_snapshot(now, end);
+                return self.answer_committed();
+            }
+            None if from >= end => return,
+            None => {}
         }
         let mut records = Vec::new();
         let read = self
@@ -261,13 +275,13 @@ impl Broker {
             .replay(&mut *self.disk, from, end, |offset, record| {
                 records.push((offset, record.clone()));
             });
-        if let Err((offset, error)) = read {
-            panic!("{STOPS_ITSELF}committed metadata cannot be read at {offset}: {error}");
+        match read {
+            Ok(bytes) => self.metadata_log.snapshots.bytes_since += bytes,
+            Err((offset, error)) => {
+                panic!("{STOPS_ITSELF}committed metadata cannot be read at {offset}: {error}")
+            }
         }
         member.applied = end;
-        if end >= self.metadata_log.log().log_end() {
-            member.local_alters.clear();
-        }
         self.apply_records(now, records);
         self.answer_committed();
     }
@@ -406,6 +420,12 @@ impl Broker {
             self.image.apply(&record);
             todo.note(record, cause);
         }
+        self.carry_out(now, todo);
+        self.end_telling(telling);
+    }
+
+    /// Does on this broker what follows from a step of metadata that is in the image by now.
+    pub(super) fn carry_out(&mut self, now: Time, todo: Consequences) {
         for (id, name, cause) in todo.removed {
             self.forget_replicas(id);
             self.remove_topic(id, Some(name), cause.as_deref());
@@ -430,7 +450,6 @@ impl Broker {
         for (id, (added, cause)) in todo.grown {
             self.note_growth(id, added, &cause);
         }
-        self.end_telling(telling);
         self.shown.broker = None;
         self.changed += 1;
     }

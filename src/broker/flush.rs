@@ -40,6 +40,14 @@ struct UnderWay {
     refused: bool,
 }
 
+impl Flushes {
+    /// A name for a sync no other has had.
+    pub fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+}
+
 impl Broker {
     /// Notes that a log has bytes that are not synced.
     pub(super) fn note_dirty(&mut self, now: Time, key: PartitionKey) {
@@ -101,8 +109,7 @@ impl Broker {
             }
         }
         let waiting = std::mem::take(&mut self.flushes.waiting);
-        self.flushes.last_token += 1;
-        let token = self.flushes.last_token;
+        let token = self.flushes.next_token();
         let files: BTreeSet<_> = tickets
             .iter()
             .flat_map(|(_, t)| t.files.iter().cloned())
@@ -124,8 +131,7 @@ impl Broker {
 
     /// Has the files of a checkpoint synced, which is put in place then; nobody waits for it.
     pub(super) fn sync_checkpoint(&mut self, files: Vec<PathBuf>) {
-        self.flushes.last_token += 1;
-        let token = self.flushes.last_token;
+        let token = self.flushes.next_token();
         self.flushes.checkpoint = Some(token);
         self.effects.push(Effect::Flush { token, files });
     }
@@ -138,8 +144,7 @@ impl Broker {
         let Some(ticket) = self.metadata_log.log_mut().begin_sync() else {
             return;
         };
-        self.flushes.last_token += 1;
-        let token = self.flushes.last_token;
+        let token = self.flushes.next_token();
         let files = ticket.files.clone();
         let under_way = UnderWay {
             tickets: vec![(METADATA_LOG, ticket)],
@@ -157,6 +162,7 @@ impl Broker {
     }
 
     fn finish_sync(&mut self, now: Time, token: u64, result: &Result<(), String>) {
+        self.on_snapshot_synced(now, token, result);
         if self.flushes.checkpoint == Some(token) {
             self.flushes.checkpoint = None;
             let synced = result.clone().and_then(|()| {

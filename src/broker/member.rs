@@ -12,10 +12,11 @@ use bytes::Bytes;
 use super::dispatch::Asked;
 use super::partition::PartitionKey;
 use super::peers::Peers;
+use super::snapshots::Pieces;
 use crate::ids::{BrokerEpoch, BrokerId, ConnectionId, IncarnationId, Offset, Time};
 use crate::metadata::Image;
 use crate::metadata::decide::Sessions;
-use crate::quorum::Quorum;
+use crate::quorum::{Quorum, SnapshotId};
 use crate::replica::{Attempt, FetchLimits, Fetcher, Leaving, Proposal};
 use crate::storage::LastRun;
 use crate::wire::request::RequestHeader;
@@ -28,6 +29,10 @@ pub(super) struct Member {
     pub controller: Option<Controller>,
     /// The first metadata offset that is not in the image.
     pub applied: Offset,
+    /// What the log begins with, until it is known to be committed and in the image.
+    pub snapshot: Option<(SnapshotId, Image)>,
+    /// A snapshot that is being fetched.
+    pub pieces: Option<Pieces>,
     /// Answers that leave once everything below an offset is applied.
     pub committing: BTreeSet<(Offset, ConnectionId)>,
     /// Answers that leave once every live broker has applied everything below an offset.

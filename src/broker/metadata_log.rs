@@ -1,7 +1,7 @@
 //! The metadata log, `__cluster_metadata-0`: one record batch per decision.
 //!
 //! A decision's records are one batch, so after a crash it happened as a whole or not at all. Nothing else
-//! writes this log, and retention never touches it.
+//! writes this log. It is never older than its snapshots need (`metadata_snapshots`); no retention touches it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::metadata_snapshots::Snapshots;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::metadata::{Record, RecordError};
-use crate::quorum::LogView;
+use crate::quorum::{LogView, SnapshotId};
 use crate::storage::{AppendError, Disk, Log, LogConfig, Opening, ReadError, StorageError};
 use crate::wire::EncodeError;
 use crate::wire::Writer;
@@ -24,7 +25,7 @@ pub(super) const NAME: &str = "__cluster_metadata";
 pub(super) const DIR: &str = "__cluster_metadata-0";
 
 /// Bytes one decision may take: 100,000 partitions fit.
-const MAX_DECISION_BYTES: u32 = 64 * 1024 * 1024;
+pub(super) const MAX_DECISION_BYTES: u32 = 64 * 1024 * 1024;
 /// Bytes read from it at once when it is replayed.
 const REPLAY_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of it kept in memory: it is read at start only.
@@ -43,15 +44,18 @@ pub(super) enum MetadataLogError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     #[error("a record at offset {0} has no value")]
     NoValue(Offset),
 }
 
 /// What the quorum may know of the log.
 pub(super) struct MetadataView<'a> {
-    pub log: &'a Log,
+    log: &'a Log,
+    snapshots: &'a Snapshots,
     /// Records count unsynced, too (durability `memory`).
-    pub all_counts: bool,
+    all_counts: bool,
 }
 
 impl LogView for MetadataView<'_> {
@@ -64,11 +68,20 @@ impl LogView for MetadataView<'_> {
     }
 
     fn last_epoch(&self) -> LeaderEpoch {
-        self.log.epochs().latest()
+        let latest = self.log.epochs().latest();
+        latest.max(self.snapshots.epoch_before_start)
     }
 
     fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        self.log.end_of_epoch(epoch)
+        let before = self.snapshots.epoch_before_start;
+        let first = self.log.epochs().starts().first();
+        match first.is_none_or(|(first, _)| epoch < *first) {
+            // The log begins in front of the first epoch it knows, or it is empty.
+            true if before == LeaderEpoch::NONE => self.log.end_of_epoch(epoch),
+            true if first.is_none() && epoch > before => None,
+            true => Some((epoch.min(before), self.log.log_start())),
+            false => self.log.end_of_epoch(epoch),
+        }
     }
 
     fn durable_end(&self) -> Offset {
@@ -77,6 +90,14 @@ impl LogView for MetadataView<'_> {
             false => self.log.recovery_point(),
         }
     }
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        self.snapshots.newest()
+    }
+
+    fn epoch_before_start(&self) -> LeaderEpoch {
+        self.snapshots.epoch_before_start
+    }
 }
 
 /// The log decisions are written to.
@@ -84,12 +105,16 @@ impl LogView for MetadataView<'_> {
 pub(super) struct MetadataLog {
     log: Log,
     epoch: LeaderEpoch,
+    pub(super) snapshots: Snapshots,
 }
 
 impl MetadataLog {
-    /// How the log is kept, whatever topics say.
-    pub fn config(defaults: LogConfig) -> Arc<LogConfig> {
+    /// How the log is kept, whatever topics say. A segment is about what lies between two snapshots: in front of
+    /// them whole segments go.
+    pub fn config(defaults: LogConfig, snapshot_every_bytes: u64) -> Arc<LogConfig> {
+        let segment_bytes = u32::try_from(snapshot_every_bytes).unwrap_or(u32::MAX);
         Arc::new(LogConfig {
+            segment_bytes: segment_bytes.min(defaults.segment_bytes),
             max_message_bytes: MAX_DECISION_BYTES,
             retention_ms: -1,
             retention_bytes: -1,
@@ -108,20 +133,24 @@ impl MetadataLog {
         opening: Opening,
     ) -> Result<(MetadataLog, crate::storage::Recovered), StorageError> {
         let (log, recovered) = Log::open(disk, dir, config, now, opening)?;
-        let epoch = LeaderEpoch(0);
-        Ok((MetadataLog { log, epoch }, recovered))
+        let metadata_log = MetadataLog {
+            log,
+            epoch: LeaderEpoch(0),
+            snapshots: Snapshots::default(),
+        };
+        Ok((metadata_log, recovered))
     }
 
-    /// Gives every record from `from` on and below `end` to `apply`, in order; where and why it stopped if it could
-    /// not read on.
+    /// Gives every record from `from` on and below `end` to `apply`, in order, and returns the bytes they took; where
+    /// and why it stopped if it could not read on.
     pub fn replay(
         &mut self,
         disk: &mut dyn Disk,
         from: Offset,
         end: Offset,
         mut apply: impl FnMut(Offset, &Record),
-    ) -> Result<(), (Offset, MetadataLogError)> {
-        let mut at = from;
+    ) -> Result<u64, (Offset, MetadataLogError)> {
+        let (mut at, mut bytes) = (from, 0);
         while at < end {
             let pieces = self
                 .log
@@ -130,30 +159,32 @@ impl MetadataLog {
             let before = at;
             for piece in &pieces {
                 replay_piece(piece, &mut at, &mut apply).map_err(|error| (at, error))?;
+                bytes += piece.len() as u64;
             }
             if at == before {
                 let whole = BatchError::Cut { have: 0, need: 1 };
                 return Err((at, whole.into()));
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 
-    /// Writes the records of one decision.
+    /// Writes the records of one decision; the bytes they took.
     pub fn append(
         &mut self,
         disk: &mut dyn Disk,
         now: Time,
         records: &[Record],
-    ) -> Result<(), MetadataLogError> {
+    ) -> Result<u64, MetadataLogError> {
         let mut batch = BatchBuilder::new();
         for record in records {
             let value = record.encode()?;
             batch.push(now.as_ms(), None, Some(&value), &[]);
         }
         let batch = Bytes::from(batch.build()?);
+        let bytes = batch.len() as u64;
         self.log.append(disk, now, batch, self.epoch)?;
-        Ok(())
+        Ok(bytes)
     }
 
     /// Opens an epoch of this controller: what is written from now on carries it.
@@ -185,6 +216,15 @@ impl MetadataLog {
         self.epoch = epoch;
         self.log.append(disk, now, batch, epoch)?;
         Ok(())
+    }
+
+    /// What the quorum may know. With `all_counts` records count unsynced, too (durability `memory`).
+    pub fn view(&self, all_counts: bool) -> MetadataView<'_> {
+        MetadataView {
+            log: &self.log,
+            snapshots: &self.snapshots,
+            all_counts,
+        }
     }
 
     pub fn log(&self) -> &Log {

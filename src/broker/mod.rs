@@ -5,7 +5,7 @@
 //! exception, because an append is a copy into the page cache.
 //!
 //! Reading order: `config` (what it is started with), `open` (how it comes up), `dispatch` and `api/` (one
-//! file per Kafka API), `commit` (metadata: decide, write, apply, carry out), `partition`, `parked`,
+//! file per Kafka API), `commit` (metadata: decide, write, apply, carry out), `snapshots`, `partition`, `parked`,
 //! `fetch_sessions`, `flush` (durability), `ticks` (what time does), `picture*` (what it shows of itself).
 
 mod api;
@@ -21,6 +21,7 @@ mod flush;
 mod forwarding;
 mod member;
 mod metadata_log;
+mod metadata_snapshots;
 mod open;
 mod parked;
 mod partition;
@@ -36,6 +37,8 @@ mod quorum_log;
 mod registration;
 mod replicas;
 mod replicated;
+mod snapshot_file;
+mod snapshots;
 mod telling;
 mod ticks;
 
@@ -77,6 +80,8 @@ pub struct Broker {
     random: SmallRng,
     image: Image,
     metadata_log: MetadataLog,
+    /// A snapshot is made when so many bytes were committed since the last.
+    snapshot_every_bytes: u64,
     /// What a broker of a cluster keeps; none for a broker alone.
     member: Option<Box<Member>>,
     topics: BTreeMap<TopicId, Topic>,
@@ -172,6 +177,7 @@ impl Broker {
         if self.member.is_some() {
             self.drive_member(now);
         }
+        self.snapshot_if_due(now);
         self.begin_due_syncs(now);
         while let Some(id) = self.acks_due.pop_first() {
             self.retry_produce(id);

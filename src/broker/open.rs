@@ -12,16 +12,19 @@ use super::fetch_sessions::FetchSessions;
 use super::flush::Flushes;
 use super::member::{Member, Registration, Wakeups};
 use super::metadata_log::{self, MetadataLog};
+use super::metadata_snapshots::Found;
 use super::parked::Parked;
 use super::peers::Peers;
 use super::picture::Shown;
 use super::quorum_log::QUORUM_STATE_FILE;
+use super::snapshot_file::file_name;
+use super::snapshots::EVERY_BYTES;
 use super::ticks::Timers;
 use super::{Broker, BrokerConfig, OpenError};
 use crate::ids::{BrokerEpoch, IncarnationId, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind, Totals};
 use crate::metadata::{BrokerImage, BrokerSettings, Image, Record};
-use crate::quorum::{ElectionState, Quorum, QuorumConfig};
+use crate::quorum::{ElectionState, Quorum, QuorumConfig, SnapshotId};
 use crate::replica::FetchLimits;
 use crate::storage::{BrokerDir, Disk, LastRun, LogConfig, Recovered, delete_dir, set_aside};
 
@@ -51,14 +54,17 @@ impl Broker {
         let settings = BrokerSettings::new(config.id, set)?;
         let (dir, mut last_run) = BrokerDir::open(&mut *disk, &config.data_dir, config.id)?;
         let mut tally = Tally::default();
+        let every_bytes = settings.number(&Image::default(), EVERY_BYTES);
+        let snapshot_every_bytes = u64::try_from(every_bytes).unwrap_or(u64::MAX);
         let (mut metadata_log, recovered) = MetadataLog::open(
             &mut *disk,
             &dir.log_dir(metadata_log::DIR),
-            MetadataLog::config(LogConfig::default()),
+            MetadataLog::config(LogConfig::default(), snapshot_every_bytes),
             now,
             last_run.opening(metadata_log::DIR),
         )?;
         tally.add(&recovered);
+        let found = metadata_log.load_snapshot(&mut *disk)?;
         if config.durability == Durability::Batch {
             metadata_log.log_mut().sync_now(&mut *disk)?;
         }
@@ -74,6 +80,7 @@ impl Broker {
             random: SmallRng::seed_from_u64(seed),
             image: Image::default(),
             metadata_log,
+            snapshot_every_bytes,
             member: None,
             topics: Default::default(),
             connections: Connections::default(),
@@ -93,19 +100,15 @@ impl Broker {
             changed: 1,
             shown: Shown::default(),
         };
-        for error in std::mem::take(&mut last_run.unfinished) {
-            let path = broker.config.data_dir.display().to_string();
-            let cause = format!("a deletion stays unfinished: {error}");
-            broker.note(EventKind::StorageFailed { path, cause });
-        }
+        broker.note_unsound(&mut last_run, &found);
         let saved = broker.saved_vote()?;
         if !broker.config.alone || saved.is_some() {
             let clean = last_run.clean;
-            broker.join(now, last_run, saved)?;
+            broker.join(now, last_run, saved, found.snapshot)?;
             broker.tell_of_start(clean, &tally);
             return Ok(broker);
         }
-        broker.replay()?;
+        broker.replay(found.snapshot)?;
         broker.know_itself();
         broker.set_strays_aside()?;
         broker.open_partitions(now, &mut last_run, &mut tally);
@@ -113,14 +116,39 @@ impl Broker {
         Ok(broker)
     }
 
-    fn replay(&mut self) -> Result<(), OpenError> {
+    fn replay(&mut self, snapshot: Option<(SnapshotId, Image)>) -> Result<(), OpenError> {
+        let (start, image) = match snapshot {
+            Some((id, image)) => (id.end, image),
+            None => (Offset::ZERO, Image::default()),
+        };
+        self.image = image;
         let image = &mut self.image;
-        let log = self.metadata_log.log();
-        let (start, end) = (log.log_start(), log.log_end());
+        let end = self.metadata_log.log().log_end();
         let replayed = self
             .metadata_log
             .replay(&mut *self.disk, start, end, |_, record| image.apply(record));
-        replayed.map_err(|(offset, error)| self.unreadable(offset, error.to_string()))
+        match replayed {
+            Ok(bytes) => {
+                self.metadata_log.snapshots.bytes_since = bytes;
+                Ok(())
+            }
+            Err((offset, error)) => Err(self.unreadable(offset, error.to_string())),
+        }
+    }
+
+    /// Tells of what opening the directory found and could not mend.
+    fn note_unsound(&mut self, last_run: &mut LastRun, found: &Found) {
+        for error in std::mem::take(&mut last_run.unfinished) {
+            let path = self.config.data_dir.display().to_string();
+            let cause = format!("a deletion stays unfinished: {error}");
+            self.note(EventKind::StorageFailed { path, cause });
+        }
+        for (id, why) in &found.broken {
+            let path = self.metadata_log.log().dir().join(file_name(*id));
+            let path = path.display().to_string();
+            let cause = format!("it is damaged and not used: {why}");
+            self.note(EventKind::StorageFailed { path, cause });
+        }
     }
 
     fn unreadable(&self, offset: Offset, why: String) -> OpenError {
@@ -138,9 +166,10 @@ impl Broker {
         now: Time,
         last_run: LastRun,
         saved: Option<ElectionState>,
+        snapshot: Option<(SnapshotId, Image)>,
     ) -> Result<(), OpenError> {
         self.metadata_log.log_mut().sync_now(&mut *self.disk)?;
-        let registered = self.last_registration()?;
+        let registered = self.last_registration(snapshot.as_ref())?;
         // Its logs hold all it ever acknowledged after a clean stop, or when each ack waited for a sync.
         let whole = last_run.clean || self.config.durability == Durability::Batch;
         let quorum = Quorum::new(self.quorum_config(), saved, self.random.random(), now);
@@ -148,7 +177,9 @@ impl Broker {
             quorum,
             peers: Peers::default(),
             controller: None,
-            applied: self.metadata_log.log().log_start(),
+            applied: Offset::ZERO,
+            snapshot,
+            pieces: None,
             committing: Default::default(),
             spreading: Default::default(),
             causes: Default::default(),
@@ -217,10 +248,15 @@ impl Broker {
     }
 
     /// The broker epoch this broker had last, as far as its own metadata log says.
-    fn last_registration(&mut self) -> Result<Option<BrokerEpoch>, OpenError> {
-        let (me, mut last) = (self.config.id, None);
-        let log = self.metadata_log.log();
-        let (start, end) = (log.log_start(), log.log_end());
+    fn last_registration(
+        &mut self,
+        snapshot: Option<&(SnapshotId, Image)>,
+    ) -> Result<Option<BrokerEpoch>, OpenError> {
+        let me = self.config.id;
+        let start = snapshot.map_or(Offset::ZERO, |(id, _)| id.end);
+        let known = snapshot.and_then(|(_, image)| image.broker(me));
+        let mut last = known.map(|broker| broker.epoch);
+        let end = self.metadata_log.log().log_end();
         let replayed = self
             .metadata_log
             .replay(&mut *self.disk, start, end, |_, record| {
@@ -231,7 +267,7 @@ impl Broker {
                 }
             });
         match replayed {
-            Ok(()) => Ok(last),
+            Ok(_) => Ok(last),
             Err((offset, error)) => Err(self.unreadable(offset, error.to_string())),
         }
     }

@@ -32,6 +32,7 @@ pub(super) enum Purpose {
     Begin,
     End,
     Metadata,
+    Snapshot,
     Register,
     Heartbeat,
     /// Proposals of in-sync replicas, in the order of the request.
@@ -46,7 +47,7 @@ impl Purpose {
     fn lane(&self) -> PeerLane {
         match self {
             Purpose::Vote | Purpose::Begin | Purpose::End => PeerLane::Quorum,
-            Purpose::Metadata => PeerLane::Metadata,
+            Purpose::Metadata | Purpose::Snapshot => PeerLane::Metadata,
             Purpose::Register | Purpose::Heartbeat | Purpose::Alter(_) | Purpose::ProducerIds => {
                 PeerLane::Control
             }
@@ -61,6 +62,7 @@ impl Purpose {
             Purpose::Begin => ApiKey::BeginQuorumEpoch,
             Purpose::End => ApiKey::EndQuorumEpoch,
             Purpose::Metadata | Purpose::Replicate => ApiKey::Fetch,
+            Purpose::Snapshot => ApiKey::FetchSnapshot,
             Purpose::Register => ApiKey::BrokerRegistration,
             Purpose::Heartbeat => ApiKey::BrokerHeartbeat,
             Purpose::Alter(_) => ApiKey::AlterPartition,
@@ -290,7 +292,11 @@ impl Broker {
 
     fn take_answer(&mut self, now: Time, from: BrokerId, told: Told, frame: Bytes) {
         match told.purpose {
-            Purpose::Vote | Purpose::Begin | Purpose::End | Purpose::Metadata => {
+            Purpose::Vote
+            | Purpose::Begin
+            | Purpose::End
+            | Purpose::Metadata
+            | Purpose::Snapshot => {
                 self.on_quorum_answer(now, from, told);
             }
             Purpose::Register => self.on_register_answer(now, told),
@@ -309,7 +315,9 @@ impl Broker {
             Purpose::Vote | Purpose::Begin | Purpose::End => {
                 self.on_quorum_lost(now, peer, QuorumLane::Election);
             }
-            Purpose::Metadata => self.on_quorum_lost(now, peer, QuorumLane::Fetch),
+            Purpose::Metadata | Purpose::Snapshot => {
+                self.on_quorum_lost(now, peer, QuorumLane::Fetch)
+            }
             Purpose::Register | Purpose::Heartbeat => self.on_control_lost(now),
             Purpose::Alter(proposals) => self.on_alter_lost(now, &proposals),
             Purpose::ProducerIds => self.on_producer_ids_lost(now),

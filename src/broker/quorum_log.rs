@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::dispatch::{Answer, Answered, Asked};
 use super::effect::{Effect, PeerLane};
-use super::metadata_log::MetadataView;
 use super::parked::Waiting;
 use super::partition::METADATA_LOG;
 use super::peers::{Purpose, Told};
@@ -24,6 +23,7 @@ use crate::replica::check_records;
 use crate::wire::messages::begin_quorum_epoch::BeginQuorumEpochResponse;
 use crate::wire::messages::end_quorum_epoch::EndQuorumEpochResponse;
 use crate::wire::messages::fetch::FetchResponse;
+use crate::wire::messages::fetch_snapshot::FetchSnapshotResponse;
 use crate::wire::messages::vote::VoteResponse;
 use crate::wire::{ErrorCode, RecordRanges};
 
@@ -45,10 +45,9 @@ impl Broker {
         verb: impl FnOnce(&mut Quorum, &dyn LogView) -> T,
     ) -> Option<T> {
         let member = self.member.as_mut()?;
-        let view = MetadataView {
-            log: self.metadata_log.log(),
-            all_counts: self.config.durability == Durability::Memory,
-        };
+        let view = self
+            .metadata_log
+            .view(self.config.durability == Durability::Memory);
         let told = verb(&mut member.quorum, &view);
         self.carry_out_quorum(now);
         Some(told)
@@ -56,10 +55,9 @@ impl Broker {
 
     /// What the quorum says without being changed.
     pub(super) fn see_quorum<T>(&self, look: impl FnOnce(&Quorum, &dyn LogView) -> T) -> Option<T> {
-        let view = MetadataView {
-            log: self.metadata_log.log(),
-            all_counts: self.config.durability == Durability::Memory,
-        };
+        let view = self
+            .metadata_log
+            .view(self.config.durability == Durability::Memory);
         Some(look(&self.member.as_ref()?.quorum, &view))
     }
 
@@ -96,10 +94,9 @@ impl Broker {
 
     /// Tells the quorum of the log without carrying its actions out: whoever calls does.
     fn log_changed(&mut self, now: Time) {
-        let view = MetadataView {
-            log: self.metadata_log.log(),
-            all_counts: self.config.durability == Durability::Memory,
-        };
+        let view = self
+            .metadata_log
+            .view(self.config.durability == Durability::Memory);
         if let Some(member) = self.member.as_mut() {
             member.quorum.on_log_changed(now, &view);
             member.polls_due = true;
@@ -129,12 +126,14 @@ impl Broker {
             QuorumRequest::Begin(_) => Purpose::Begin,
             QuorumRequest::End(_) => Purpose::End,
             QuorumRequest::Fetch(_) => Purpose::Metadata,
+            QuorumRequest::Snapshot(_) => Purpose::Snapshot,
         };
         self.ask(now, to, version, purpose, |writer| match request {
             QuorumRequest::Vote(body) => body.encode(writer, version),
             QuorumRequest::Begin(body) => body.encode(writer, version),
             QuorumRequest::End(body) => body.encode(writer, version),
             QuorumRequest::Fetch(body) => body.encode(writer, version),
+            QuorumRequest::Snapshot(body) => body.encode(writer, version),
         });
     }
 
@@ -181,10 +180,9 @@ impl Broker {
 
     /// Lets somebody else decide: nothing can be written here.
     pub(super) fn give_up_control(&mut self, now: Time) {
-        let view = MetadataView {
-            log: self.metadata_log.log(),
-            all_counts: self.config.durability == Durability::Memory,
-        };
+        let view = self
+            .metadata_log
+            .view(self.config.durability == Durability::Memory);
         if let Some(member) = self.member.as_mut() {
             member.quorum.step_aside(now, &view);
         }
@@ -218,12 +216,14 @@ impl Broker {
                     quorum.on_end_response(now, log, from, &told);
                 });
             }),
+            Purpose::Snapshot => FetchSnapshotResponse::decode(&mut body, version)
+                .map(|told| self.take_snapshot_piece(now, from, &told)),
             _ => FetchResponse::decode(&mut body, version)
                 .map(|told| self.take_fetched_metadata(now, from, &told)),
         };
         if read.is_err() {
             let lane = match purpose {
-                Purpose::Metadata => QuorumLane::Fetch,
+                Purpose::Metadata | Purpose::Snapshot => QuorumLane::Fetch,
                 _ => QuorumLane::Election,
             };
             let to = from;
@@ -242,7 +242,7 @@ impl Broker {
             quorum.on_fetch_response(now, log, from, &told)
         });
         match step {
-            None | Some(FollowerStep::Nothing) => return,
+            None | Some(FollowerStep::Nothing | FollowerStep::Keep { .. }) => return,
             Some(FollowerStep::Append) => self.append_fetched_metadata(now, response),
             Some(FollowerStep::Truncate(at)) => {
                 let log_end = self.metadata_log.log().log_end();

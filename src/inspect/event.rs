@@ -186,6 +186,17 @@ pub enum EventKind {
         offset: Offset,
         cause: String,
     },
+    /// A broker wrote down what all metadata committed in front of an offset comes to.
+    SnapshotWritten {
+        offset: Offset,
+        bytes: u64,
+    },
+    /// A broker took over the controller's snapshot, because the log it would have read on is gone.
+    SnapshotFetched {
+        offset: Offset,
+        bytes: u64,
+        from: BrokerId,
+    },
     StorageFailed {
         path: String,
         cause: String,

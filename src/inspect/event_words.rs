@@ -250,6 +250,21 @@ impl EventKind {
             } => {
                 format!("{topic}-{partition} is damaged at offset {offset}: {cause}.")
             }
+            SnapshotWritten {
+                offset,
+                bytes: size,
+            } => format!(
+                "Metadata snapshot at offset {offset} written, {}.",
+                bytes(*size)
+            ),
+            SnapshotFetched {
+                offset,
+                bytes: size,
+                from,
+            } => format!(
+                "Metadata snapshot at offset {offset} fetched from broker {from}, {}: its log begins later than this one ended.",
+                bytes(*size)
+            ),
             StorageFailed { path, cause } => format!("Writing {path} failed: {cause}."),
             StorageHealed { path } => format!("Writing {path} works again."),
             ConnectionRefused { peer, cause } => {

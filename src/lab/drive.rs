@@ -121,6 +121,8 @@ impl World {
             EventKind::StorageHealed { .. } => Some("write healed"),
             EventKind::LogDamaged { .. } => Some("damage found"),
             EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
+            EventKind::SnapshotWritten { .. } => Some("snapshot written"),
+            EventKind::SnapshotFetched { .. } => Some("snapshot fetched"),
             _ => None,
         };
         if let Some(name) = name {

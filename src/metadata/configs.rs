@@ -245,6 +245,8 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     fixed("max.incremental.fetch.session.cache.slots", Int, AtLeast(0), Some("1000"), "Fetch sessions kept; beyond this clients fetch without one."),
     fixed("max.request.partition.size.limit", Int, AtLeast(1), Some("2000"), "Partitions one DescribeTopicPartitions answer lists."),
     live("message.max.bytes", Int, AtLeast(0), Some("1048588"), "Default of max.message.bytes."),
+    fixed("metadata.log.max.record.bytes.between.snapshots", Long, AtLeast(1), Some("20971520"),
+        "Bytes of committed metadata after which a broker makes the next snapshot of it. The two newest are kept, and the metadata log in front of the older one is deleted."),
     live("min.insync.replicas", Int, AtLeast(1), Some("1"), "Default of the topic configuration of the same name."),
     fixed("num.partitions", Int, AtLeast(1), Some("1"), "Partitions of a topic that does not say."),
     fixed("producer.id.expiration.ms", Int, AtLeast(1), Some("86400000"), "Milliseconds after which an idempotent producer that sends nothing is forgotten."),

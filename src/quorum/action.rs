@@ -7,6 +7,7 @@ use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::messages::begin_quorum_epoch::BeginQuorumEpochRequest;
 use crate::wire::messages::end_quorum_epoch::EndQuorumEpochRequest;
 use crate::wire::messages::fetch::FetchRequest;
+use crate::wire::messages::fetch_snapshot::FetchSnapshotRequest;
 use crate::wire::messages::vote::VoteRequest;
 
 /// One thing for the owner to carry out. They are carried out in the order they are drained.
@@ -47,6 +48,7 @@ pub enum QuorumRequest {
     Begin(BeginQuorumEpochRequest),
     End(EndQuorumEpochRequest),
     Fetch(FetchRequest),
+    Snapshot(FetchSnapshotRequest),
 }
 
 impl QuorumRequest {
@@ -55,7 +57,7 @@ impl QuorumRequest {
         match self {
             // The first with pre-votes.
             QuorumRequest::Vote(_) => 2,
-            QuorumRequest::Begin(_) | QuorumRequest::End(_) => 1,
+            QuorumRequest::Begin(_) | QuorumRequest::End(_) | QuorumRequest::Snapshot(_) => 1,
             // By topic id, and with the follower's high watermark.
             QuorumRequest::Fetch(_) => 18,
         }
@@ -64,7 +66,7 @@ impl QuorumRequest {
     /// The connection it travels on.
     pub fn lane(&self) -> QuorumLane {
         match self {
-            QuorumRequest::Fetch(_) => QuorumLane::Fetch,
+            QuorumRequest::Fetch(_) | QuorumRequest::Snapshot(_) => QuorumLane::Fetch,
             _ => QuorumLane::Election,
         }
     }
@@ -75,6 +77,6 @@ impl QuorumRequest {
 pub enum QuorumLane {
     /// Vote, BeginQuorumEpoch, EndQuorumEpoch.
     Election,
-    /// Fetch of the metadata log.
+    /// Fetch and FetchSnapshot of the metadata log.
     Fetch,
 }

@@ -1,14 +1,15 @@
 //! The metadata log's Fetch as the quorum sees it: what a follower asks, what a leader answers.
 //!
 //! On the wire it is the ordinary Fetch, version 17 or newer, of the metadata topic's id with a replica's
-//! state; records are the owner's business and only their presence is told here. There are no snapshots: the log
-//! keeps its start, and a follower below it is refused.
+//! state; records are the owner's business and only their presence is told here. A replica whose end lies in front of
+//! the leader's start is told of a snapshot instead (`snapshots`).
 
+use super::SnapshotId;
 use super::requests::{METADATA_TOPIC_ID, broker, broker_field, error};
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
-    FetchableTopicResponse, LeaderIdAndEpoch, PartitionData, ReplicaState,
+    FetchableTopicResponse, LeaderIdAndEpoch, PartitionData, ReplicaState, SnapshotId as WireId,
 };
 use crate::wire::{ErrorCode, RecordRanges};
 
@@ -50,6 +51,12 @@ pub enum FetchVerdict {
         leader: BrokerId,
         leader_epoch: LeaderEpoch,
     },
+    /// The log in front of the replica's end is gone: it is to fetch this snapshot.
+    Snapshot {
+        id: SnapshotId,
+        leader: BrokerId,
+        leader_epoch: LeaderEpoch,
+    },
     /// Not served. Leader and epoch are what this broker knows.
     Refused {
         error: ErrorCode,
@@ -65,6 +72,7 @@ pub struct FetchTold {
     pub leader: Option<BrokerId>,
     pub epoch: LeaderEpoch,
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    pub snapshot: Option<SnapshotId>,
     pub high_watermark: Option<Offset>,
     pub got_records: bool,
 }
@@ -82,6 +90,14 @@ pub enum FollowerStep {
     Contradicted {
         cut_at: Offset,
         high_watermark: Offset,
+    },
+    /// Keep the answer's bytes, which stand at `position` in this snapshot. When that makes it `whole`, check it,
+    /// put it in the place of the log and of everything applied, and then call
+    /// [`super::Quorum::on_log_changed`], whether it worked or not.
+    Keep {
+        id: SnapshotId,
+        position: u64,
+        whole: bool,
     },
     /// Nothing to do.
     Nothing,
@@ -172,6 +188,17 @@ impl FetchVerdict {
                 };
                 (Some(leader), leader_epoch)
             }
+            FetchVerdict::Snapshot {
+                id,
+                leader,
+                leader_epoch,
+            } => {
+                partition.snapshot_id = WireId {
+                    end_offset: id.end.0,
+                    epoch: id.epoch.0,
+                };
+                (Some(leader), leader_epoch)
+            }
             FetchVerdict::Refused {
                 error,
                 leader,
@@ -210,12 +237,18 @@ impl FetchTold {
         };
         let diverging = &partition.diverging_epoch;
         let diverges = diverging.end_offset >= 0;
+        let id = &partition.snapshot_id;
+        let id = SnapshotId {
+            end: Offset(id.end_offset),
+            epoch: LeaderEpoch(id.epoch),
+        };
         FetchTold {
             error: error(partition.error_code),
             leader: broker(partition.current_leader.leader_id),
             epoch: LeaderEpoch(partition.current_leader.leader_epoch),
             diverging: diverges
                 .then_some((LeaderEpoch(diverging.epoch), Offset(diverging.end_offset))),
+            snapshot: (id.end >= Offset::ZERO && id.epoch.0 >= 0).then_some(id),
             high_watermark: (partition.high_watermark >= 0)
                 .then_some(Offset(partition.high_watermark)),
             got_records: partition.records.as_ref().is_some_and(|r| !r.is_empty()),
@@ -229,6 +262,7 @@ impl FetchTold {
             leader: None,
             epoch: LeaderEpoch::NONE,
             diverging: None,
+            snapshot: None,
             high_watermark: None,
             got_records: false,
         }

@@ -2,17 +2,18 @@
 //!
 //! The next fetch is sent only when everything before it is synced, because its offset is this voter's word
 //! that it has the records. Where the leader's log parts from this one the log is cut back to the common
-//! prefix, never below the high watermark.
+//! prefix, never below what is committed; where its log begins behind this one a snapshot takes the log's place.
 
 use super::lanes::Question;
 use super::log_view::epoch_end;
 use super::role::{Following, Unattached};
+use super::snapshots::Download;
 use super::{FetchTold, FollowerStep, LogView, Plant, Quorum, QuorumLane, Role};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::wire::ErrorCode;
 
 /// Milliseconds before a peer that answered without serving is asked again.
-const REFUSED_BACKOFF_MS: i64 = 20;
+pub(super) const REFUSED_BACKOFF_MS: i64 = 20;
 /// Connections lost in a row, with no answer between them, after which the leader is taken for dead: the first
 /// may be its restart, the second says that nobody listens.
 const LOSSES_OF_THE_DEAD: u32 = 2;
@@ -21,6 +22,13 @@ impl Following {
     /// Whether the leader's connection says that it is dead.
     pub(super) fn is_suspect(&self) -> bool {
         self.losses >= LOSSES_OF_THE_DEAD
+    }
+
+    /// The leader answered.
+    pub(super) fn heard(&mut self, now: Time, wait_ms: i64) {
+        self.contact = Some(now);
+        self.losses = 0;
+        self.until = now.plus_ms(wait_ms);
     }
 }
 
@@ -39,7 +47,7 @@ impl Quorum {
                 if follows && told.error == ErrorCode::None {
                     self.take_fetched(now, log, offset, told)
                 } else {
-                    self.take_refusal(now, from, told);
+                    self.take_refusal(now, from, told.error, told.epoch, told.leader);
                     FollowerStep::Nothing
                 }
             }
@@ -58,28 +66,31 @@ impl Quorum {
         told: &FetchTold,
     ) -> FollowerStep {
         let wait_ms = self.config.fetch_timeout_ms + self.random_ms();
-        let high_watermark = self.high_watermark;
+        let committed = self.high_watermark.max(log.snapshot().map(|id| id.end));
         let Role::Follower(following) = &mut self.role else {
             return FollowerStep::Nothing;
         };
-        following.contact = Some(now);
-        following.losses = 0;
-        following.until = now.plus_ms(wait_ms);
+        following.heard(now, wait_ms);
         if offset != log.end() {
             return FollowerStep::Nothing;
         }
-        if let Some((epoch, end)) = told.diverging {
-            let cut_at = common_end(log, epoch, end);
-            if let Some(high_watermark) = high_watermark.filter(|committed| cut_at < *committed) {
-                self.lanes
-                    .hold(now, following.leader, QuorumLane::Fetch, wait_ms);
+        let parts = told.diverging;
+        let parts = parts.map(|(epoch, end)| common_end(log, epoch, end));
+        if let Some(cut_at) = parts.or(told.snapshot.map(|id| id.end)) {
+            if let Some(high_watermark) = committed.filter(|committed| cut_at < *committed) {
+                let (leader, lane) = (following.leader, QuorumLane::Fetch);
+                self.lanes.hold(now, leader, lane, wait_ms);
                 return FollowerStep::Contradicted {
                     cut_at,
                     high_watermark,
                 };
             }
-            following.step = Some(log.end());
             following.leader_high_watermark = None;
+            if let Some(id) = told.snapshot.filter(|_| parts.is_none()) {
+                following.download = Some(Download::new(id));
+                return FollowerStep::Nothing;
+            }
+            following.step = Some(log.end());
             return FollowerStep::Truncate(cut_at);
         }
         following.leader_high_watermark = told.high_watermark;
@@ -92,13 +103,20 @@ impl Quorum {
     }
 
     /// Not served, or by one that is not followed any more.
-    fn take_refusal(&mut self, now: Time, from: BrokerId, told: &FetchTold) {
+    pub(super) fn take_refusal(
+        &mut self,
+        now: Time,
+        from: BrokerId,
+        error: ErrorCode,
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+    ) {
         let lane = QuorumLane::Fetch;
         self.lanes.hold(now, from, lane, REFUSED_BACKOFF_MS);
         let before = self.epoch;
-        self.learn(now, told.epoch, told.leader);
-        let leads_no_more = told.error == ErrorCode::NotLeaderOrFollower
-            && told.epoch == before
+        self.learn(now, epoch, leader);
+        let leads_no_more = error == ErrorCode::NotLeaderOrFollower
+            && epoch == before
             && self.epoch == before
             && self.leader() == Some(from);
         if leads_no_more {
@@ -109,13 +127,20 @@ impl Quorum {
 
     /// The local log is another one now.
     pub(super) fn after_log_changed(&mut self, now: Time, log: &dyn LogView) {
+        let mut restored = None;
         if let Role::Follower(following) = &mut self.role {
             following.waits_for_log = false;
-            if following.step.take() == Some(log.end()) {
+            let unchanged = following.step.take() == Some(log.end());
+            let snapshot = following.download.take_if(|download| download.whole);
+            restored = snapshot.filter(|snapshot| log.snapshot() == Some(snapshot.id));
+            if unchanged && restored.is_none() {
                 // The owner could not do the step: the next try is not at once.
                 let (leader, lane) = (following.leader, QuorumLane::Fetch);
                 self.lanes.hold(now, leader, lane, REFUSED_BACKOFF_MS);
             }
+        }
+        if let Some(snapshot) = restored {
+            self.raise_high_watermark(snapshot.id.end);
         }
         self.raise_follower_high_watermark(log);
         self.raise_leader_high_watermark(log);

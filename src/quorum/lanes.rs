@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::action::QuorumLane;
+use super::snapshots::Download;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 
 /// Milliseconds before the first new try after a failure; doubled with every further one.
@@ -16,10 +17,21 @@ const MAX_DOUBLINGS: u32 = 8;
 /// What a peer was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
-    Vote { round: u64 },
+    Vote {
+        round: u64,
+    },
     Begin,
-    End { epoch: LeaderEpoch },
-    Fetch { epoch: LeaderEpoch, offset: Offset },
+    End {
+        epoch: LeaderEpoch,
+    },
+    Fetch {
+        epoch: LeaderEpoch,
+        offset: Offset,
+    },
+    Snapshot {
+        epoch: LeaderEpoch,
+        download: Download,
+    },
 }
 
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::log_view::epoch_end;
 use super::role::{Leading, Leaving, Progress};
 use super::{Action, FetchAsked, FetchVerdict, LogView, Plant, Quorum, Role};
-use crate::ids::{BrokerId, Offset, Time};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::wire::ErrorCode;
 
 /// Observers a leader keeps count of; those that fetched longest ago are forgotten first.
@@ -41,13 +41,14 @@ impl Quorum {
         let verdict = self.judge_fetch(log, asked);
         let end = match verdict {
             FetchVerdict::Read { from, .. } => Some(from),
-            FetchVerdict::Diverging { .. } => None,
+            FetchVerdict::Diverging { .. } | FetchVerdict::Snapshot { .. } => None,
             FetchVerdict::Refused { .. } => {
                 self.turn(now, log);
                 return verdict;
             }
         };
-        self.note_progress(now, log.end(), asked, end);
+        let told = asked.high_watermark;
+        self.note_progress(now, log.end(), asked.replica, told, end);
         self.raise_leader_high_watermark(log);
         self.turn(now, log);
         self.judge_fetch(log, asked)
@@ -60,19 +61,17 @@ impl Quorum {
             leader: self.leader(),
             epoch: self.epoch,
         };
-        if asked.leader_epoch < self.epoch {
-            return refused(ErrorCode::FencedLeaderEpoch);
-        }
-        if asked.leader_epoch > self.epoch {
-            return refused(ErrorCode::UnknownLeaderEpoch);
-        }
-        if !self.is_leader() {
-            return refused(ErrorCode::NotLeaderOrFollower);
-        }
-        if asked.replica == self.config.me {
-            return refused(ErrorCode::InvalidRequest);
+        if let Some(error) = self.refuses_fetch(asked.replica, asked.leader_epoch) {
+            return refused(error);
         }
         let (leader, leader_epoch) = (self.config.me, self.epoch);
+        if let Some(id) = self.lacking(log, asked) {
+            return FetchVerdict::Snapshot {
+                id,
+                leader,
+                leader_epoch,
+            };
+        }
         let (epoch, end) = epoch_end(log, asked.last_fetched_epoch);
         let agrees = epoch == asked.last_fetched_epoch && asked.fetch_offset <= end;
         let begins = asked.fetch_offset == log.start() && log.start() == Offset::ZERO;
@@ -101,18 +100,32 @@ impl Quorum {
         }
     }
 
+    /// Why a replica that believes in `epoch` is not served, if it is not.
+    pub(super) fn refuses_fetch(&self, replica: BrokerId, epoch: LeaderEpoch) -> Option<ErrorCode> {
+        if epoch < self.epoch {
+            return Some(ErrorCode::FencedLeaderEpoch);
+        }
+        if epoch > self.epoch {
+            return Some(ErrorCode::UnknownLeaderEpoch);
+        }
+        if !self.is_leader() {
+            return Some(ErrorCode::NotLeaderOrFollower);
+        }
+        (replica == self.config.me).then_some(ErrorCode::InvalidRequest)
+    }
+
     /// Notes how far a replica is.
-    fn note_progress(
+    pub(super) fn note_progress(
         &mut self,
         now: Time,
         log_end: Offset,
-        asked: &FetchAsked,
+        replica: BrokerId,
+        high_watermark: Option<Offset>,
         end: Option<Offset>,
     ) {
         let Role::Leader(leading) = &mut self.role else {
             return;
         };
-        let replica = asked.replica;
         let before = leading.progress.get(&replica).copied();
         let caught_up = match (end, before) {
             (Some(end), _) if end >= log_end => Some(now),
@@ -124,7 +137,7 @@ impl Quorum {
         };
         let progress = Progress {
             end,
-            high_watermark: asked.high_watermark,
+            high_watermark,
             last_fetch: now,
             caught_up,
             end_then: log_end,

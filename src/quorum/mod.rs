@@ -11,7 +11,7 @@
 //! lives (K3) and covers only what a majority has synced, including a record of the leader's own epoch (K4,
 //! Raft §5.4.2). A leader that a majority has not fetched from steps down by itself.
 //!
-//! What it does not do: read or write records, encode messages, change the set of voters, take snapshots. A voter
+//! What it does not do: read or write records, encode messages, change the set of voters, make snapshots. A voter
 //! that lost its `quorum-state` may vote twice: that file is as precious as the log.
 //!
 //! Differs from Apache Kafka: a follower whose connection to the leader was lost twice in a row without an
@@ -19,7 +19,7 @@
 //! says so; pre-votes keep a mistake harmless. The first wait for an election is short, for the same reason.
 //!
 //! Reading order: `config`, `role`, `action`; this file (verbs, transitions), `turn` (what time does and
-//! what is sent), `votes`, `leading`, `following`, `describe`; `requests` and `fetches` (the protocol's messages),
+//! what is sent), `votes`, `leading`, `following`, `snapshots`, `describe`; `requests` and `fetches` (the protocol's messages),
 //! `lanes` (what is in flight), `election_state` (the file).
 
 mod action;
@@ -33,6 +33,7 @@ mod leading;
 mod log_view;
 mod requests;
 mod role;
+mod snapshots;
 mod turn;
 mod votes;
 
@@ -55,6 +56,10 @@ pub use fetches::{FetchAsked, FetchTold, FetchVerdict, FollowerStep, MAX_FETCH_B
 pub use log_view::LogView;
 pub use requests::{METADATA_TOPIC, METADATA_TOPIC_ID};
 pub use role::RoleName;
+pub use snapshots::{
+    MAX_SNAPSHOT_PIECE_BYTES, SnapshotAsked, SnapshotId, SnapshotPiece, SnapshotTold,
+    SnapshotVerdict,
+};
 
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::wire::ErrorCode;
@@ -298,6 +303,7 @@ impl Quorum {
             losses: 0,
             leader_high_watermark: None,
             step: None,
+            download: None,
             waits_for_log: false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::snapshots::Download;
 use crate::ids::{BrokerId, Offset, Time};
 
 /// Names of the roles, for pictures.
@@ -63,6 +64,8 @@ pub(super) struct Following {
     pub leader_high_watermark: Option<Offset>,
     /// The log's end when the owner was given a step to do; the next fetch waits until it is done.
     pub step: Option<Offset>,
+    /// The snapshot being fetched, because the leader's log begins behind this one.
+    pub download: Option<Download>,
     /// The log is not synced: the next fetch waits until it changes.
     pub waits_for_log: bool,
 }

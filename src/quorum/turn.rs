@@ -5,8 +5,9 @@
 
 use super::lanes::Question;
 use super::requests::{self, Ballot};
-use super::role::{Leaving, Role};
-use super::{Action, FetchAsked, LogView, Quorum, QuorumLane, QuorumRequest};
+use super::role::{Following, Leaving, Role};
+use super::snapshots::Download;
+use super::{Action, FetchAsked, LogView, Quorum, QuorumLane, QuorumRequest, SnapshotAsked};
 use crate::ids::{BrokerId, Offset, Time};
 
 /// Due at once.
@@ -195,6 +196,10 @@ impl Quorum {
                 let request = requests::end(cluster_id, self.config.me, epoch, successors);
                 (Question::End { epoch }, QuorumRequest::End(request))
             }
+            Role::Follower(Following {
+                download: Some(download),
+                ..
+            }) => self.ask_for_piece(*download),
             Role::Follower(_) | Role::Unattached(_) => {
                 let offset: Offset = log.end();
                 let asked = FetchAsked {
@@ -211,6 +216,21 @@ impl Quorum {
                 )
             }
         }
+    }
+
+    fn ask_for_piece(&self, download: Download) -> (Question, QuorumRequest) {
+        let epoch = self.epoch;
+        let asked = SnapshotAsked {
+            replica: self.config.me,
+            leader_epoch: epoch,
+            id: download.id,
+            position: download.position,
+        };
+        let request = asked.request(&self.config.cluster_id);
+        (
+            Question::Snapshot { epoch, download },
+            QuorumRequest::Snapshot(request),
+        )
     }
 
     fn fetch_wait_ms(&self) -> i64 {

@@ -22,6 +22,9 @@ use super::time_index;
 use crate::ids::Offset;
 use crate::wire::records::BatchHeader;
 
+/// Name ending of a metadata snapshot: record batches like a segment's.
+const SNAPSHOT_OF_METADATA: &str = ".checkpoint";
+
 /// Why a file was not printed.
 #[derive(Debug, Error)]
 pub enum DumpError {
@@ -47,6 +50,10 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), DumpError> {
         .unwrap_or("");
     let mut disk = RealDisk::new();
     let len = disk.len(path).map_err(unreadable)?;
+    if name.ends_with(SNAPSHOT_OF_METADATA) {
+        // Its records are numbered from 0, whatever it contains.
+        return dump_segment(&mut disk, path, len, Offset::ZERO, out);
+    }
     if let Some(base) = offset_of(name, LOG) {
         return dump_segment(&mut disk, path, len, base, out);
     }

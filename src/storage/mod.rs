@@ -9,6 +9,7 @@
 //! A log belongs to one thread and blocks only in short calls; it never calls `fsync` on the append path.
 
 mod append;
+mod beside;
 mod broker_dir;
 mod config;
 mod disk;
@@ -39,7 +40,7 @@ pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun};
 pub use config::{LogConfig, TimestampType};
 pub use disk::{
     Disk, Entry, FailingDisk, Fault, FaultPlan, MemoryDisk, MemoryFiles, Operation, RealDisk,
-    sync_path,
+    Synced, sync_path,
 };
 pub use dump::{DumpError, dump};
 pub use epochs::Epochs;

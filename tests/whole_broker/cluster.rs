@@ -13,6 +13,9 @@ use klar::storage::{Disk, MemoryDisk};
 use klar::wire::messages::create_topics::{
     CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
 };
+use klar::wire::messages::delete_topics::{
+    DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
 use klar::wire::messages::fetch::FetchResponse;
 use klar::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use klar::wire::messages::metadata::{
@@ -402,6 +405,20 @@ impl Cluster {
         assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
     }
 
+    fn delete(&mut self, at: BrokerId, name: &str) {
+        let client = self.connect(at);
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(name.to_owned()),
+                ..DeleteTopicState::default()
+            }],
+            ..DeleteTopicsRequest::default()
+        };
+        let answer: DeleteTopicsResponse =
+            ask!(self, client, DeleteTopics, 6, request, DeleteTopicsResponse);
+        assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+    }
+
     pub fn produce(&mut self, at: BrokerId, topic: &str, values: &[&str]) -> (i16, i64) {
         let client = self.connect(at);
         let request = produce_request(topic, 0, Some(batch(self.now, values)), -1);
@@ -505,6 +522,73 @@ fn what_all_replicas_have_outlives_its_leader() {
             partition.is_some_and(|p| p.isr_nodes.len() == 3)
         });
         assert_eq!(cluster.produce(next, "orders", &["d"]), (0, 3));
+    }
+}
+
+/// KIP-630: what happened to a broker's topics while it was dead takes effect when it comes back, although the log
+/// that says so is gone.
+#[test]
+fn a_broker_that_was_dead_for_long_catches_up_by_a_snapshot() {
+    let often = "metadata.log.max.record.bytes.between.snapshots";
+    let often = vec![(often.to_owned(), "1000".to_owned())];
+    for (durability, killed) in [(Durability::Os, 3), (Durability::Batch, 2)] {
+        let mut cluster = Cluster::planned(4, durability, false);
+        for node in cluster.nodes.values_mut() {
+            node.config.settings = often.clone();
+        }
+        for id in 1..=4 {
+            cluster.start(BrokerId(id));
+        }
+        cluster.wait_until_whole();
+        cluster.create(BrokerId(1), "kept", 4);
+        cluster.create(BrokerId(1), "deleted", 4);
+        let dead = BrokerId(killed);
+        let alive = BrokerId(1 + killed % 4);
+        cluster.wait_for("the topics are known", |c| {
+            c.leader(dead, "kept").is_some() && c.leader(dead, "deleted").is_some()
+        });
+        cluster.kill(dead);
+        cluster.wait_for("another leader", |c| {
+            c.leader(alive, "kept").is_some_and(|now| now != dead)
+        });
+        cluster.wait_for("it is fenced, and somebody else decides", |c| {
+            let known = c.metadata(alive, "kept");
+            known.brokers.len() == 3 && known.controller_id > 0 && known.controller_id != dead.0
+        });
+        cluster.delete(alive, "deleted");
+        for n in 0..40 {
+            cluster.create(alive, &format!("topic-{n}"), 3);
+        }
+        cluster.notes.clear();
+        cluster.start(dead);
+        cluster.wait_for("it is in sync again", |c| {
+            let partition = c.partition(dead, "kept");
+            partition.is_some_and(|p| p.isr_nodes.len() == 4)
+        });
+        let fetched = |(id, kind): &(BrokerId, EventKind)| {
+            *id == dead && matches!(kind, EventKind::SnapshotFetched { .. })
+        };
+        assert!(cluster.notes.iter().any(fetched));
+        assert_eq!(cluster.leader(dead, "deleted"), None);
+        assert!(cluster.leader(dead, "topic-39").is_some());
+        let leader = cluster.leader(dead, "kept").unwrap();
+        assert_eq!(cluster.produce(leader, "kept", &["a"]), (0, 0));
+        // Everybody at once: what a snapshot begins with is applied and decided on by whoever leads then.
+        for id in 1..=4 {
+            cluster.kill(BrokerId(id));
+        }
+        for id in 1..=4 {
+            cluster.start(BrokerId(id));
+        }
+        // What the images begin with says so, but that was before: registered anew, all are fenced at first.
+        cluster.pass_ms(1_000);
+        cluster.wait_until_whole();
+        cluster.wait_for("all are in sync again", |c| {
+            let partition = c.partition(dead, "kept");
+            partition.is_some_and(|p| p.isr_nodes.len() == 4 && p.leader_id > 0)
+        });
+        assert!(cluster.leader(alive, "topic-7").is_some());
+        cluster.create(alive, "last", 4);
     }
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod line;
 mod pictures;
 mod polls;
+mod snapshots;
 mod told;
 mod topics;
 mod traps;

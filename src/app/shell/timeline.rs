@@ -322,6 +322,8 @@ fn label(event: &Event) -> String {
         SegmentsDeleted { .. } => format!("{place} retention"),
         LogRecovered { .. } => format!("{place} recovered"),
         LogDamaged { .. } => format!("{place} damaged"),
+        SnapshotWritten { .. } => format!("broker {} metadata snapshot", event.broker),
+        SnapshotFetched { .. } => format!("broker {} fetched a snapshot", event.broker),
         StorageFailed { .. } => "writing failed".to_owned(),
         StorageHealed { .. } => "writing works again".to_owned(),
         ConnectionRefused { peer, .. } => format!("refused {peer}"),

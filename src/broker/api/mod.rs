@@ -83,6 +83,7 @@ pub(super) const IN_CLUSTERS: &[Row] = &[
     row(ApiKey::Vote, quorum::answer_vote),
     row(ApiKey::BeginQuorumEpoch, quorum::answer_begin),
     row(ApiKey::EndQuorumEpoch, quorum::answer_end),
+    row(ApiKey::FetchSnapshot, quorum::answer_fetch_snapshot),
     row(ApiKey::DescribeQuorum, describe_quorum::answer),
     row(ApiKey::AlterPartition, alter_partition::answer),
     row(ApiKey::BrokerRegistration, brokers::answer_registration),

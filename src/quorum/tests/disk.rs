@@ -1,9 +1,12 @@
 //! A metadata log whose records are numbers, and a disk that forgets what was not synced.
+//!
+//! What a snapshot holds is modelled by the records themselves: `log` keeps them from 0 on, so that what a broker applied
+//! can be compared, but nothing in front of `start` is served as a record any more.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::ids::{LeaderEpoch, Offset};
-use crate::quorum::LogView;
+use crate::quorum::{LogView, SnapshotId};
 
 /// One record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub struct Entry {
 pub struct Disk {
     pub log: Vec<Entry>,
     pub synced: usize,
+    /// The log begins here: all in front of it is in every snapshot.
+    pub start: usize,
+    /// Oldest first.
+    pub snapshots: Vec<SnapshotId>,
     /// The `quorum-state` file.
     pub state: Option<Vec<u8>>,
 }
@@ -39,23 +46,48 @@ impl Disk {
         Disk {
             synced: log.len(),
             log,
-            state: None,
+            ..Disk::default()
         }
     }
 
     pub fn truncate(&mut self, end: Offset) {
+        assert!(index(end) >= self.start, "K3: committed records are cut");
         self.log.truncate(index(end));
         self.synced = self.synced.min(self.log.len());
     }
 
     /// At most `most` records from `from` on, as bytes.
     pub fn read(&self, from: Offset, most: usize) -> Bytes {
-        let mut bytes = BytesMut::new();
-        for entry in self.log[index(from)..].iter().take(most) {
-            bytes.extend_from_slice(&entry.epoch.0.to_be_bytes());
-            bytes.extend_from_slice(&entry.value.to_be_bytes());
-        }
-        bytes.freeze()
+        assert!(
+            index(from) >= self.start,
+            "nothing is in front of the start"
+        );
+        encoded(self.log[index(from)..].iter().take(most))
+    }
+
+    /// Makes a snapshot of everything below `end` and lets the log begin at the one before.
+    pub fn take_snapshot(&mut self, end: Offset) {
+        let epoch = self.log[index(end) - 1].epoch;
+        let before = self.snapshots.last().copied();
+        self.snapshots = before.into_iter().collect();
+        self.snapshots.push(SnapshotId { end, epoch });
+        self.start = before.map_or(self.start, |before| index(before.end));
+    }
+
+    /// A snapshot's bytes.
+    pub fn read_snapshot(&self, id: SnapshotId) -> Option<Bytes> {
+        let known = self.snapshots.contains(&id);
+        known.then(|| encoded(self.log[..index(id.end)].iter()))
+    }
+
+    /// Puts a snapshot in the place of the log.
+    pub fn restore(&mut self, id: SnapshotId, bytes: Bytes) {
+        self.log.clear();
+        self.append_bytes(bytes);
+        assert_eq!((self.end(), self.last_epoch()), (id.end, id.epoch));
+        self.synced = self.log.len();
+        self.start = self.log.len();
+        self.snapshots = vec![id];
     }
 
     pub fn append_bytes(&mut self, mut bytes: Bytes) {
@@ -75,9 +107,18 @@ impl Disk {
     }
 }
 
+fn encoded<'a>(entries: impl Iterator<Item = &'a Entry>) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for entry in entries {
+        bytes.extend_from_slice(&entry.epoch.0.to_be_bytes());
+        bytes.extend_from_slice(&entry.value.to_be_bytes());
+    }
+    bytes.freeze()
+}
+
 impl LogView for Disk {
     fn start(&self) -> Offset {
-        Offset::ZERO
+        offset(self.start)
     }
 
     fn end(&self) -> Offset {
@@ -92,6 +133,10 @@ impl LogView for Disk {
         if epoch > self.last_epoch() {
             return None;
         }
+        if epoch < self.epoch_before_start() {
+            // As a log that has forgotten what was in front of its start.
+            return Some((epoch, offset(self.start)));
+        }
         let end = self.log.partition_point(|entry| entry.epoch <= epoch);
         let found = end.checked_sub(1).map_or(epoch, |at| self.log[at].epoch);
         Some((found, offset(end)))
@@ -99,5 +144,13 @@ impl LogView for Disk {
 
     fn durable_end(&self) -> Offset {
         offset(self.synced)
+    }
+    fn snapshot(&self) -> Option<SnapshotId> {
+        self.snapshots.last().copied()
+    }
+
+    fn epoch_before_start(&self) -> LeaderEpoch {
+        let before = self.start.checked_sub(1);
+        before.map_or(LeaderEpoch::NONE, |before| self.log[before].epoch)
     }
 }

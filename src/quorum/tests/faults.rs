@@ -42,6 +42,7 @@ pub fn weather(random: &mut SmallRng, plant: Plant) -> Weather {
         swallowed: [0, 0, 5, 50][random.random_range(0..4)],
         midway_crashes: [0, 0, 1, 5][random.random_range(0..4)],
         encoded: random.random_ratio(1, 8),
+        snapshot_every: [None, Some(3), Some(30)][random.random_range(0..3)],
         plant,
     }
 }

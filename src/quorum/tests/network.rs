@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -14,13 +14,15 @@ use super::watch::Watch;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::quorum::{
     Action, ElectionState, FetchAsked, FetchTold, FetchVerdict, FollowerStep, LogView, Plant,
-    Quorum, QuorumConfig, QuorumLane, QuorumRequest,
+    Quorum, QuorumConfig, QuorumLane, QuorumRequest, SnapshotAsked, SnapshotId, SnapshotPiece,
+    SnapshotTold, SnapshotVerdict,
 };
 use crate::wire::messages::begin_quorum_epoch::BeginQuorumEpochResponse;
 use crate::wire::messages::end_quorum_epoch::EndQuorumEpochResponse;
 use crate::wire::messages::fetch::{FetchRequest, FetchResponse};
+use crate::wire::messages::fetch_snapshot::{FetchSnapshotRequest, FetchSnapshotResponse};
 use crate::wire::messages::vote::VoteResponse;
-use crate::wire::{Reader, RecordRanges, Writer};
+use crate::wire::{ErrorCode, Reader, RecordRanges, Writer};
 
 /// A cluster's shape and weather.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct Weather {
     pub midway_crashes: u32,
     /// Messages pass through the protocol's bytes.
     pub encoded: bool,
+    /// Committed records between two snapshots of a broker.
+    pub snapshot_every: Option<i64>,
     pub plant: Plant,
 }
 
@@ -50,6 +54,7 @@ impl Weather {
             swallowed: 0,
             midway_crashes: 0,
             encoded: true,
+            snapshot_every: None,
             plant: Plant::None,
         }
     }
@@ -75,6 +80,7 @@ pub enum Answer {
     Begin(BeginQuorumEpochResponse),
     End(EndQuorumEpochResponse),
     Fetch(FetchResponse),
+    Snapshot(FetchSnapshotResponse),
 }
 
 type Wire = (BrokerId, BrokerId, QuorumLane);
@@ -105,6 +111,8 @@ pub struct Node {
     life: u32,
     pub high_watermark: Option<Offset>,
     held: Vec<Held>,
+    /// What has come of a snapshot.
+    pieces: (Option<SnapshotId>, BytesMut),
     paused: Option<Vec<Event>>,
     wake: Option<Time>,
     syncing: bool,
@@ -222,6 +230,7 @@ impl Network {
         node.syncing = false;
         node.stopping = false;
         node.held.clear();
+        node.pieces = Default::default();
         node.heard.clear();
         self.say(|| format!("{id} starts with {saved:?}"));
         // What a crash left unsynced is synced before it counts.
@@ -553,6 +562,24 @@ impl Network {
                 .leader_committed(epoch, to, &node.disk, disks, majority);
         }
         self.node(id).high_watermark = Some(to);
+        self.snapshot_if_due(id);
+    }
+
+    /// A broker makes a snapshot of what is committed and synced there.
+    fn snapshot_if_due(&mut self, id: BrokerId) {
+        let Some(every) = self.weather.snapshot_every else {
+            return;
+        };
+        let node = self.node(id);
+        let Some(committed) = node.high_watermark else {
+            return;
+        };
+        let end = committed.min(node.disk.durable_end());
+        let last = node.disk.snapshot().map_or(Offset::ZERO, |id| id.end);
+        if end.0 - last.0 >= every {
+            node.disk.take_snapshot(end);
+            self.watch.saw("a snapshot was made");
+        }
     }
 
     fn link(&self, from: BrokerId, to: BrokerId) -> Link {
@@ -628,6 +655,9 @@ impl Network {
             QuorumRequest::Fetch(request) => {
                 return self.take_fetch(wire, connection, &request);
             }
+            QuorumRequest::Snapshot(request) => {
+                self.take_fetch_snapshot(id, &request).map(Answer::Snapshot)
+            }
         };
         if let Some(answer) = answer {
             self.reply(wire, connection, answer);
@@ -659,6 +689,34 @@ impl Network {
             return self.push(until, Event::HeldEnough(id, life));
         }
         self.answer_fetch(wire, connection, verdict);
+    }
+
+    fn take_fetch_snapshot(
+        &mut self,
+        id: BrokerId,
+        request: &FetchSnapshotRequest,
+    ) -> Option<FetchSnapshotResponse> {
+        let asked = SnapshotAsked::from_request(request).unwrap();
+        let verdict = self.verb(id, |quorum, now, disk| {
+            quorum.on_fetch_snapshot(now, disk, request.cluster_id.as_deref(), &asked)
+        })?;
+        let now = self.now;
+        if matches!(verdict, SnapshotVerdict::Read { .. })
+            && let Some(heard) = self.node(id).heard.get_mut(&asked.replica)
+        {
+            *heard = now;
+        }
+        let most = self.random.random_range(1..400);
+        let whole = self.nodes[&id].disk.read_snapshot(asked.id);
+        let piece = whole.ok_or(ErrorCode::SnapshotNotFound).map(|whole| {
+            let from = usize::try_from(asked.position).unwrap();
+            let below = whole.len().min(from + most);
+            SnapshotPiece {
+                size: whole.len() as u64,
+                bytes: RecordRanges::from(whole.slice(from..below)),
+            }
+        });
+        Some(asked.response(id, verdict, piece))
     }
 
     fn answer_fetch(&mut self, wire: Wire, connection: u64, verdict: FetchVerdict) {
@@ -725,19 +783,39 @@ impl Network {
                 let step = self.verb(id, |quorum, now, disk| {
                     quorum.on_fetch_response(now, disk, from, &told)
                 });
+                let records = response.responses.first();
+                let records = records.and_then(|topic| topic.partitions[0].records.as_ref());
+                let records = records.map(RecordRanges::joined).unwrap_or_default();
                 if let Some(step) = step {
-                    self.take_step(id, step, &response);
+                    self.take_step(id, step, records);
+                }
+            }
+            Answer::Snapshot(response) => {
+                let told = SnapshotTold::from_response(&response);
+                let step = self.verb(id, |quorum, now, disk| {
+                    quorum.on_snapshot_response(now, disk, from, &told)
+                });
+                if let Some(step) = step {
+                    self.take_step(id, step, told.bytes.joined());
                 }
             }
         }
     }
 
-    fn take_step(&mut self, id: BrokerId, step: FollowerStep, response: &FetchResponse) {
+    fn take_step(&mut self, id: BrokerId, step: FollowerStep, bytes: Bytes) {
         match step {
             FollowerStep::Nothing => return,
-            FollowerStep::Append => {
-                let records = response.responses[0].partitions[0].records.as_ref();
-                self.node(id).disk.append_bytes(records.unwrap().joined());
+            FollowerStep::Append => self.node(id).disk.append_bytes(bytes),
+            FollowerStep::Keep {
+                id: snapshot,
+                position,
+                whole,
+            } => {
+                self.keep(id, snapshot, position, &bytes);
+                if !whole {
+                    return;
+                }
+                self.restore(id, snapshot);
             }
             FollowerStep::Truncate(at) => {
                 let node = &self.nodes[&id];
@@ -752,6 +830,28 @@ impl Network {
         }
         self.sync(id);
         self.verb(id, |quorum, now, disk| quorum.on_log_changed(now, disk));
+    }
+
+    /// Keeps a piece of a snapshot.
+    fn keep(&mut self, id: BrokerId, snapshot: SnapshotId, position: u64, bytes: &Bytes) {
+        let (of, pieces) = &mut self.node(id).pieces;
+        if position == 0 {
+            *of = Some(snapshot);
+            pieces.clear();
+        }
+        assert_eq!((*of, pieces.len() as u64), (Some(snapshot), position));
+        pieces.extend_from_slice(bytes);
+    }
+
+    /// Puts a fetched snapshot in place, or fails to, as on a full disk.
+    fn restore(&mut self, id: BrokerId, snapshot: SnapshotId) {
+        let fails = self.random.random_ratio(1, 8);
+        let (_, pieces) = std::mem::take(&mut self.node(id).pieces);
+        if fails {
+            return self.watch.saw("a snapshot could not be put in place");
+        }
+        self.watch.saw("a snapshot was fetched");
+        self.node(id).disk.restore(snapshot, pieces.freeze());
     }
 
     fn sync(&mut self, id: BrokerId) {
@@ -800,6 +900,7 @@ impl Node {
             life: 0,
             high_watermark: None,
             held: Vec::new(),
+            pieces: Default::default(),
             paused: None,
             wake: None,
             syncing: false,
@@ -831,6 +932,9 @@ fn encoded(request: QuorumRequest) -> QuorumRequest {
             version
         )),
         QuorumRequest::Fetch(r) => QuorumRequest::Fetch(through_bytes!(r, FetchRequest, version)),
+        QuorumRequest::Snapshot(r) => {
+            QuorumRequest::Snapshot(through_bytes!(r, FetchSnapshotRequest, version))
+        }
     }
 }
 
@@ -840,5 +944,6 @@ fn answer_encoded(answer: Answer) -> Answer {
         Answer::Begin(r) => Answer::Begin(through_bytes!(r, BeginQuorumEpochResponse, 1)),
         Answer::End(r) => Answer::End(through_bytes!(r, EndQuorumEpochResponse, 1)),
         Answer::Fetch(r) => Answer::Fetch(through_bytes!(r, FetchResponse, 18)),
+        Answer::Snapshot(r) => Answer::Snapshot(through_bytes!(r, FetchSnapshotResponse, 1)),
     }
 }

@@ -1,5 +1,6 @@
 //! Tables: which requests are refused and how, where logs part, and that no request makes a member panic.
 
+use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -9,8 +10,9 @@ use crate::quorum::following::common_end;
 use crate::quorum::requests::{self, Ballot, Told};
 use crate::quorum::{
     Action, ElectionState, FetchAsked, FetchTold, FetchVerdict, Quorum, QuorumConfig, QuorumLane,
+    SnapshotAsked, SnapshotId, SnapshotTold,
 };
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, RecordRanges};
 
 const ME: BrokerId = BrokerId(1);
 const OTHER: BrokerId = BrokerId(2);
@@ -197,9 +199,46 @@ fn fetches_are_read_diverge_or_are_refused() {
                 None
             }
             FetchVerdict::Diverging { epoch, end, .. } => Some((epoch.0, end.0)),
-            FetchVerdict::Refused { .. } => panic!("{verdict:?}"),
+            FetchVerdict::Refused { .. } | FetchVerdict::Snapshot { .. } => panic!("{verdict:?}"),
         };
         assert_eq!(found, parts, "{epoch} {offset}");
+    }
+}
+
+/// KIP-630: whose log ends in front of the leader's, or parts from it there, begins with a snapshot.
+#[test]
+fn a_replica_without_the_logs_beginning_is_sent_a_snapshot() {
+    let (quorum, mut disk) = leader();
+    disk.take_snapshot(Offset(3));
+    disk.take_snapshot(Offset(4));
+    assert_eq!(disk.start, 3);
+    let newest = SnapshotId {
+        end: Offset(4),
+        epoch: LeaderEpoch(3),
+    };
+    // Last epoch and offset asked for; whether a snapshot is to be fetched. The leader's log is 1, 1, 3 | 3.
+    let cases = [
+        (-1, 0, true),
+        (1, 2, true),
+        (3, 2, true),
+        (1, 3, true),
+        (2, 5, true),
+        (3, 3, false),
+        (3, 4, false),
+        (3, 5, false),
+        (5, 4, false),
+    ];
+    for (epoch, offset, lacks) in cases {
+        let verdict = quorum.judge_fetch(&disk, &asked(6, epoch, offset));
+        let found = match verdict {
+            FetchVerdict::Snapshot { id, .. } => Some(id),
+            _ => None,
+        };
+        assert_eq!(
+            found,
+            lacks.then_some(newest),
+            "{epoch} {offset}: {verdict:?}"
+        );
     }
 }
 
@@ -276,7 +315,11 @@ fn throw(random: &mut SmallRng, quorum: &mut Quorum, now: Time, disk: &Disk) {
         epoch,
         granted: random.random(),
     };
-    match random.random_range(0..9) {
+    let id = SnapshotId {
+        end,
+        epoch: last_epoch,
+    };
+    match random.random_range(0..11) {
         0 => {
             let ballot = Ballot {
                 candidate: broker,
@@ -314,10 +357,33 @@ fn throw(random: &mut SmallRng, quorum: &mut Quorum, now: Time, disk: &Disk) {
                 leader: told.leader,
                 epoch,
                 diverging: random.random::<bool>().then_some((last_epoch, end)),
+                snapshot: random.random_ratio(1, 4).then_some(id),
                 high_watermark: Some(end),
                 got_records: random.random(),
             };
             quorum.on_fetch_response(now, disk, peer, &told);
+            quorum.on_log_changed(now, disk);
+        }
+        8 => {
+            let asked = SnapshotAsked {
+                replica: broker,
+                leader_epoch: epoch,
+                id,
+                position: random.random_range(0..9),
+            };
+            quorum.on_fetch_snapshot(now, disk, None, &asked);
+        }
+        9 => {
+            let told = SnapshotTold {
+                error: told.error,
+                leader: told.leader,
+                epoch,
+                id,
+                size: random.random_range(0..9),
+                position: random.random_range(0..9),
+                bytes: RecordRanges::from(Bytes::from_static(b"12345")),
+            };
+            quorum.on_snapshot_response(now, disk, peer, &told);
             quorum.on_log_changed(now, disk);
         }
         _ => quorum.on_peer_lost(now, disk, peer, QuorumLane::Fetch),
