@@ -153,6 +153,7 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
         schedule.sync_us = (5_000, 200_000);
     }
     schedule.settings = plan_chores::settings(dice);
+    schedule.settings.extend(snapshot_settings(seed));
     let topics = dice.random_range(1..=3);
     schedule.topics = (0..topics).map(|n| topic(dice, n, &schedule)).collect();
     let writers = dice.random_range(1..=3);
@@ -161,6 +162,18 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
     schedule.readers = (0..readers).map(|_| reader(dice)).collect();
     schedule.faults = faults(dice, profile, &schedule);
     schedule
+}
+
+/// Broker configurations: in half of the runs metadata snapshots come often. A stream of its own leaves what else
+/// a seed means as it was.
+fn snapshot_settings(seed: u64) -> Vec<(String, String)> {
+    let dice = &mut stream(seed, 5);
+    let often = dice.random::<bool>().then(|| {
+        let bytes = dice.random_range(200..4_000);
+        let name = "metadata.log.max.record.bytes.between.snapshots";
+        (name.to_owned(), bytes.to_string())
+    });
+    often.into_iter().collect()
 }
 
 /// A broker alone that syncs now and then may forget by a power loss what it just decided.

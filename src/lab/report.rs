@@ -60,6 +60,7 @@ pub const SOMETIMES: &[&str] = &[
     "configurations changed",
     "preferred leader elected",
     "moves begun",
+    "snapshot written",
 ];
 
 impl Report {
