@@ -280,6 +280,11 @@ impl BrokerDir {
         name: &str,
         end: Offset,
     ) -> Result<(), StorageError> {
+        let begun = self.begun.as_ref().and_then(|points| points.get(name));
+        if begun.is_some_and(|point| *point > end) {
+            // It is not put in place: the next says less.
+            self.begun = None;
+        }
         if self.said.get(name).is_none_or(|said| *said <= end) {
             return Ok(());
         }

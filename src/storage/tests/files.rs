@@ -279,7 +279,12 @@ fn a_checkpoint_counts_once_it_is_synced_and_in_place() {
     assert_eq!(point_of(&mut disk), unclean(4), "under way");
     dir.finish_recovery_points(&mut disk).unwrap();
     assert_eq!(point_of(&mut disk), unclean(9));
-    // A cut meanwhile: what was begun is never put in place.
+    // A cut meanwhile: what was begun is never put in place, whether the one before says too much or not.
+    dir.begin_recovery_points(&mut disk, points(20)).unwrap();
+    dir.lower_recovery_point(&mut disk, "t-0", Offset(15))
+        .unwrap();
+    dir.finish_recovery_points(&mut disk).unwrap();
+    assert_eq!(point_of(&mut disk), unclean(9));
     dir.begin_recovery_points(&mut disk, points(20)).unwrap();
     dir.lower_recovery_point(&mut disk, "t-0", Offset(2))
         .unwrap();
