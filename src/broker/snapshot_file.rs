@@ -8,13 +8,12 @@ use super::metadata_log::{MAX_DECISION_BYTES, MetadataLogError};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::metadata::{Image, Record, RecordError};
 use crate::quorum::SnapshotId;
+use crate::storage::{metadata_snapshot_id, metadata_snapshot_name};
 use crate::wire::messages::snapshot_footer_record::SnapshotFooterRecord;
 use crate::wire::messages::snapshot_header_record::SnapshotHeaderRecord;
 use crate::wire::records::{BatchBuilder, BatchError, BatchView, ControlType, batches};
 use crate::wire::{DecodeError, Reader, Writer};
 
-/// Name ending of a snapshot of the metadata.
-const ENDING: &str = ".checkpoint";
 /// Bytes after which the records of a snapshot go on in another batch.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// The version of header and footer.
@@ -45,17 +44,13 @@ pub(super) enum SnapshotError {
 
 /// The file's name: `00000000000000000123-0000000004.checkpoint`.
 pub(super) fn file_name(id: SnapshotId) -> String {
-    format!("{:020}-{:010}{ENDING}", id.end.0, id.epoch.0)
+    metadata_snapshot_name(id.end, id.epoch)
 }
 
 /// The snapshot a file is named after.
 pub(super) fn id_of(name: &str) -> Option<SnapshotId> {
-    let (end, epoch) = name.strip_suffix(ENDING)?.split_once('-')?;
-    let id = SnapshotId {
-        end: Offset(end.parse().ok()?),
-        epoch: LeaderEpoch(epoch.parse().ok()?),
-    };
-    (file_name(id) == name).then_some(id)
+    let (end, epoch) = metadata_snapshot_id(name)?;
+    Some(SnapshotId { end, epoch })
 }
 
 /// The file's bytes. `written_ms` is the timestamp of the newest record it contains.
@@ -125,6 +120,28 @@ impl SnapshotWriter {
 /// The image a file holds.
 pub(super) fn decode(id: SnapshotId, file: &[u8]) -> Result<Image, SnapshotError> {
     let mut image = Image::default();
+    walk(id, file, |batch| {
+        let mut records = batch.records(MAX_DECISION_BYTES as usize)?;
+        while let Some(record) = records.next_record()? {
+            let value = record.value.ok_or(SnapshotError::Missing("value"))?;
+            image.apply(&Record::decode(value)?);
+        }
+        Ok(())
+    })?;
+    Ok(image)
+}
+
+/// Whether a file is as it was written. What its records say is not looked at: checksums speak for them.
+pub(super) fn verify(id: SnapshotId, file: &[u8]) -> Result<(), SnapshotError> {
+    walk(id, file, |_| Ok(()))
+}
+
+/// Gives every batch of records of a whole file to `take`.
+fn walk(
+    id: SnapshotId,
+    file: &[u8],
+    mut take: impl FnMut(&BatchView<'_>) -> Result<(), SnapshotError>,
+) -> Result<(), SnapshotError> {
     let mut due = Offset::ZERO;
     let mut batches = batches(file);
     let first = batches.next().ok_or(SnapshotError::Missing("header"))??;
@@ -136,15 +153,11 @@ pub(super) fn decode(id: SnapshotId, file: &[u8]) -> Result<Image, SnapshotError
         if batch.header().is_control() {
             check_control(&batch, ControlType::SnapshotFooter, "footer")?;
             return match batches.next() {
-                None => Ok(image),
+                None => Ok(()),
                 Some(_) => Err(SnapshotError::Trailing),
             };
         }
-        let mut records = batch.records(MAX_DECISION_BYTES as usize)?;
-        while let Some(record) = records.next_record()? {
-            let value = record.value.ok_or(SnapshotError::Missing("value"))?;
-            image.apply(&Record::decode(value)?);
-        }
+        take(&batch)?;
     }
     Err(SnapshotError::Missing("footer"))
 }

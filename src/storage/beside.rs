@@ -7,6 +7,22 @@ use bytes::Bytes;
 use super::disk::{Disk, Synced, read_whole, replace};
 use super::error::StorageError;
 use super::log::Log;
+use crate::ids::{LeaderEpoch, Offset};
+
+/// Name ending of a snapshot of the metadata.
+const METADATA_SNAPSHOT: &str = ".checkpoint";
+
+/// The file name of a snapshot of the metadata in front of `end`: `00000000000000000123-0000000004.checkpoint`.
+pub fn metadata_snapshot_name(end: Offset, epoch: LeaderEpoch) -> String {
+    format!("{:020}-{:010}{METADATA_SNAPSHOT}", end.0, epoch.0)
+}
+
+/// End and epoch of the snapshot a file is named after.
+pub fn metadata_snapshot_id(name: &str) -> Option<(Offset, LeaderEpoch)> {
+    let (end, epoch) = name.strip_suffix(METADATA_SNAPSHOT)?.split_once('-')?;
+    let (end, epoch) = (Offset(end.parse().ok()?), LeaderEpoch(epoch.parse().ok()?));
+    (metadata_snapshot_name(end, epoch) == name).then_some((end, epoch))
+}
 
 impl Log {
     /// Names of everything in the log's directory.
@@ -52,6 +68,13 @@ impl Log {
         let path = self.dir.join(name);
         replace(disk, &path, bytes, synced).map_err(StorageError::io("write", &path))?;
         Ok(vec![path, self.dir.clone()])
+    }
+
+    /// Syncs a file that was found, and its name: a run before may have died in front of its sync.
+    pub fn sync_beside(&self, disk: &mut dyn Disk, name: &str) -> Result<(), StorageError> {
+        let path = self.dir.join(name);
+        let synced = disk.sync(&path).and_then(|()| disk.sync(&self.dir));
+        synced.map_err(StorageError::io("sync", &path))
     }
 
     /// Removes a file.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::beside::metadata_snapshot_id;
 use super::broker_dir::{read_clean_stop, read_recovery_points};
 use super::disk::{Disk, RealDisk};
 use super::epochs::Epochs;
@@ -19,11 +20,11 @@ use super::roster::Roster;
 use super::scan::Window;
 use super::segment::{LOG, OFFSET_INDEX, TIME_INDEX};
 use super::time_index;
-use crate::ids::Offset;
-use crate::wire::records::BatchHeader;
+use crate::ids::{LeaderEpoch, Offset};
+use crate::wire::records::{BatchHeader, BatchView, ControlType};
 
-/// Name ending of a metadata snapshot: record batches like a segment's.
-const SNAPSHOT_OF_METADATA: &str = ".checkpoint";
+/// Bytes a control record may unpack to.
+const MAX_CONTROL_BYTES: usize = 64 * 1024;
 
 /// Why a file was not printed.
 #[derive(Debug, Error)]
@@ -50,9 +51,8 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), DumpError> {
         .unwrap_or("");
     let mut disk = RealDisk::new();
     let len = disk.len(path).map_err(unreadable)?;
-    if name.ends_with(SNAPSHOT_OF_METADATA) {
-        // Its records are numbered from 0, whatever it contains.
-        return dump_segment(&mut disk, path, len, Offset::ZERO, out);
+    if let Some(id) = metadata_snapshot_id(name) {
+        return dump_metadata_snapshot(&mut disk, path, len, id, out);
     }
     if let Some(base) = offset_of(name, LOG) {
         return dump_segment(&mut disk, path, len, base, out);
@@ -95,6 +95,58 @@ fn dump_segment(
     out: &mut dyn Write,
 ) -> Result<(), DumpError> {
     writeln!(out, "segment from offset {base}, {len} bytes")?;
+    if let Some(end) = dump_batches(disk, path, len, base, out, |_, _| {})? {
+        writeln!(out, "ends in front of offset {end}")?;
+    }
+    Ok(())
+}
+
+fn dump_metadata_snapshot(
+    disk: &mut dyn Disk,
+    path: &Path,
+    len: u64,
+    (end, epoch): (Offset, LeaderEpoch),
+    out: &mut dyn Write,
+) -> Result<(), DumpError> {
+    writeln!(
+        out,
+        "metadata snapshot of all in front of offset {end}, epoch {epoch}, {len} bytes"
+    )?;
+    let (mut sound, mut controls) = (true, Vec::new());
+    // Its records are numbered from 0, whatever it contains.
+    let read = dump_batches(disk, path, len, Offset::ZERO, out, |batch, due| {
+        let header = batch.header();
+        let follows = header.base_offset == due && header.leader_epoch == epoch;
+        sound &= follows && batch.crc_ok() && controls.last() != Some(&ControlType::SnapshotFooter);
+        controls.extend(control_type(batch));
+    })?;
+    let ends = [ControlType::SnapshotHeader, ControlType::SnapshotFooter];
+    match sound && read.is_some() && controls == ends {
+        true => writeln!(out, "whole, from header to footer")?,
+        false => writeln!(out, "NOT WHOLE: it is never used")?,
+    }
+    Ok(())
+}
+
+/// What a control batch is for.
+fn control_type(batch: &BatchView<'_>) -> Option<ControlType> {
+    if !batch.header().is_control() {
+        return None;
+    }
+    let mut records = batch.records(MAX_CONTROL_BYTES).ok()?;
+    records.next_record().ok()??.control_type()
+}
+
+/// Prints each batch and gives it to `each`, with the offset that was due; where the last one ends, if all bytes are
+/// batches.
+fn dump_batches(
+    disk: &mut dyn Disk,
+    path: &Path,
+    len: u64,
+    base: Offset,
+    out: &mut dyn Write,
+    mut each: impl FnMut(&BatchView<'_>, Offset),
+) -> Result<Option<Offset>, DumpError> {
     let mut window = Window::new(disk, path, len);
     let mut position = 0;
     let mut due = base;
@@ -107,18 +159,18 @@ fn dump_segment(
             Ok(batch) => {
                 let crc = if batch.crc_ok() { "ok" } else { "BAD" };
                 print_batch(out, position, batch.header(), crc, due)?;
+                each(&batch, due);
                 due = batch.header().next_offset();
                 position += batch.bytes().len() as u64;
             }
             Err(error) => {
                 let left = len - position;
                 writeln!(out, "@{position} no batch: {error}; {left} bytes left")?;
-                return Ok(());
+                return Ok(None);
             }
         }
     }
-    writeln!(out, "ends in front of offset {due}")?;
-    Ok(())
+    Ok(Some(due))
 }
 
 fn print_batch(

@@ -36,6 +36,7 @@ mod times;
 mod tests;
 
 pub use append::{Appended, COPIED_BYTES};
+pub use beside::{metadata_snapshot_id, metadata_snapshot_name};
 pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun};
 pub use config::{LogConfig, TimestampType};
 pub use disk::{
