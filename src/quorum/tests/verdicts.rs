@@ -319,7 +319,7 @@ fn throw(random: &mut SmallRng, quorum: &mut Quorum, now: Time, disk: &Disk) {
         end,
         epoch: last_epoch,
     };
-    match random.random_range(0..11) {
+    match random.random_range(0..10) {
         0 => {
             let ballot = Ballot {
                 candidate: broker,
@@ -364,28 +364,40 @@ fn throw(random: &mut SmallRng, quorum: &mut Quorum, now: Time, disk: &Disk) {
             quorum.on_fetch_response(now, disk, peer, &told);
             quorum.on_log_changed(now, disk);
         }
-        8 => {
-            let asked = SnapshotAsked {
-                replica: broker,
-                leader_epoch: epoch,
-                id,
-                position: random.random_range(0..9),
-            };
-            quorum.on_fetch_snapshot(now, disk, None, &asked);
-        }
-        9 => {
-            let told = SnapshotTold {
-                error: told.error,
-                leader: told.leader,
-                epoch,
-                id,
-                size: random.random_range(0..9),
-                position: random.random_range(0..9),
-                bytes: RecordRanges::from(Bytes::from_static(b"12345")),
-            };
-            quorum.on_snapshot_response(now, disk, peer, &told);
-            quorum.on_log_changed(now, disk);
-        }
+        8 => throw_snapshot(random, quorum, now, disk, (broker, peer), id, &told),
         _ => quorum.on_peer_lost(now, disk, peer, QuorumLane::Fetch),
     }
+}
+
+fn throw_snapshot(
+    random: &mut SmallRng,
+    quorum: &mut Quorum,
+    now: Time,
+    disk: &Disk,
+    (replica, peer): (BrokerId, BrokerId),
+    id: SnapshotId,
+    told: &Told,
+) {
+    let (leader_epoch, position) = (told.epoch, random.random_range(0..9));
+    if random.random() {
+        let asked = SnapshotAsked {
+            replica,
+            leader_epoch,
+            id,
+            position,
+        };
+        quorum.on_fetch_snapshot(now, disk, None, &asked);
+        return;
+    }
+    let told = SnapshotTold {
+        error: told.error,
+        leader: told.leader,
+        epoch: leader_epoch,
+        id,
+        size: random.random_range(0..9),
+        position,
+        bytes: RecordRanges::from(Bytes::from_static(b"12345")),
+    };
+    quorum.on_snapshot_response(now, disk, peer, &told);
+    quorum.on_log_changed(now, disk);
 }
