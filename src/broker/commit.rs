@@ -52,7 +52,7 @@ impl Broker {
         self.take_log_notes(now, METADATA_LOG);
         let bytes =
             written.map_err(|error: MetadataLogError| NotDone::NotWritten(error.to_string()))?;
-        self.metadata_log.snapshots.bytes_since += bytes;
+        self.metadata_log.snapshots.note_applied(now, bytes);
         self.committed = true;
         self.note_dirty(now, METADATA_LOG);
         self.hurry_sync(now);

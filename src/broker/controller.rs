@@ -276,7 +276,7 @@ impl Broker {
                 records.push((offset, record.clone()));
             });
         match read {
-            Ok(bytes) => self.metadata_log.snapshots.bytes_since += bytes,
+            Ok(bytes) => self.metadata_log.snapshots.note_applied(now, bytes),
             Err((offset, error)) => {
                 panic!("{STOPS_ITSELF}committed metadata cannot be read at {offset}: {error}")
             }

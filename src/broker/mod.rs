@@ -81,7 +81,7 @@ pub struct Broker {
     image: Image,
     metadata_log: MetadataLog,
     /// A snapshot is made when so many bytes were committed since the last.
-    snapshot_every_bytes: u64,
+    snapshot_pace: snapshots::Pace,
     /// What a broker of a cluster keeps; none for a broker alone.
     member: Option<Box<Member>>,
     topics: BTreeMap<TopicId, Topic>,

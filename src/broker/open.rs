@@ -12,13 +12,12 @@ use super::fetch_sessions::FetchSessions;
 use super::flush::Flushes;
 use super::member::{Member, Registration, Wakeups};
 use super::metadata_log::{self, MetadataLog};
-use super::metadata_snapshots::Found;
+use super::metadata_snapshots::{Found, MayBeLost};
 use super::parked::Parked;
 use super::peers::Peers;
 use super::picture::Shown;
 use super::quorum_log::QUORUM_STATE_FILE;
-use super::snapshot_file::file_name;
-use super::snapshots::EVERY_BYTES;
+use super::snapshots::Pace;
 use super::ticks::Timers;
 use super::{Broker, BrokerConfig, OpenError};
 use crate::ids::{BrokerEpoch, IncarnationId, Offset, PartitionIndex, Time, TopicId};
@@ -52,19 +51,22 @@ impl Broker {
             .iter()
             .map(|(n, v)| (n.as_str(), v.as_str()));
         let settings = BrokerSettings::new(config.id, set)?;
-        let (dir, mut last_run) = BrokerDir::open(&mut *disk, &config.data_dir, config.id)?;
+        let (mut dir, mut last_run) = BrokerDir::open(&mut *disk, &config.data_dir, config.id)?;
         let mut tally = Tally::default();
-        let every_bytes = settings.number(&Image::default(), EVERY_BYTES);
-        let snapshot_every_bytes = u64::try_from(every_bytes).unwrap_or(u64::MAX);
+        let snapshot_pace = Pace::new(&settings);
         let (mut metadata_log, recovered) = MetadataLog::open(
             &mut *disk,
             &dir.log_dir(metadata_log::DIR),
-            MetadataLog::config(LogConfig::default(), snapshot_every_bytes),
+            MetadataLog::config(LogConfig::default(), snapshot_pace.bytes),
             now,
             last_run.opening(metadata_log::DIR),
         )?;
         tally.add(&recovered);
-        let found = metadata_log.load_snapshot(&mut *disk)?;
+        let lost = match config.alone || config.voters.contains(&config.id) {
+            true => MayBeLost::No,
+            false => MayBeLost::Yes,
+        };
+        let found = metadata_log.load_snapshot(&mut *disk, &mut dir, lost)?;
         if config.durability == Durability::Batch {
             metadata_log.log_mut().sync_now(&mut *disk)?;
         }
@@ -80,7 +82,7 @@ impl Broker {
             random: SmallRng::seed_from_u64(seed),
             image: Image::default(),
             metadata_log,
-            snapshot_every_bytes,
+            snapshot_pace,
             member: None,
             topics: Default::default(),
             connections: Connections::default(),
@@ -108,7 +110,7 @@ impl Broker {
             broker.tell_of_start(clean, &tally);
             return Ok(broker);
         }
-        broker.replay(found.snapshot)?;
+        broker.replay(now, found.snapshot)?;
         broker.know_itself();
         broker.set_strays_aside()?;
         broker.open_partitions(now, &mut last_run, &mut tally);
@@ -116,7 +118,11 @@ impl Broker {
         Ok(broker)
     }
 
-    fn replay(&mut self, snapshot: Option<(SnapshotId, Image)>) -> Result<(), OpenError> {
+    fn replay(
+        &mut self,
+        now: Time,
+        snapshot: Option<(SnapshotId, Image)>,
+    ) -> Result<(), OpenError> {
         let (start, image) = match snapshot {
             Some((id, image)) => (id.end, image),
             None => (Offset::ZERO, Image::default()),
@@ -129,7 +135,7 @@ impl Broker {
             .replay(&mut *self.disk, start, end, |_, record| image.apply(record));
         match replayed {
             Ok(bytes) => {
-                self.metadata_log.snapshots.bytes_since = bytes;
+                self.metadata_log.snapshots.note_applied(now, bytes);
                 Ok(())
             }
             Err((offset, error)) => Err(self.unreadable(offset, error.to_string())),
@@ -144,10 +150,7 @@ impl Broker {
             self.note(EventKind::StorageFailed { path, cause });
         }
         for (id, why) in &found.broken {
-            let path = self.metadata_log.log().dir().join(file_name(*id));
-            let path = path.display().to_string();
-            let cause = format!("it is damaged and not used: {why}");
-            self.note(EventKind::StorageFailed { path, cause });
+            self.note_snapshot_damaged(*id, why.clone());
         }
     }
 

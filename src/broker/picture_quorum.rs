@@ -6,23 +6,33 @@ use super::parked::Waiting;
 use super::partition::PartitionKey;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time};
 use crate::inspect::{
-    Asker, IN_FLIGHT_PARTITIONS, IN_FLIGHT_SHOWN, InFlight, QuorumReplica, QuorumSnapshot,
-    RegistrationSnapshot, WaitsFor,
+    Asker, IN_FLIGHT_PARTITIONS, IN_FLIGHT_SHOWN, InFlight, MetadataSnapshot, QuorumReplica,
+    QuorumSnapshot, RegistrationSnapshot, WaitsFor,
 };
 use crate::quorum::{QuorumView, ReplicaView};
 use crate::wire::ApiKey;
 
 impl Broker {
     pub(super) fn show_quorum(&self, now: Time) -> QuorumSnapshot {
-        let log_end = self.metadata_log.log().log_end();
+        let log = self.metadata_log.log();
+        let log_end = log.log_end();
+        let newest = self.metadata_log.snapshots.newest();
+        let shown = QuorumSnapshot {
+            log_end,
+            log_start: log.log_start(),
+            snapshot: newest.map(|id| MetadataSnapshot {
+                end_offset: id.end,
+                epoch: id.epoch,
+            }),
+            ..QuorumSnapshot::default()
+        };
         if let Some(view) = self.see_quorum(|quorum, log| quorum.describe(now, log)) {
-            return show_members(now, &view, log_end);
+            return show_members(now, &view, shown);
         }
         QuorumSnapshot {
             leader: Some(self.config.id),
             epoch: LeaderEpoch(0),
             high_watermark: log_end,
-            log_end,
             replicas: vec![QuorumReplica {
                 broker: self.config.id,
                 voter: true,
@@ -31,6 +41,7 @@ impl Broker {
                 fetched_ms: None,
                 caught_up_ms: None,
             }],
+            ..shown
         }
     }
 
@@ -106,7 +117,7 @@ fn api_name(api: ApiKey, version: i16) -> String {
 }
 
 /// The quorum as this member sees it.
-fn show_members(now: Time, view: &QuorumView, log_end: Offset) -> QuorumSnapshot {
+fn show_members(now: Time, view: &QuorumView, shown: QuorumSnapshot) -> QuorumSnapshot {
     let ms = |at: Option<Time>| at.map(|at| now.since_us(at) / 1_000);
     let leader = view.voters.iter().chain(&view.observers);
     let leader = leader.clone().find(|r| Some(r.id) == view.leader);
@@ -126,7 +137,7 @@ fn show_members(now: Time, view: &QuorumView, log_end: Offset) -> QuorumSnapshot
         leader: view.leader,
         epoch: view.epoch,
         high_watermark: view.high_watermark.unwrap_or(Offset::ZERO),
-        log_end,
         replicas: voters.chain(observers).collect(),
+        ..shown
     }
 }

@@ -15,12 +15,30 @@ use super::partition::METADATA_LOG;
 use super::{Broker, STOPS_ITSELF, snapshot_file};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::inspect::{Durability, EventKind};
-use crate::metadata::{Image, Resource};
-use crate::quorum::{FollowerStep, SnapshotId, SnapshotTold};
+use crate::metadata::{BrokerSettings, Image, Resource};
+use crate::quorum::{FollowerStep, SnapshotAsked, SnapshotId, SnapshotPiece, SnapshotTold};
+use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_snapshot::FetchSnapshotResponse;
 
-/// Committed bytes between two snapshots.
-pub(super) const EVERY_BYTES: &str = "metadata.log.max.record.bytes.between.snapshots";
+/// How much is committed, or how much time passes, between two snapshots.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub bytes: u64,
+    /// `None`: time makes none.
+    interval_ms: Option<i64>,
+}
+
+impl Pace {
+    pub fn new(settings: &BrokerSettings) -> Pace {
+        let number = |name| settings.number(&Image::default(), name);
+        let bytes = number("metadata.log.max.record.bytes.between.snapshots");
+        let interval_ms = number("metadata.log.max.snapshot.interval.ms");
+        Pace {
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            interval_ms: Some(interval_ms).filter(|ms| *ms > 0),
+        }
+    }
+}
 
 /// What has come of a snapshot.
 #[derive(Debug)]
@@ -33,10 +51,14 @@ impl Broker {
     /// Makes a snapshot if it is time. Call at the end of every verb.
     pub(super) fn snapshot_if_due(&mut self, now: Time) {
         let snapshots = &self.metadata_log.snapshots;
-        if snapshots.bytes_since < self.snapshot_every_bytes || snapshots.syncing.is_some() {
+        let much = snapshots.bytes_since >= self.snapshot_pace.bytes;
+        let late = self.snapshot_due().is_some_and(|due| due <= now);
+        if !(much || late || snapshots.spoiled) || snapshots.syncing.is_some() {
             return;
         }
         let end = match &self.member {
+            // The image is not what the log says yet.
+            Some(member) if member.snapshot.is_some() => return,
             Some(member) => member.applied,
             None => self.metadata_log.log().log_end(),
         };
@@ -46,9 +68,17 @@ impl Broker {
         }
     }
 
+    /// When time makes the next snapshot, unless enough is committed before.
+    pub(super) fn snapshot_due(&self) -> Option<Time> {
+        let snapshots = &self.metadata_log.snapshots;
+        let stale_since = snapshots
+            .stale_since
+            .filter(|_| snapshots.syncing.is_none())?;
+        Some(stale_since.plus_ms(self.snapshot_pace.interval_ms?))
+    }
+
     fn make_snapshot(&mut self, now: Time, id: SnapshotId) {
-        // What fails is tried again after as many bytes more.
-        self.metadata_log.snapshots.bytes_since = 0;
+        self.metadata_log.snapshots.begin();
         let written = self
             .metadata_log
             .write_snapshot(&mut *self.disk, id, &self.image);
@@ -58,8 +88,19 @@ impl Broker {
                 self.note(EventKind::SnapshotWritten { offset, bytes });
                 self.sync_snapshot(now, id, files);
             }
-            Err(error) => self.note_metadata_trouble(error.to_string()),
+            Err(error) => self.give_snapshot_up(now, error.to_string()),
         }
+    }
+
+    /// What fails is tried again after as many bytes or as long again.
+    fn give_snapshot_up(&mut self, now: Time, why: String) {
+        self.metadata_log.snapshots.stale_since.get_or_insert(now);
+        self.note_metadata_trouble(why);
+    }
+
+    pub(super) fn note_snapshot_damaged(&mut self, id: SnapshotId, cause: String) {
+        let offset = id.end;
+        self.note(EventKind::SnapshotDamaged { offset, cause });
     }
 
     fn sync_snapshot(&mut self, now: Time, id: SnapshotId, files: Vec<PathBuf>) {
@@ -85,8 +126,12 @@ impl Broker {
         match result {
             Ok(()) => self.keep_snapshot(now, id),
             Err(cause) => {
+                // What a failed sync left behind reads well until the cache forgets it.
+                let removed = self.metadata_log.discard(&mut *self.disk, id);
+                let stays = removed.err();
+                let stays = stays.map_or(String::new(), |error| format!(", and it stays: {error}"));
                 let name = snapshot_file::file_name(id);
-                self.note_metadata_trouble(format!("{name} could not be synced: {cause}"));
+                self.give_snapshot_up(now, format!("{name} could not be synced: {cause}{stays}"));
             }
         }
     }
@@ -102,6 +147,25 @@ impl Broker {
         } else {
             self.note_dirty(now, METADATA_LOG);
         }
+    }
+
+    /// A piece of a snapshot for another broker. One that is damaged is not passed on: the next is made at once, and
+    /// asked for.
+    pub(super) fn snapshot_piece(
+        &mut self,
+        asked: &SnapshotAsked,
+        most: usize,
+    ) -> Result<SnapshotPiece, ErrorCode> {
+        let log = &mut self.metadata_log;
+        if asked.position == 0
+            && log.has_snapshot(asked.id)
+            && let Some(why) = log.damage(&mut *self.disk, asked.id)
+        {
+            log.snapshots.spoiled = true;
+            self.note_snapshot_damaged(asked.id, why);
+            return Err(ErrorCode::SnapshotNotFound);
+        }
+        log.read_piece(&mut *self.disk, asked, most)
     }
 
     /// The controller's answer to a FetchSnapshot.
@@ -153,12 +217,13 @@ impl Broker {
         let image = match snapshot_file::decode(id, &bytes) {
             Ok(image) => image,
             Err(error) => {
-                let name = snapshot_file::file_name(id);
-                let cause = format!("{name} as broker {from} sent it is damaged: {error}");
-                return self.note_metadata_trouble(cause);
+                let cause = format!("as broker {from} sent it, {error}");
+                return self.note_snapshot_damaged(id, cause);
             }
         };
-        let placed = self.metadata_log.put_in_place(&mut *self.disk, id, &bytes);
+        let placed = self
+            .metadata_log
+            .put_in_place(&mut *self.disk, &mut self.dir, id, &bytes);
         if let Err(error) = placed {
             return self.note_metadata_trouble(error.to_string());
         }
@@ -190,7 +255,7 @@ impl Broker {
                 image.apply(record);
             });
         match read {
-            Ok(bytes) => self.metadata_log.snapshots.bytes_since += bytes,
+            Ok(bytes) => self.metadata_log.snapshots.note_applied(now, bytes),
             Err((offset, error)) => {
                 panic!("{STOPS_ITSELF}committed metadata cannot be read at {offset}: {error}")
             }

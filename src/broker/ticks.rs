@@ -116,6 +116,7 @@ impl Broker {
         let wakeups = [
             self.parked.next_deadline(),
             self.sync_due(),
+            self.snapshot_due(),
             self.member_wakeup(),
             upkeep,
             idle,

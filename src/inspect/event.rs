@@ -197,6 +197,11 @@ pub enum EventKind {
         bytes: u64,
         from: BrokerId,
     },
+    /// A snapshot is not what was written; another serves, or it is made or fetched again.
+    SnapshotDamaged {
+        offset: Offset,
+        cause: String,
+    },
     StorageFailed {
         path: String,
         cause: String,
@@ -239,6 +244,7 @@ impl EventKind {
             | BrokerKilled { .. }
             | LinkCut { .. }
             | StorageFailed { .. }
+            | SnapshotDamaged { .. }
             | LogDamaged { .. } => Severity::Bad,
             BrokerStarted { clean: true, .. } | StorageHealed { .. } => Severity::Good,
             BrokerResumed { .. }

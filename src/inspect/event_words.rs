@@ -265,6 +265,9 @@ impl EventKind {
                 "Metadata snapshot at offset {offset} fetched from broker {from}, {}: its log begins later than this one ended.",
                 bytes(*size)
             ),
+            SnapshotDamaged { offset, cause } => {
+                format!("Metadata snapshot at offset {offset} is damaged and not used: {cause}.")
+            }
             StorageFailed { path, cause } => format!("Writing {path} failed: {cause}."),
             StorageHealed { path } => format!("Writing {path} works again."),
             ConnectionRefused { peer, cause } => {

@@ -192,8 +192,19 @@ pub struct QuorumSnapshot {
     /// Below this, metadata records are committed and applied.
     pub high_watermark: Offset,
     pub log_end: Offset,
+    /// Metadata in front of it is in the snapshots only.
+    pub log_start: Offset,
+    /// The newest snapshot of the metadata there.
+    pub snapshot: Option<MetadataSnapshot>,
     /// By number: the voters, then the observers.
     pub replicas: Vec<QuorumReplica>,
+}
+
+/// What Kafka calls a snapshot id: all that is committed in front of an offset, of which the last record has this epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MetadataSnapshot {
+    pub end_offset: Offset,
+    pub epoch: LeaderEpoch,
 }
 
 /// One broker's place in the metadata quorum, as the leader sees it.

@@ -122,6 +122,7 @@ impl World {
             EventKind::LogDamaged { .. } => Some("damage found"),
             EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
             EventKind::SnapshotWritten { .. } => Some("snapshot written"),
+            EventKind::SnapshotDamaged { .. } => Some("snapshot damaged"),
             EventKind::SnapshotFetched { .. } => Some("snapshot fetched"),
             _ => None,
         };

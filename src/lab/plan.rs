@@ -173,7 +173,12 @@ fn snapshot_settings(seed: u64) -> Vec<(String, String)> {
         let name = "metadata.log.max.record.bytes.between.snapshots";
         (name.to_owned(), bytes.to_string())
     });
-    often.into_iter().collect()
+    let soon = dice.random_ratio(1, 3).then(|| {
+        let ms = dice.random_range(200..5_000);
+        let name = "metadata.log.max.snapshot.interval.ms";
+        (name.to_owned(), ms.to_string())
+    });
+    often.into_iter().chain(soon).collect()
 }
 
 /// A broker alone that syncs now and then may forget by a power loss what it just decided.

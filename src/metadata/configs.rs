@@ -247,6 +247,8 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     live("message.max.bytes", Int, AtLeast(0), Some("1048588"), "Default of max.message.bytes."),
     fixed("metadata.log.max.record.bytes.between.snapshots", Long, AtLeast(1), Some("20971520"),
         "Bytes of committed metadata after which a broker makes the next snapshot of it. The two newest are kept, and the metadata log in front of the older one is deleted."),
+    fixed("metadata.log.max.snapshot.interval.ms", Long, AtLeast(0), Some("3600000"),
+        "Milliseconds after which committed metadata that is in no snapshot is put into the next one, however little it is; 0: never because of time."),
     live("min.insync.replicas", Int, AtLeast(1), Some("1"), "Default of the topic configuration of the same name."),
     fixed("num.partitions", Int, AtLeast(1), Some("1"), "Partitions of a topic that does not say."),
     fixed("producer.id.expiration.ms", Int, AtLeast(1), Some("86400000"), "Milliseconds after which an idempotent producer that sends nothing is forgotten."),

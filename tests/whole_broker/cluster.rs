@@ -26,6 +26,7 @@ use klar::wire::request::RequestHeader;
 use klar::wire::{ApiKey, Reader, Writer, response};
 
 use crate::rig::{Outcome, START, ask, batch, fetch_request, produce_request};
+use crate::snapshots::damage;
 
 /// Milliseconds a frame is on its way.
 const WIRE_MS: i64 = 1;
@@ -419,6 +420,14 @@ impl Cluster {
         assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
     }
 
+    /// The snapshots of its metadata a broker has, oldest first.
+    fn snapshot_files(&self, of: BrokerId) -> Vec<PathBuf> {
+        let paths = self.nodes[&of].disk.paths().into_iter();
+        paths
+            .filter(|path| path.extension().is_some_and(|e| e == "checkpoint"))
+            .collect()
+    }
+
     pub fn produce(&mut self, at: BrokerId, topic: &str, values: &[&str]) -> (i16, i64) {
         let client = self.connect(at);
         let request = produce_request(topic, 0, Some(batch(self.now, values)), -1);
@@ -571,6 +580,9 @@ fn a_broker_that_was_dead_for_long_catches_up_by_a_snapshot() {
         assert!(cluster.notes.iter().any(fetched));
         assert_eq!(cluster.leader(dead, "deleted"), None);
         assert!(cluster.leader(dead, "topic-39").is_some());
+        let quorum = cluster.picture(dead).quorum;
+        let newest = quorum.snapshot.map(|snapshot| snapshot.end_offset);
+        assert!(newest.is_some_and(|newest| newest >= quorum.log_start));
         let leader = cluster.leader(dead, "kept").unwrap();
         assert_eq!(cluster.produce(leader, "kept", &["a"]), (0, 0));
         // Everybody at once: what a snapshot begins with is applied and decided on by whoever leads then.
@@ -590,6 +602,83 @@ fn a_broker_that_was_dead_for_long_catches_up_by_a_snapshot() {
         assert!(cluster.leader(alive, "topic-7").is_some());
         cluster.create(alive, "last", 4);
     }
+}
+
+/// Without a vote nothing rests on its log: it begins anew.
+#[test]
+fn an_observer_without_a_sound_snapshot_fetches_one() {
+    let often = ("metadata.log.max.record.bytes.between.snapshots", "1000");
+    let mut cluster = Cluster::set(&[often]);
+    cluster.wait_until_whole();
+    cluster.grow(4);
+    let observer = BrokerId(4);
+    let config = &mut cluster.nodes.get_mut(&observer).unwrap().config;
+    config.settings = vec![(often.0.to_owned(), often.1.to_owned())];
+    cluster.start(observer);
+    cluster.wait_until_whole();
+    for n in 0..40 {
+        cluster.create(BrokerId(1), &format!("topic-{n}"), 2);
+    }
+    cluster.pass_ms(3_000);
+    cluster.kill(observer);
+    let files = cluster.snapshot_files(observer);
+    assert_eq!(files.len(), 2);
+    for file in &files {
+        damage(&mut cluster.nodes.get_mut(&observer).unwrap().disk, file);
+    }
+    cluster.notes.clear();
+    cluster.start(observer);
+    cluster.wait_for("it knows the last topic", |c| {
+        c.leader(observer, "topic-39").is_some()
+    });
+    cluster.wait_until_whole();
+    let told: Vec<_> = cluster
+        .notes
+        .iter()
+        .filter(|(id, kind)| *id == observer && matches!(kind, EventKind::SnapshotDamaged { .. }))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    let fetched = |(id, kind): &(BrokerId, EventKind)| {
+        *id == observer && matches!(kind, EventKind::SnapshotFetched { .. })
+    };
+    assert!(cluster.notes.iter().any(fetched));
+}
+
+/// What the controller's disk lost is neither passed on nor believed where it arrives: another is made and fetched.
+#[test]
+fn a_damaged_snapshot_is_not_passed_on() {
+    let mut cluster = Cluster::set(&[("metadata.log.max.record.bytes.between.snapshots", "1000")]);
+    cluster.wait_until_whole();
+    let dead = BrokerId(3);
+    cluster.kill(dead);
+    cluster.wait_for("somebody else decides", |c| {
+        let known = c.metadata(BrokerId(1), "none");
+        known.brokers.len() == 2 && known.controller_id != dead.0
+    });
+    for n in 0..40 {
+        cluster.create(BrokerId(1), &format!("topic-{n}"), 2);
+    }
+    cluster.pass_ms(3_000);
+    for id in [1, 2] {
+        let newest = cluster.snapshot_files(BrokerId(id)).pop().unwrap();
+        damage(
+            &mut cluster.nodes.get_mut(&BrokerId(id)).unwrap().disk,
+            &newest,
+        );
+    }
+    cluster.notes.clear();
+    cluster.start(dead);
+    cluster.wait_for("it knows the last topic", |c| {
+        c.leader(dead, "topic-39").is_some()
+    });
+    let told = |by: &dyn Fn(&EventKind) -> bool| {
+        let notes = cluster.notes.iter().filter(|(_, kind)| by(kind));
+        notes.map(|(id, _)| *id).collect::<Vec<_>>()
+    };
+    let damaged = told(&|kind| matches!(kind, EventKind::SnapshotDamaged { .. }));
+    assert!(damaged.len() == 1 && damaged[0] != dead, "{damaged:?}");
+    let fetched = told(&|kind| matches!(kind, EventKind::SnapshotFetched { .. }));
+    assert_eq!(fetched, [dead]);
 }
 
 #[test]

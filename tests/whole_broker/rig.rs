@@ -109,6 +109,11 @@ impl Rig {
         Rig::start(self.config, self.disk, self.now, faults)
     }
 
+    /// A broker as this one was started, on another disk.
+    pub fn on(&self, disk: MemoryDisk) -> Rig {
+        Rig::start(self.config.clone(), disk, self.now, FaultPlan::default())
+    }
+
     pub fn connect(&mut self) -> ConnectionId {
         self.connect_to("127.0.0.1:9092")
     }
@@ -151,19 +156,24 @@ impl Rig {
                 }
             }
             if self.auto_flush {
-                for (token, _) in std::mem::take(&mut self.flushes) {
-                    self.broker.on_flushed(self.now, token, Ok(()));
-                }
+                self.answer_flushes(Ok(()));
             }
         }
         self.broker.check();
     }
 
     pub fn flush(&mut self, result: Result<(), String>) {
-        for (token, _) in std::mem::take(&mut self.flushes) {
+        self.answer_flushes(result);
+        self.settle();
+    }
+
+    fn answer_flushes(&mut self, result: Result<(), String>) {
+        for (token, files) in std::mem::take(&mut self.flushes) {
+            // Some may be deleted by now.
+            let files = files.iter().filter(|_| result.is_ok());
+            let _: Vec<_> = files.map(|file| self.disk.sync(file)).collect();
             self.broker.on_flushed(self.now, token, result.clone());
         }
-        self.settle();
     }
 
     /// Lets time pass, waking the broker whenever it wants to be.

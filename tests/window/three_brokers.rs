@@ -136,6 +136,8 @@ fn quorum() -> QuorumSnapshot {
         epoch: LeaderEpoch(8),
         high_watermark: Offset(118),
         log_end: Offset(118),
+        log_start: Offset(0),
+        snapshot: None,
         replicas: (1..=3)
             .map(|id| QuorumReplica {
                 broker: BrokerId(id),

@@ -77,9 +77,8 @@ pub(super) fn answer_fetch_snapshot(
             };
             let most = request.max_bytes.clamp(1, MAX_SNAPSHOT_PIECE_BYTES);
             let most = usize::try_from(most).unwrap_or(1);
-            let log = &broker.metadata_log;
             let piece = match verdict {
-                SnapshotVerdict::Read { .. } => log.read_piece(&mut *broker.disk, &wanted, most),
+                SnapshotVerdict::Read { .. } => broker.snapshot_piece(&wanted, most),
                 SnapshotVerdict::Refused { error, .. } => Err(error),
             };
             asked.code(piece.as_ref().err().copied().unwrap_or(ErrorCode::None));
