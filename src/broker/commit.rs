@@ -17,7 +17,8 @@ use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
 use crate::metadata::{Record, Resource, TopicSettings};
 use crate::storage::{
-    Log, LogConfig, Opening, Recovered, StorageError, TimestampType, delete_dir, set_aside,
+    Log, LogConfig, Opening, Recovered, StorageError, TimestampType, delete_dir, owner_of,
+    set_aside,
 };
 
 /// Why a request for a change was not carried out.
@@ -204,7 +205,7 @@ impl Broker {
         let name = log_key(&topic.name, index, id);
         let config = Arc::clone(&topic.log_config);
         let again = opening.as_ref().map(Opening::again);
-        let (partition, recovered) = match self.open_log(now, &dir, &name, config, opening) {
+        let (partition, recovered) = match self.open_log(now, &dir, id, &name, config, opening) {
             Ok((log, recovered)) => (Partition::new(log, leader_epoch), Some(recovered)),
             Err(error) => {
                 let (path, cause) = (dir.display().to_string(), error.to_string());
@@ -232,7 +233,7 @@ impl Broker {
         let (name, config) = (topic.name.to_string(), Arc::clone(&topic.log_config));
         let opening = topic.partition(key.1).and_then(|p| p.reopening.clone());
         let key_name = log_key(&name, index, key.0);
-        let opened = self.open_log(now, &dir, &key_name, config, opening);
+        let opened = self.open_log(now, &dir, key.0, &key_name, config, opening);
         let clustered = self.member.is_some();
         let Some(partition) = self.partition_mut(key) else {
             return;
@@ -259,31 +260,33 @@ impl Broker {
     }
 
     /// Opens the log that checkpoints name so; without an `opening` it is a new one, and what else is in its directory
-    /// is not its own.
+    /// is not its own. Nor are the records of a topic of the same name that was deleted while this broker was not there.
     fn open_log(
         &mut self,
         now: Time,
         dir: &Path,
+        topic: TopicId,
         name: &str,
         config: Arc<LogConfig>,
         opening: Option<Opening>,
     ) -> Result<(Log, Recovered), StorageError> {
-        if opening.is_none()
-            && let Some(aside) = set_aside(&mut *self.disk, dir)?
-        {
-            let cause = format!(
-                "it held files although its partition is new; set aside as {}",
-                aside.display()
-            );
-            let path = dir.display().to_string();
-            self.note(EventKind::StorageFailed { path, cause });
+        let owner = owner_of(&mut *self.disk, dir)?;
+        let others = owner.filter(|owner| *owner != topic);
+        if opening.is_none() || others.is_some() {
+            let why = match others {
+                Some(id) => format!("it held another topic of that name, {id}"),
+                None => "it held files although its partition is new".to_owned(),
+            };
+            self.set_dir_aside(dir, &why)?;
         }
+        let opening = opening.filter(|_| others.is_none());
         let new = Opening::Unclean {
             recovery_point: Offset::ZERO,
         };
         let crashed = !matches!(opening, None | Some(Opening::Clean(_)));
         let opening = opening.unwrap_or(new);
         let (mut log, recovered) = Log::open(&mut *self.disk, dir, config, now, opening)?;
+        log.set_owner(topic, owner == Some(topic));
         // A replica that came back begins anew, and a log may have lost what was synced.
         let end = log.recovery_point();
         self.dir.lower_recovery_point(&mut *self.disk, name, end)?;
@@ -292,6 +295,15 @@ impl Broker {
             log.sync_now(&mut *self.disk)?;
         }
         Ok((log, recovered))
+    }
+
+    fn set_dir_aside(&mut self, dir: &Path, why: &str) -> Result<(), StorageError> {
+        if let Some(aside) = set_aside(&mut *self.disk, dir)? {
+            let cause = format!("{why}; set aside as {}", aside.display());
+            let path = dir.display().to_string();
+            self.note(EventKind::StorageFailed { path, cause });
+        }
+        Ok(())
     }
 
     /// The directory of a partition: `orders-3`.

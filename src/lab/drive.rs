@@ -112,21 +112,7 @@ impl World {
     }
 
     fn note(&mut self, from: BrokerId, kind: &EventKind) {
-        let name = match kind {
-            EventKind::SegmentRolled { .. } => Some("segment rolled"),
-            EventKind::LogRecovered { cut_bytes, .. } if *cut_bytes > 0 => {
-                Some("torn tail recovered")
-            }
-            EventKind::StorageFailed { .. } => Some("write failed"),
-            EventKind::StorageHealed { .. } => Some("write healed"),
-            EventKind::LogDamaged { .. } => Some("damage found"),
-            EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
-            EventKind::SnapshotWritten { .. } => Some("snapshot written"),
-            EventKind::SnapshotDamaged { .. } => Some("snapshot damaged"),
-            EventKind::SnapshotFetched { .. } => Some("snapshot fetched"),
-            _ => None,
-        };
-        if let Some(name) = name {
+        if let Some(name) = counted(kind) {
             self.tally.count(name);
         }
         self.trace
@@ -139,5 +125,30 @@ impl World {
         let seat = &self.seats[&id];
         let at = Time(self.now.0 + (took_us + seat.slow_sync_us).cast_signed());
         self.at(at, Happening::Sync(id, seat.incarnation, work));
+    }
+}
+
+/// Under which name an event is counted.
+fn counted(kind: &EventKind) -> Option<&'static str> {
+    match kind {
+        EventKind::SegmentRolled { .. } => Some("segment rolled"),
+        EventKind::LogRecovered { cut_bytes, .. } if *cut_bytes > 0 => Some("torn tail recovered"),
+        EventKind::StorageFailed { .. } => Some("write failed"),
+        EventKind::StorageHealed { .. } => Some("write healed"),
+        EventKind::LogDamaged { .. } => Some("damage found"),
+        EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
+        EventKind::BrokerFenced { .. } => Some("broker fenced"),
+        EventKind::ControllerChanged { .. } => Some("controller elected"),
+        EventKind::LeaderElected { to: None, .. } => Some("partition without a leader"),
+        EventKind::LeaderElected { unclean: true, .. } => Some("leader elected uncleanly"),
+        EventKind::LeaderElected { .. } => Some("leader elected"),
+        EventKind::IsrChanged { from, to, .. } if to.len() < from.len() => Some("ISR shrank"),
+        EventKind::IsrChanged { from, to, .. } if to.len() > from.len() => Some("ISR grew"),
+        EventKind::LogTruncated { .. } => Some("divergent log truncated"),
+        EventKind::ReassignmentEnded { .. } => Some("moves ended"),
+        EventKind::SnapshotWritten { .. } => Some("snapshot written"),
+        EventKind::SnapshotDamaged { .. } => Some("snapshot damaged"),
+        EventKind::SnapshotFetched { .. } => Some("snapshot fetched"),
+        _ => None,
     }
 }

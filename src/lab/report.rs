@@ -61,6 +61,15 @@ pub const SOMETIMES: &[&str] = &[
     "preferred leader elected",
     "moves begun",
     "snapshot written",
+    "moves ended",
+    "broker fenced",
+    "controller elected",
+    "leader elected",
+    "leader elected uncleanly",
+    "partition without a leader",
+    "ISR shrank",
+    "ISR grew",
+    "divergent log truncated",
 ];
 
 impl Report {

@@ -170,6 +170,7 @@ impl Log {
         self.check_writable()?;
         self.attempt(disk, |log, disk| {
             log.roll_back_torn(disk)?;
+            log.write_owner(disk)?;
             log.ready_active(disk)?;
             log.roll_if_due(disk, header, batch.len())?;
             let begins = log.epochs.assign(header.leader_epoch, header.base_offset);

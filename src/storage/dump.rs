@@ -14,6 +14,7 @@ use super::disk::{Disk, RealDisk};
 use super::epochs::Epochs;
 use super::format::{self, Fields, FormatError};
 use super::offset_index;
+use super::owner;
 use super::producers::Producers;
 use super::retention::offset_of;
 use super::roster::Roster;
@@ -66,6 +67,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), DumpError> {
         match file.first_chunk::<8>() {
             Some(format::MAGIC_EPOCHS) => dump_epochs(&file, out)?,
             Some(format::MAGIC_LOG_START) => dump_log_start(&file, out)?,
+            Some(format::MAGIC_OWNER) => dump_owner(&file, out)?,
             Some(format::MAGIC_PRODUCERS) => dump_producers(&file, out)?,
             Some(format::MAGIC_RECOVERY_POINTS) => dump_recovery_points(&file, out)?,
             Some(format::MAGIC_CLEAN_STOP) => dump_clean_stop(&file, out)?,
@@ -270,6 +272,13 @@ fn dump_log_start(file: &[u8], out: &mut dyn Write) -> Printed {
     let start = format::open(format::MAGIC_LOG_START, file);
     match start.and_then(|body| Fields::new(body).i64()) {
         Ok(start) => writeln!(out, "log start offset {start}").map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+fn dump_owner(file: &[u8], out: &mut dyn Write) -> Printed {
+    match owner::from_file(file) {
+        Ok(id) => writeln!(out, "records of the topic with id {id}").map(Ok),
         Err(error) => Ok(Err(error)),
     }
 }

@@ -15,6 +15,7 @@ use thiserror::Error;
 /// Kinds of files in the envelope, by their first eight bytes.
 pub const MAGIC_EPOCHS: &[u8; 8] = b"KLAREPOC";
 pub const MAGIC_LOG_START: &[u8; 8] = b"KLARLOGS";
+pub const MAGIC_OWNER: &[u8; 8] = b"KLARPART";
 pub const MAGIC_PRODUCERS: &[u8; 8] = b"KLARPROD";
 pub const MAGIC_RECOVERY_POINTS: &[u8; 8] = b"KLARRECO";
 pub const MAGIC_CLEAN_STOP: &[u8; 8] = b"KLARSTOP";

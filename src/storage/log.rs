@@ -20,7 +20,7 @@ use super::scan::Damage;
 use super::segment::{Segment, SegmentState, Surroundings};
 use super::sync::SyncState;
 use super::tail::Tail;
-use crate::ids::{LeaderEpoch, Offset, Time};
+use crate::ids::{LeaderEpoch, Offset, Time, TopicId};
 
 /// The log start, once it is not where the first segment begins.
 pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
@@ -43,6 +43,8 @@ pub struct Log {
     /// The checkpoint on disk may name epochs that were cut off the end: nothing may be appended before that is mended.
     pub(super) epochs_ahead: bool,
     pub(super) producers: Producers,
+    /// Whose log this is, until it is written down.
+    pub(super) owner: Option<TopicId>,
     pub(super) tail: Tail,
     /// Followers read what is appended here.
     pub(super) followed: bool,

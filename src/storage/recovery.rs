@@ -74,6 +74,7 @@ impl Log {
             epochs: Epochs::default(),
             epochs_ahead: false,
             producers: Producers::default(),
+            owner: None,
             tail: Tail::new(config.tail_budget.clone()),
             followed: false,
             sync: SyncState::default(),

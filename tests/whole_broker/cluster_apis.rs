@@ -34,7 +34,7 @@ fn versions(key: ApiKey) -> std::ops::RangeInclusive<i16> {
 }
 
 /// Brokers that neither lead `orders` nor decide.
-fn bystander(cluster: &mut Cluster) -> BrokerId {
+pub fn bystander(cluster: &mut Cluster) -> BrokerId {
     let leader = cluster.leader(ONE, "orders").unwrap();
     let controller = BrokerId(cluster.metadata(ONE, "orders").controller_id);
     let mut others = (1..=3).map(BrokerId);

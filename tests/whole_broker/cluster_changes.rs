@@ -7,12 +7,14 @@ use klar::wire::apis::api;
 use klar::wire::messages as m;
 use m::create_partitions as grow;
 use m::create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse};
+use m::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use m::describe_topic_partitions as pages;
 use m::elect_leaders as elect;
 use m::fetch::FetchResponse;
 use m::produce::ProduceResponse;
 
 use crate::cluster::Cluster;
+use crate::cluster_apis::bystander;
 use crate::rig::{ask, batch, fetch_request, produce_request};
 
 const ALL: [BrokerId; 3] = [BrokerId(1), BrokerId(2), BrokerId(3)];
@@ -360,4 +362,56 @@ fn a_killed_broker_is_missed_before_its_session_is_over() {
         });
         assert!(cluster.now().since_us(killed) < SESSION_US, "{victim}");
     }
+}
+
+#[test]
+fn a_topic_made_again_while_a_broker_is_dead_has_none_of_the_old_records() {
+    let mut cluster = three();
+    let first = BrokerId(1);
+    cluster.create(first, "orders", 3);
+    let leader = cluster.leader(first, "orders").unwrap();
+    assert_eq!(
+        cluster.produce(leader, "orders", &["old 1", "old 2"]),
+        (0, 0)
+    );
+    cluster.pass_ms(200);
+    let dead = bystander(&mut cluster);
+    let alive = ALL.into_iter().find(|id| *id != dead).unwrap();
+    cluster.kill(dead);
+    let client = cluster.connect(alive);
+    let request = DeleteTopicsRequest {
+        topics: vec![DeleteTopicState {
+            name: Some("orders".to_owned()),
+            ..DeleteTopicState::default()
+        }],
+        timeout_ms: 5_000,
+        ..DeleteTopicsRequest::default()
+    };
+    let answer: DeleteTopicsResponse = ask!(
+        cluster,
+        client,
+        DeleteTopics,
+        6,
+        request,
+        DeleteTopicsResponse
+    );
+    assert_eq!(answer.responses[0].error_code, 0);
+    // While the dead one is not fenced yet, it is given a replica.
+    cluster.create(alive, "orders", 3);
+    cluster.wait_for("a leader that is alive", |cluster| {
+        let leader = cluster.leader(alive, "orders");
+        leader.is_some_and(|leader| leader != dead)
+    });
+    let leader = cluster.leader(alive, "orders").unwrap();
+    assert_eq!(cluster.produce(leader, "orders", &["new"]), (0, 0));
+    cluster.start(dead);
+    cluster.wait_for("the dead one is in sync again", |cluster| {
+        let partition = cluster.partition(alive, "orders");
+        partition.is_some_and(|p| p.isr_nodes.len() == 3)
+    });
+    let held = |cluster: &mut Cluster, id| {
+        let topic = cluster.topic(id);
+        (topic.partitions[0].log_end, topic.partitions[0].bytes)
+    };
+    assert_eq!(held(&mut cluster, dead), held(&mut cluster, leader));
 }

@@ -197,6 +197,7 @@ fn storage_md_names_every_file_and_magic() {
     for part in [
         "KLAREPOC",
         "KLARLOGS",
+        "KLARPART",
         "KLARPROD",
         "KLARRECO",
         "KLARSTOP",
@@ -205,6 +206,7 @@ fn storage_md_names_every_file_and_magic() {
         "KLARTIME",
         "leader-epoch-checkpoint",
         "log-start-offset-checkpoint",
+        "partition.metadata",
         "recovery-point-offset-checkpoint",
         "clean-stop",
         "meta",
