@@ -8,6 +8,10 @@
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod ids;
 
+/// Bugs on purpose, which no build that serves anybody holds. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod plants;
+
 /// What can be seen and asked: snapshots, events, commands, as plain data. *Pure.*
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod inspect;

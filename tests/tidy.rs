@@ -32,20 +32,21 @@ const LOCKS_ALLOWED: &[&str] = &[];
 /// Who may import whom. A module may always import itself; `main` is the thin program on top.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ids", &[]),
+    ("plants", &[]),
     ("inspect", &["ids"]),
     ("wire", &["ids"]),
     ("links", &["ids"]),
-    ("storage", &["ids", "wire"]),
-    ("metadata", &["ids", "wire"]),
-    ("quorum", &["ids", "wire"]),
+    ("storage", &["ids", "plants", "wire"]),
+    ("metadata", &["ids", "plants", "wire"]),
+    ("quorum", &["ids", "plants", "wire"]),
     ("group", &["ids", "wire", "metadata"]),
     ("txn", &["ids", "wire", "metadata"]),
-    ("replica", &["ids", "wire", "storage"]),
+    ("replica", &["ids", "plants", "wire", "storage"]),
     (
         "broker",
         &[
-            "ids", "inspect", "wire", "links", "storage", "metadata", "quorum", "group", "txn",
-            "replica",
+            "ids", "plants", "inspect", "wire", "links", "storage", "metadata", "quorum", "group",
+            "txn", "replica",
         ],
     ),
     (
@@ -63,7 +64,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "lab",
         &[
-            "ids", "inspect", "wire", "links", "storage", "broker", "client",
+            "ids", "plants", "inspect", "wire", "links", "storage", "broker", "client",
         ],
     ),
     (
@@ -76,8 +77,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "ids", "inspect", "wire", "storage", "broker", "runtime", "cluster", "lab", "source",
-            "app",
+            "ids", "plants", "inspect", "wire", "storage", "broker", "runtime", "cluster", "lab",
+            "source", "app",
         ],
     ),
     (

@@ -13,6 +13,7 @@ use super::parked::Waiting;
 use super::partition::{METADATA_LOG, PartitionKey, Role};
 use crate::ids::{ConnectionId, Time};
 use crate::inspect::{Durability, EventKind};
+use crate::plants::{Plant, planted};
 use crate::storage::SyncTicket;
 
 /// Milliseconds between two syncs with durability `os`.
@@ -157,6 +158,10 @@ impl Broker {
 
     /// A sync the driver was asked for is over. Call it once per [`Effect::Flush`].
     pub fn on_flushed(&mut self, now: Time, token: u64, result: Result<(), String>) {
+        let result = result.or_else(|cause| match planted(Plant::TrustsFailedSync) {
+            true => Ok(()),
+            false => Err(cause),
+        });
         self.finish_sync(now, token, &result);
         self.after_verb(now);
     }

@@ -12,9 +12,8 @@ use super::peers::Purpose;
 use crate::ids::{BrokerEpoch, BrokerId, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
 use crate::metadata::{Image, LeaderRecovery, PartitionImage};
-use crate::replica::{
-    Assignment, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Plant, Registration,
-};
+use crate::plants::{Plant, planted};
+use crate::replica::{Assignment, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Registration};
 use crate::storage::{Opening, delete_dir};
 
 /// The version followers fetch in: by topic id, with replica state and high watermark.
@@ -230,8 +229,8 @@ impl Broker {
             min_insync: topic.map_or(1, |topic| {
                 self.settings.min_insync_replicas(&self.image, topic)
             }),
-            waits_for_sync: self.config.durability == Durability::Batch,
-            plant: Plant::None,
+            waits_for_sync: self.config.durability == Durability::Batch
+                && !planted(Plant::AcksUnsynced),
         }
     }
 

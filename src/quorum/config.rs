@@ -32,8 +32,6 @@ pub struct QuorumConfig {
     pub fetch_timeout_ms: i64,
     /// How long Vote, BeginQuorumEpoch and EndQuorumEpoch may stay unanswered.
     pub request_timeout_ms: i64,
-    /// A bug on purpose, for tests that test the tests. [`Plant::None`] wherever klar is not tested.
-    pub plant: Plant,
 }
 
 impl QuorumConfig {
@@ -47,7 +45,6 @@ impl QuorumConfig {
             election_backoff_max_ms: ELECTION_BACKOFF_MAX_MS,
             fetch_timeout_ms: FETCH_TIMEOUT_MS,
             request_timeout_ms: REQUEST_TIMEOUT_MS,
-            plant: Plant::None,
         }
     }
 
@@ -55,31 +52,4 @@ impl QuorumConfig {
     pub fn majority(&self) -> usize {
         self.voters.len() / 2 + 1
     }
-}
-
-/// A planted bug: each must be caught by the simulations in its budget. Nothing but a test sets one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Plant {
-    #[default]
-    None,
-    /// Grants every vote of an epoch it is asked for.
-    VotesTwice,
-    /// Votes without asking that the vote be made durable.
-    ForgetsVotes,
-    /// Grants votes to candidates whose log is behind its own.
-    VotesForShorterLog,
-    /// The high watermark is the farthest position of any voter.
-    HighWatermarkIsMax,
-    /// The high watermark moves over records of older epochs by counting positions alone (Raft's figure 8).
-    CountsOldEpochs,
-    /// A leader counts its own records before they are synced.
-    CountsUnsynced,
-    /// A follower asks for more before what it has is synced.
-    FetchesBeforeSync,
-    /// A leader never finds that a follower's log diverges from its own.
-    OverlooksDivergence,
-    /// A leader goes on without its majority.
-    LeadsAlone,
-    /// Grants pre-votes although its leader is alive.
-    IgnoresLeader,
 }

@@ -8,8 +8,9 @@ use super::lanes::Question;
 use super::log_view::epoch_end;
 use super::role::{Following, Unattached};
 use super::snapshots::Download;
-use super::{FetchTold, FollowerStep, LogView, Plant, Quorum, QuorumLane, Role};
+use super::{FetchTold, FollowerStep, LogView, Quorum, QuorumLane, Role};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::ErrorCode;
 
 /// Milliseconds before a peer that answered without serving is asked again.
@@ -183,7 +184,7 @@ impl Quorum {
     /// Whether the log is such that its end may be told to the leader.
     pub(super) fn may_fetch(&self, log: &dyn LogView) -> bool {
         let synced = log.durable_end() >= log.end();
-        synced || self.config.plant == Plant::FetchesBeforeSync
+        synced || planted(Plant::FetchesBeforeSync)
     }
 }
 

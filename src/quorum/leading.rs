@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::log_view::epoch_end;
 use super::role::{Leading, Leaving, Progress};
-use super::{Action, FetchAsked, FetchVerdict, LogView, Plant, Quorum, Role};
+use super::{Action, FetchAsked, FetchVerdict, LogView, Quorum, Role};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::ErrorCode;
 
 /// Observers a leader keeps count of; those that fetched longest ago are forgotten first.
@@ -76,7 +77,7 @@ impl Quorum {
         let agrees = epoch == asked.last_fetched_epoch && asked.fetch_offset <= end;
         let begins = asked.fetch_offset == log.start() && log.start() == Offset::ZERO;
         let overlooks =
-            self.config.plant == Plant::OverlooksDivergence && asked.fetch_offset <= log.end();
+            planted(Plant::OverlooksMetadataDivergence) && asked.fetch_offset <= log.end();
         if !agrees && !begins && !overlooks {
             return FetchVerdict::Diverging {
                 epoch,
@@ -177,9 +178,9 @@ impl Quorum {
         let Role::Leader(leading) = &self.role else {
             return;
         };
-        let own = match self.config.plant {
-            Plant::CountsUnsynced => log.end(),
-            _ => log.durable_end(),
+        let own = match planted(Plant::CountsUnsynced) {
+            true => log.end(),
+            false => log.durable_end(),
         };
         let position = |voter: &BrokerId| match *voter == self.config.me {
             true => own,
@@ -192,11 +193,11 @@ impl Quorum {
         let mut positions: Vec<Offset> = self.config.voters.iter().map(position).collect();
         positions.sort();
         positions.reverse();
-        let reached = match self.config.plant {
-            Plant::HighWatermarkIsMax => positions[0],
-            _ => positions[self.config.majority() - 1],
+        let reached = match planted(Plant::CommitsAlone) {
+            true => positions[0],
+            false => positions[self.config.majority() - 1],
         };
-        let counts = reached > leading.epoch_start || self.config.plant == Plant::CountsOldEpochs;
+        let counts = reached > leading.epoch_start || planted(Plant::CountsOldEpochs);
         if counts {
             self.raise_high_watermark(reached.min(log.end()));
         }
@@ -214,7 +215,7 @@ impl Quorum {
     pub(super) fn patience_ends(&self, leading: &Leading) -> Option<Time> {
         // The leader hears itself.
         let needed = self.config.majority() - 1;
-        if needed == 0 || self.config.plant == Plant::LeadsAlone {
+        if needed == 0 || planted(Plant::LeadsAlone) {
             return None;
         }
         let mut heard: Vec<Time> = self

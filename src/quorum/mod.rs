@@ -47,7 +47,7 @@ use rand::{Rng, SeedableRng};
 
 pub use action::{Action, QuorumLane, QuorumRequest};
 pub use config::{
-    ELECTION_BACKOFF_MAX_MS, ELECTION_TIMEOUT_MS, FETCH_TIMEOUT_MS, Plant, QuorumConfig,
+    ELECTION_BACKOFF_MAX_MS, ELECTION_TIMEOUT_MS, FETCH_TIMEOUT_MS, QuorumConfig,
     REQUEST_TIMEOUT_MS,
 };
 pub use describe::{QuorumView, ReplicaView};
@@ -62,6 +62,7 @@ pub use snapshots::{
 };
 
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::ErrorCode;
 use lanes::Lanes;
 use requests::Told;
@@ -208,7 +209,7 @@ impl Quorum {
     pub fn check(&self) {
         let state = self.election_state();
         let promised = (self.persisted.epoch, self.persisted.voted);
-        let forgets = self.config.plant == Plant::ForgetsVotes;
+        let forgets = planted(Plant::ForgetsVotes);
         assert!(
             forgets || promised == (state.epoch, state.voted),
             "a vote is promised only once it is written down"
@@ -250,7 +251,7 @@ impl Quorum {
         );
         let kept = epoch > self.epoch || self.voted.is_none() || self.voted == voted;
         assert!(
-            kept || self.config.plant == Plant::VotesTwice,
+            kept || planted(Plant::VotesTwice),
             "K1: a vote stands for its whole epoch"
         );
         self.epoch = epoch;
@@ -259,7 +260,7 @@ impl Quorum {
         let state = self.election_state();
         // A leader alone is not worth a sync: it is only a hint.
         let promised = (self.persisted.epoch, self.persisted.voted);
-        let forgets = self.config.plant == Plant::ForgetsVotes;
+        let forgets = planted(Plant::ForgetsVotes);
         if promised != (epoch, voted) && !forgets {
             self.persisted = state;
             self.actions.push(Action::Persist(state));

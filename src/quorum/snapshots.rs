@@ -8,8 +8,9 @@ use super::following::REFUSED_BACKOFF_MS;
 use super::lanes::Question;
 use super::requests::{METADATA_TOPIC, broker, broker_field, error};
 use super::role::Role;
-use super::{FetchAsked, FollowerStep, LogView, Plant, Quorum, QuorumLane};
+use super::{FetchAsked, FollowerStep, LogView, Quorum, QuorumLane};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::messages::fetch_snapshot::{
     self, FetchSnapshotRequest, FetchSnapshotResponse, LeaderIdAndEpoch, PartitionSnapshot,
     PartitionSnapshotResult, TopicSnapshot, TopicSnapshotResult,
@@ -265,7 +266,7 @@ impl Quorum {
         let (start, before) = (log.start(), log.epoch_before_start());
         let parts_at_start = asked.fetch_offset == start && asked.last_fetched_epoch != before;
         let parts = asked.last_fetched_epoch < before || parts_at_start;
-        let parts = parts && self.config.plant != Plant::OverlooksDivergence;
+        let parts = parts && !planted(Plant::OverlooksMetadataDivergence);
         let lacks = start > Offset::ZERO && (asked.fetch_offset < start || parts);
         lacks.then(|| log.snapshot()).flatten()
     }

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 
 use super::requests::{self, Ballot, LeaderWord, Told};
 use super::{
-    Action, Leading, LogView, Plant, Quorum, QuorumLane, Role, Round, Unattached, lanes::Question,
+    Action, Leading, LogView, Quorum, QuorumLane, Role, Round, Unattached, lanes::Question,
 };
 use crate::ids::{BrokerId, LeaderEpoch, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::ErrorCode;
 use crate::wire::messages::begin_quorum_epoch::{
     BeginQuorumEpochRequest, BeginQuorumEpochResponse,
@@ -131,7 +132,7 @@ impl Quorum {
             self.enter_epoch(now, ballot.epoch, None);
         }
         let behind = (ballot.last_epoch, ballot.end) < (log.last_epoch(), log.end());
-        if behind && self.config.plant != Plant::VotesForShorterLog {
+        if behind && !planted(Plant::VotesForShorterLog) {
             return Ok(false);
         }
         if ballot.pre_vote {
@@ -150,7 +151,7 @@ impl Quorum {
             Role::Leader(_) => false,
             Role::Follower(following) => {
                 let hears = following.contact.is_some() && !following.is_suspect();
-                !hears || self.config.plant == Plant::IgnoresLeader
+                !hears || planted(Plant::IgnoresLeader)
             }
             _ => true,
         }
@@ -158,7 +159,7 @@ impl Quorum {
 
     /// Whether this epoch's vote is still to be had, or already the candidate's.
     fn may_vote_for(&self, candidate: BrokerId) -> bool {
-        if self.config.plant == Plant::VotesTwice && !self.is_leader() {
+        if planted(Plant::VotesTwice) && !self.is_leader() {
             return true;
         }
         let free = self.voted.is_none() || self.voted == Some(candidate);

@@ -11,9 +11,9 @@
 
 use bytes::Bytes;
 
-use super::config::Plant;
 use super::truncation::{Cut, LogFacts, cut};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::ErrorCode;
 use crate::wire::records::{BatchError, batches};
 
@@ -102,7 +102,6 @@ pub struct Follower {
     failures: u32,
     retry_at: Option<Time>,
     trouble: Option<FollowerTrouble>,
-    plant: Plant,
 }
 
 impl Follower {
@@ -123,14 +122,7 @@ impl Follower {
             failures: 0,
             retry_at: None,
             trouble: None,
-            plant: Plant::None,
         }
-    }
-
-    /// Plants a bug; for tests.
-    pub fn plant(mut self, plant: Plant) -> Follower {
-        self.plant = plant;
-        self
     }
 
     /// What to fetch; `None` while it waits after a failure, until [`Follower::next_wakeup`].
@@ -159,7 +151,7 @@ impl Follower {
         let current = asked.leader_epoch == self.leader_epoch
             && asked.fetch_offset == log.end
             && asked.last_fetched_epoch == log.epochs.latest();
-        let accepts_any = self.plant == Plant::TakesLateAnswers;
+        let accepts_any = planted(Plant::TakesLateAnswers);
         let takes = current || (accepts_any && asked.fetch_offset == log.end);
         if !takes {
             return Step::Ignore;
@@ -248,7 +240,7 @@ impl Follower {
             let why = format!("epoch {epoch} ends at {end} there, which parts from nothing here");
             return self.fail(now, FollowerTrouble::Unsound(why));
         };
-        if self.plant == Plant::TruncatesToHighWatermark {
+        if planted(Plant::TruncatesToHighWatermark) {
             cut.to = cut.to.min(self.high_watermark);
         }
         match cut.to < log.start {

@@ -18,10 +18,11 @@
 //! Appending and fetching cost a walk over the followers and allocate nothing. Reads no log, knows no
 //! connections.
 
-use super::config::{LeaderConfig, Plant};
+use super::config::LeaderConfig;
 use super::in_sync::{FollowerFacts, Progress, Registration};
 use super::truncation::{LogFacts, divergence, proves_common};
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::ErrorCode;
 
 /// Milliseconds between a proposal that was refused, or whose answer did not come, and the next.
@@ -205,7 +206,7 @@ impl Leader {
             retry_at: None,
         };
         leader.set_replicas(now, assignment.replicas, assignment.isr);
-        if config.plant == Plant::AssumesPositions {
+        if planted(Plant::AssumesPositions) {
             let members = leader.followers.iter_mut().filter(|f| f.in_isr);
             members.for_each(|f| f.log_end = Some(log_end));
         }
@@ -238,21 +239,20 @@ impl Leader {
         asked: &FollowerFetch,
         log: LogFacts<'_>,
     ) -> Result<bool, FetchRefusal> {
-        let plant = self.config.plant;
         if !self.leads() {
             return Err(FetchRefusal::NotYetLeader);
         }
-        if plant != Plant::NoEpochFence {
+        if !planted(Plant::NoEpochFence) {
             self.check_leader_epoch(asked.leader_epoch)?;
         }
         let follower = self.followers.iter_mut().find(|f| f.id == asked.replica);
         let follower = follower.ok_or(FetchRefusal::NotReplica)?;
-        if follower.is_stale(asked.broker_epoch) && plant != Plant::NoIncarnationFence {
+        if follower.is_stale(asked.broker_epoch) && !planted(Plant::NoIncarnationFence) {
             return Err(FetchRefusal::StaleIncarnation);
         }
         let from = asked.fetch_offset;
         if let Some((epoch, end)) = divergence(log, from, asked.last_fetched_epoch)
-            && plant != Plant::OverlooksDivergence
+            && !planted(Plant::OverlooksDivergence)
         {
             return Err(FetchRefusal::Diverging { epoch, end });
         }
@@ -337,9 +337,9 @@ impl Leader {
                 Ok(true) => {
                     proposal.isr.push(IsrMember {
                         broker: id,
-                        broker_epoch: match self.config.plant {
-                            Plant::NoIncarnationFence => follower.registered_epoch(),
-                            _ => follower.broker_epoch,
+                        broker_epoch: match planted(Plant::NoIncarnationFence) {
+                            true => follower.registered_epoch(),
+                            false => follower.broker_epoch,
                         },
                     });
                     if !follower.in_isr {
@@ -382,7 +382,7 @@ impl Leader {
             outcome,
             Outcome::Refused(ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted)
         );
-        let void = unchanged || untouched || self.config.plant == Plant::RollsBackUnknown;
+        let void = unchanged || untouched || planted(Plant::RollsBackUnknown);
         for follower in &mut self.followers {
             follower.suspect |= follower.proposed && !void;
             follower.proposed = false;
@@ -423,7 +423,7 @@ impl Leader {
     /// it would give an offset to a second record in the same epoch (D3), or have followers cut what is
     /// committed (D1). Registering anew ends that epoch.
     pub fn leads(&self) -> bool {
-        self.registered || self.config.plant == Plant::LeadsUnregistered
+        self.registered || planted(Plant::LeadsUnregistered)
     }
 
     /// Where committed records end.
@@ -448,7 +448,7 @@ impl Leader {
 
     /// Whether an acks=all produce whose records end before `next_offset` is done.
     pub fn acked(&self, next_offset: Offset) -> Acked {
-        if self.high_watermark < next_offset {
+        if self.high_watermark < next_offset && !planted(Plant::AcksUnreplicated) {
             return Acked::Waiting;
         }
         match self.judge_append() {
@@ -510,20 +510,20 @@ impl Leader {
 
     /// Moves the high watermark up as far as every member of the maximal in-sync replicas has come (H3).
     fn advance(&mut self, now: Time) -> bool {
-        let plant = self.config.plant;
-        let too_few = self.isr_size() < self.needed() && plant != Plant::IgnoresMinInsync;
+        let too_few = self.isr_size() < self.needed() && !planted(Plant::IgnoresMinInsync);
         if too_few || !self.leads() {
             return false;
         }
         let lag_ms = self.config.lag_time_max_ms;
         let mut to = self.own_end;
         for follower in &self.followers {
-            let counts = match plant {
-                Plant::HighWatermarkIsMax => false,
-                Plant::NoMaximalIsr => follower.in_isr,
-                _ => follower.in_maximal_isr() || follower.is_joining(now, self.log_end, lag_ms),
+            let waits_for = match planted(Plant::NoMaximalIsr) {
+                true => follower.in_isr,
+                false => {
+                    follower.in_maximal_isr() || follower.is_joining(now, self.log_end, lag_ms)
+                }
             };
-            if counts {
+            if waits_for && !planted(Plant::HighWatermarkIsMax) {
                 match follower.log_end {
                     Some(end) => to = to.min(end),
                     None => return false,
@@ -598,11 +598,11 @@ impl Leader {
     }
 
     fn may_join(&self, follower: &Progress) -> bool {
-        let least = match self.config.plant {
-            Plant::JoinsBelow => Offset::ZERO,
-            _ => self.high_watermark.max(self.epoch_start),
+        let least = match planted(Plant::JoinsBelow) {
+            true => Offset::ZERO,
+            false => self.high_watermark.max(self.epoch_start),
         };
-        let registered = follower.is_eligible() || self.config.plant == Plant::NoIncarnationFence;
+        let registered = follower.is_eligible() || planted(Plant::NoIncarnationFence);
         registered && follower.log_end.is_some_and(|end| end >= least)
     }
 }

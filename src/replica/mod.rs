@@ -18,7 +18,7 @@ mod truncation;
 #[cfg(test)]
 mod tests;
 
-pub use config::{LeaderConfig, Plant, REPLICA_LAG_TIME_MAX_MS};
+pub use config::{LeaderConfig, REPLICA_LAG_TIME_MAX_MS};
 pub use fetcher::{FetchLimits, Fetched, Fetcher, PartitionKey};
 pub use follower::{Ask, Follower, FollowerTrouble, Step, Told, Unsound, check_records};
 pub use in_sync::{FollowerFacts, Registration};

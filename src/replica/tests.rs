@@ -9,7 +9,7 @@ mod oracle;
 mod steps;
 mod world;
 
-use super::Plant;
+use crate::plants::{Plant, plant};
 use world::{Counters, World};
 
 /// Runs of the model as it should be.
@@ -21,7 +21,7 @@ const PLANT_BUDGET: u64 = 400;
 fn h1_to_h4_e4_e7_e8_and_d1_hold_whatever_is_lost_late_or_dead() {
     let mut all = Counters::default();
     for seed in 0..SEEDS {
-        let ended = World::new(seed, Plant::None).run();
+        let ended = World::new(seed).run();
         match ended {
             Ok(counters) => all.add(&counters),
             Err(violation) => panic!("seed {seed}: {violation}"),
@@ -36,8 +36,8 @@ fn h1_to_h4_e4_e7_e8_and_d1_hold_whatever_is_lost_late_or_dead() {
 #[test]
 fn the_same_seed_runs_the_same() {
     for seed in [3, 77] {
-        let first = World::new(seed, Plant::None).run();
-        assert_eq!(first, World::new(seed, Plant::None).run());
+        let first = World::new(seed).run();
+        assert_eq!(first, World::new(seed).run());
     }
 }
 
@@ -59,14 +59,15 @@ fn every_planted_bug_is_caught() {
         Plant::TruncatesToHighWatermark,
     ];
     let mut missed = Vec::new();
-    for plant in plants {
+    for bug in plants {
+        let _planted = plant(bug);
         let caught = (0..PLANT_BUDGET).find_map(|seed| {
-            let violation = World::new(seed, plant).run().err()?;
+            let violation = World::new(seed).run().err()?;
             Some((seed, violation))
         });
         match caught {
-            Some((seed, violation)) => println!("{plant:?}: seed {seed}: {violation}"),
-            None => missed.push(plant),
+            Some((seed, violation)) => println!("{bug:?}: seed {seed}: {violation}"),
+            None => missed.push(bug),
         }
     }
     assert_eq!(missed, [], "not caught within {PLANT_BUDGET} seeds");

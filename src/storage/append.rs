@@ -14,6 +14,7 @@ use super::producers::Verdict;
 use super::segment::Segment;
 use super::sync::note_unsynced;
 use crate::ids::{LeaderEpoch, Offset, Time};
+use crate::plants::{Plant, planted};
 use crate::wire::records::{BatchError, BatchHeader, batches, set_base, set_log_append_time};
 
 /// Batches up to this size are copied so that they do not hold on to the frame they came in.
@@ -42,7 +43,9 @@ impl Log {
         as_leader: LeaderEpoch,
     ) -> Result<Appended, AppendError> {
         let header = self.inspect(&batch)?;
-        if let Verdict::Duplicate(known) = self.producers.judge(&header)? {
+        if let Verdict::Duplicate(known) = self.producers.judge(&header)?
+            && !planted(Plant::AcceptsDuplicates)
+        {
             if known.last_offset >= self.sync.recovery_point {
                 // Read back it would be there, but after a failed sync nothing says that it stays.
                 self.check_writable()?;
@@ -241,6 +244,10 @@ impl Log {
     /// Removes what a failed write left behind the last batch.
     pub(super) fn roll_back_torn(&mut self, disk: &mut dyn Disk) -> Result<(), StorageError> {
         if !self.torn {
+            return Ok(());
+        }
+        if planted(Plant::KeepsTornWrite) {
+            self.torn = false;
             return Ok(());
         }
         let active = self.active();

@@ -12,6 +12,7 @@ use super::log::{Log, Note, SNAPSHOT, write_log_start};
 use super::producers::Producers;
 use super::segment::{self, LOG, OFFSET_INDEX, Segment, TIME_INDEX, file};
 use crate::ids::{Offset, Time};
+use crate::plants::{Plant, planted};
 
 /// Name ending of a directory that is being deleted.
 pub const DELETED: &str = ".deleted";
@@ -326,7 +327,7 @@ impl Log {
         self.snapshot_at = None;
         for at in self.snapshots(disk)?.into_iter().rev() {
             let path = file(&self.dir, at, SNAPSHOT);
-            if at > self.log_end() {
+            if at > self.log_end() && !planted(Plant::TakesFutureSnapshot) {
                 disk.remove(&path)
                     .map_err(StorageError::io("remove", &path))?;
                 continue;
@@ -343,7 +344,10 @@ impl Log {
             unsound += 1;
         }
         self.walk(disk, start, |header| producers.note(header, now))?;
-        self.producers = producers;
+        self.producers = match planted(Plant::ForgetsProducers) {
+            true => Producers::default(),
+            false => producers,
+        };
         Ok(unsound)
     }
 

@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::disk::Disk;
 use super::epochs::Epochs;
 use crate::ids::{LeaderEpoch, Offset};
+use crate::plants::{Plant, planted};
 use crate::wire::records::{BatchError, BatchHeader, BatchView};
 
 /// Bytes read from a segment at once while scanning.
@@ -171,7 +172,9 @@ pub fn scan(
                 found.end = header.next_offset();
                 found.note_epoch(&header);
             }
-            Err(fault) if found.end >= rules.recovery_point => {
+            Err(fault)
+                if found.end >= rules.recovery_point && !planted(Plant::TakesTornTailForDamage) =>
+            {
                 found.cut = Some(fault);
                 return Ok(found);
             }
@@ -219,7 +222,7 @@ fn check_batch(
     if !ends_in_order || !fits {
         return Err(Fault::Offsets);
     }
-    if !batch.crc_ok() {
+    if !batch.crc_ok() && !planted(Plant::SkipsCrc) {
         return Err(Fault::Crc);
     }
     check_epoch(header.leader_epoch, expected, epoch_before, rules)

@@ -23,6 +23,7 @@ use super::metadata::Reached;
 use super::replica_fetch::Replica;
 use super::{check_epoch, check_leads, read_code};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
+use crate::plants::{Plant, planted};
 use crate::quorum::FetchAsked;
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
@@ -277,10 +278,13 @@ impl Broker {
         }
         let high_watermark = partition.high_watermark;
         let follows = below.is_some();
-        let below = below.unwrap_or(high_watermark);
         let Some(log) = partition.log.as_mut() else {
             return Part::failed(ErrorCode::KafkaStorageError);
         };
+        let below = below.unwrap_or(match planted(Plant::ReadsUncommitted) {
+            true => log.log_end(),
+            false => high_watermark,
+        });
         let mut part = Part {
             high_watermark: high_watermark.0,
             log_start: log.log_start().0,

@@ -26,6 +26,7 @@ use super::append_code;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
+use crate::plants::{Plant, planted};
 use crate::storage::{COPIED_BYTES, Log};
 use crate::wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
@@ -154,7 +155,8 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         wait.deadline = Some(asked.now.plus_ms(timeout_ms));
         return broker.wait_for_replicas(wait);
     }
-    if unsynced && acks != 0 && broker.acks_wait_for_sync() {
+    let waits = broker.acks_wait_for_sync() && !planted(Plant::AcksUnsynced);
+    if unsynced && acks != 0 && waits {
         let wait = ProduceWait::new(asked, acks, response);
         broker
             .parked

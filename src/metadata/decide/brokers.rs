@@ -13,6 +13,7 @@ use super::liveness::Sessions;
 use super::{Facts, Refusal};
 use crate::ids::{BrokerEpoch, BrokerId, IncarnationId, Offset, Time};
 use crate::metadata::{BrokerImage, Endpoint, Record};
+use crate::plants::{Plant, planted};
 
 /// Brokers one cluster holds.
 const MAX_BROKERS: usize = 100;
@@ -251,7 +252,9 @@ pub fn fence(facts: Facts, broker: BrokerId) -> Vec<Record> {
         fenced: Some(true),
         in_controlled_shutdown: false,
     }];
-    records.extend(without(facts, broker, false));
+    if !planted(Plant::KeepsFenced) {
+        records.extend(without(facts, broker, false));
+    }
     records
 }
 

@@ -10,6 +10,7 @@
 use super::Facts;
 use crate::ids::BrokerId;
 use crate::metadata::{LeaderRecovery, PartitionChange, PartitionImage, Record, TopicImage};
+use crate::plants::{Plant, planted};
 
 /// How far an election goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl<'a> Draft<'a> {
             now,
             live,
             min_insync: rules.min_insync,
-            election: match rules.unclean {
+            election: match rules.unclean || planted(Plant::ElectsUnclean) {
                 true => Election::Unclean,
                 false => Election::Needed,
             },

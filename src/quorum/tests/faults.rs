@@ -5,7 +5,6 @@ use rand::rngs::SmallRng;
 
 use super::network::{Link, Network, Weather};
 use crate::ids::{BrokerId, Time};
-use crate::quorum::Plant;
 
 /// Milliseconds of trouble in one run.
 pub const TROUBLE_MS: i64 = 4_000;
@@ -30,7 +29,7 @@ pub enum Step {
 }
 
 /// The weather of a seed: swarm testing, every seed has its own mix.
-pub fn weather(random: &mut SmallRng, plant: Plant) -> Weather {
+pub fn weather(random: &mut SmallRng) -> Weather {
     let voters = [1, 2, 3, 3, 3, 4, 5, 5][random.random_range(0..8)];
     let delays = [(50, 300), (50, 5_000), (1_000, 40_000)];
     let syncs = [(0, 0), (500, 8_000), (5_000, 60_000)];
@@ -43,7 +42,6 @@ pub fn weather(random: &mut SmallRng, plant: Plant) -> Weather {
         midway_crashes: [0, 0, 1, 5][random.random_range(0..4)],
         encoded: random.random_ratio(1, 8),
         snapshot_every: [None, Some(3), Some(30)][random.random_range(0..3)],
-        plant,
     }
 }
 

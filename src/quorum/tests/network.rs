@@ -13,8 +13,8 @@ use super::disk::{Disk, Entry, offset};
 use super::watch::Watch;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
 use crate::quorum::{
-    Action, ElectionState, FetchAsked, FetchTold, FetchVerdict, FollowerStep, LogView, Plant,
-    Quorum, QuorumConfig, QuorumLane, QuorumRequest, SnapshotAsked, SnapshotId, SnapshotPiece,
+    Action, ElectionState, FetchAsked, FetchTold, FetchVerdict, FollowerStep, LogView, Quorum,
+    QuorumConfig, QuorumLane, QuorumRequest, SnapshotAsked, SnapshotId, SnapshotPiece,
     SnapshotTold, SnapshotVerdict,
 };
 use crate::wire::messages::begin_quorum_epoch::BeginQuorumEpochResponse;
@@ -41,7 +41,6 @@ pub struct Weather {
     pub encoded: bool,
     /// Committed records between two snapshots of a broker.
     pub snapshot_every: Option<i64>,
-    pub plant: Plant,
 }
 
 impl Weather {
@@ -55,7 +54,6 @@ impl Weather {
             midway_crashes: 0,
             encoded: true,
             snapshot_every: None,
-            plant: Plant::None,
         }
     }
 }
@@ -216,8 +214,7 @@ impl Network {
         if self.alive(id) {
             return;
         }
-        let mut config = QuorumConfig::new(id, "klar", self.voters());
-        config.plant = self.weather.plant;
+        let config = QuorumConfig::new(id, "klar", self.voters());
         let (seed, now) = (self.random.random(), self.now);
         let node = self.node(id);
         let saved = node.disk.state.as_deref();

@@ -8,7 +8,6 @@ use rand::rngs::SmallRng;
 
 use super::faults::{SETTLE_MS, TROUBLE_MS, carry_out, schedule, weather};
 use super::network::Network;
-use crate::quorum::Plant;
 
 /// Seeds of a plain test run; `KLAR_QUORUM_SEEDS` asks for more, `KLAR_QUORUM_FROM` for others.
 const SEEDS: u64 = 400;
@@ -21,8 +20,8 @@ fn number(name: &str) -> Option<u64> {
 pub type Outcome = Result<BTreeMap<&'static str, u64>, String>;
 
 /// Runs one seed. An assertion that fails is a violation like any other.
-pub fn run(seed: u64, plant: Plant) -> Outcome {
-    let run = catch_unwind(AssertUnwindSafe(|| run_unguarded(seed, plant)));
+pub fn run(seed: u64) -> Outcome {
+    let run = catch_unwind(AssertUnwindSafe(|| run_unguarded(seed)));
     run.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied());
@@ -30,9 +29,9 @@ pub fn run(seed: u64, plant: Plant) -> Outcome {
     })
 }
 
-fn run_unguarded(seed: u64, plant: Plant) -> Outcome {
+fn run_unguarded(seed: u64) -> Outcome {
     let mut random = SmallRng::seed_from_u64(seed);
-    let weather = weather(&mut random, plant);
+    let weather = weather(&mut random);
     let brokers = weather.voters + weather.observers;
     let mut network = Network::new(seed ^ 0x5eed, weather);
     network.start_all();
@@ -62,7 +61,7 @@ fn seeds_keep_one_leader_and_one_committed_prefix() {
     let seeds = number("KLAR_QUORUM_SEEDS").unwrap_or(SEEDS);
     let mut sometimes: BTreeMap<&'static str, u64> = BTreeMap::new();
     for seed in from..from + seeds {
-        let run = run(seed, Plant::None);
+        let run = run(seed);
         let seen = run.unwrap_or_else(|violation| {
             panic!("KLAR_QUORUM_FROM={seed} KLAR_QUORUM_SEEDS=1 KLAR_QUORUM_TRACE=1: {violation}")
         });
@@ -90,6 +89,6 @@ fn seeds_keep_one_leader_and_one_committed_prefix() {
 #[test]
 fn a_seed_runs_the_same_twice() {
     for seed in 0..10 {
-        assert_eq!(run(seed, Plant::None), run(seed, Plant::None));
+        assert_eq!(run(seed), run(seed));
     }
 }

@@ -221,7 +221,6 @@ impl Counters {
 }
 
 pub struct World {
-    plant: Plant,
     random: SmallRng,
     now: Time,
     events: BTreeMap<(Time, u64), Event>,
@@ -242,7 +241,7 @@ pub struct World {
 const CONTROLLER: BrokerId = BrokerId(0);
 
 impl World {
-    pub fn new(seed: u64, plant: Plant) -> World {
+    pub fn new(seed: u64) -> World {
         let mut random = SmallRng::seed_from_u64(seed);
         let count = [3, 3, 3, 2, 4][random.random_range(0..5)];
         let ids: Vec<BrokerId> = (1..=count).map(BrokerId).collect();
@@ -254,7 +253,6 @@ impl World {
             nodes.insert(*id, Node::new(*id, broker_epoch));
         }
         let mut world = World {
-            plant,
             now: Time(0),
             events: BTreeMap::new(),
             next_event: 0,
@@ -340,7 +338,7 @@ impl World {
                 let node = self.nodes.get_mut(&id).expect("it is a broker");
                 if node.up && node.applied < count {
                     node.applied = count;
-                    node.apply(self.now, &image, self.min_insync, self.plant);
+                    node.apply(self.now, &image, self.min_insync);
                 }
             }
             Event::Fetch {
@@ -419,7 +417,7 @@ impl World {
         }
         if calm && node.applied < newest {
             node.applied = newest;
-            node.apply(now, &latest, self.min_insync, self.plant);
+            node.apply(now, &latest, self.min_insync);
         }
         let timed_out = |since: Time| now >= since.plus_ms(REQUEST_TIMEOUT_MS);
         if node.fetching.is_some_and(timed_out) {
@@ -711,7 +709,7 @@ impl World {
         node.restart(broker_epoch);
         if let Some(newest) = node.applied.checked_sub(1) {
             let image = &self.controller.images[newest];
-            node.apply(self.now, image, self.min_insync, self.plant);
+            node.apply(self.now, image, self.min_insync);
         }
     }
 
@@ -763,7 +761,7 @@ impl Node {
     }
 
     /// Takes an image in: leads, follows or waits, as it says.
-    fn apply(&mut self, now: Time, image: &Image, min_insync: usize, plant: Plant) {
+    fn apply(&mut self, now: Time, image: &Image, min_insync: usize) {
         let assignment = Assignment {
             leader_epoch: image.leader_epoch,
             partition_epoch: image.partition_epoch,
@@ -794,7 +792,6 @@ impl Node {
                     lag_time_max_ms: LAG_MS,
                     min_insync,
                     waits_for_sync: false,
-                    plant,
                 };
                 let end = Offset(self.log.end());
                 let known = self.known_high_watermark;
@@ -807,7 +804,7 @@ impl Node {
                 let facts = self.log.facts();
                 let known = self.known_high_watermark;
                 let follower = Follower::new(id, image.leader_epoch, facts, known);
-                self.role = Role::Follower(follower.plant(plant));
+                self.role = Role::Follower(follower);
             }
             (Role::None | Role::Follower(_), _) => {}
         }
