@@ -13,7 +13,7 @@ use super::picture_lanes::LaneCache;
 use super::picture_record::RecordCache;
 use super::picture_replicas::show_partition;
 use super::picture_segment::SegmentCache;
-use crate::ids::{PartitionIndex, Time, TopicId};
+use crate::ids::{BrokerEpoch, PartitionIndex, Time, TopicId};
 use crate::inspect::{
     BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, InFlight, Lane,
     QuorumSnapshot, RecordAnswer, RegistrationSnapshot, SegmentDetail, TopicSnapshot, Totals,
@@ -26,6 +26,8 @@ use crate::metadata::decide::is_internal;
 pub struct BrokerPicture {
     pub time: Time,
     pub cluster_id: String,
+    /// Of this incarnation, once the controller has registered it.
+    pub broker_epoch: Option<BrokerEpoch>,
     pub broker: Arc<BrokerSnapshot>,
     /// By name; the whole list is the same `Arc` when no topic changed.
     pub topics: Arc<Vec<Arc<TopicSnapshot>>>,
@@ -91,6 +93,7 @@ impl Broker {
         BrokerPicture {
             time: now,
             cluster_id: self.config.cluster_id.clone(),
+            broker_epoch: self.member.as_ref().and_then(|m| m.registration.epoch),
             broker: self.show_broker(),
             topics,
             totals: self.totals,

@@ -19,12 +19,14 @@ pub(super) fn show_partition(
 ) -> PartitionSnapshot {
     let log = partition.log.as_ref();
     let trouble = log.and_then(|log| log.trouble());
+    let (partition_epoch, isr) = newest_isr(partition, image);
     PartitionSnapshot {
         index,
         leader: image.leader,
         leader_epoch: partition.leader_epoch,
-        replicas: show_replicas(now, me, partition, image),
-        isr: image.isr.clone(),
+        partition_epoch,
+        replicas: show_replicas(now, me, partition, image, &isr),
+        isr,
         elr: image.elr.clone(),
         adding: image.adding.clone(),
         removing: image.removing.clone(),
@@ -51,19 +53,31 @@ pub(super) fn show_partition(
     }
 }
 
+/// The in-sync replicas, and the partition epoch they are as of. A leader hears of a change that it asked for from the
+/// controller before its metadata has it, and acts on it at once.
+fn newest_isr(partition: &Partition, image: &PartitionImage) -> (i32, Vec<BrokerId>) {
+    match &partition.role {
+        Role::Leader(leader) if leader.partition_epoch() > image.partition_epoch => {
+            (leader.partition_epoch(), leader.isr().collect())
+        }
+        _ => (image.partition_epoch, image.isr.clone()),
+    }
+}
+
 /// All replicas in the order of the assignment, with what this broker knows of its own, and a leader of others.
 fn show_replicas(
     now: Time,
     me: BrokerId,
     partition: &Partition,
     image: &PartitionImage,
+    isr: &[BrokerId],
 ) -> Vec<ReplicaSnapshot> {
     let leader = match &partition.role {
         Role::Leader(leader) => Some(leader),
         _ => None,
     };
     let replicas = image.replicas.iter().map(|&broker| ReplicaSnapshot {
-        in_sync: image.isr.contains(&broker),
+        in_sync: isr.contains(&broker),
         ..match leader {
             _ if broker == me => show_own(broker, partition, image),
             Some(leader) => show_follower(now, broker, leader),
@@ -77,7 +91,7 @@ fn show_own(me: BrokerId, partition: &Partition, image: &PartitionImage) -> Repl
     let leads = image.leader == Some(me);
     let told = ReplicaSnapshot {
         leader_epoch: partition.leader_epoch,
-        in_maximal_isr: leads,
+        in_maximal_isr: partition.role.leads(),
         ..ReplicaSnapshot::unknown(me)
     };
     let Some(log) = &partition.log else {

@@ -103,6 +103,7 @@ impl Broker {
             self.take_leaders_high_watermark(key);
         }
         self.touch(key);
+        self.shown.touch(key.0);
     }
 
     /// The controller answered.

@@ -246,6 +246,7 @@ impl Broker {
                     if let Some(member) = self.member.as_mut() {
                         member.touched.insert((*id, index));
                     }
+                    self.shown.touch(*id);
                 }
             }
         }
@@ -322,6 +323,7 @@ impl Broker {
                     let leaving = leaving.map(|(id, why)| ((key, *id), *why));
                     member.leaving.extend(leaving);
                     member.proposals.push((key, proposal));
+                    self.shown.touch(key.0);
                 }
                 member.wakeups.set(key, leader.next_wakeup(now));
             }

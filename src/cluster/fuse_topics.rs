@@ -192,6 +192,7 @@ fn fuse_partition(base: &PartitionSnapshot, sources: &[Source]) -> PartitionSnap
     PartitionSnapshot {
         leader: base.leader,
         leader_epoch: base.leader_epoch,
+        partition_epoch: base.partition_epoch,
         isr: base.isr.clone(),
         elr: base.elr.clone(),
         adding: base.adding.clone(),

@@ -260,6 +260,8 @@ pub struct PartitionSnapshot {
     pub index: PartitionIndex,
     pub leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
+    /// Counts every change of the partition in metadata, those of its leader among them.
+    pub partition_epoch: i32,
     /// In the order of the assignment: the first is the preferred leader.
     pub replicas: Vec<ReplicaSnapshot>,
     pub isr: Vec<BrokerId>,

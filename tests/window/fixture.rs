@@ -455,6 +455,7 @@ fn partition(made: &Made, index: i32, now_ms: i64) -> PartitionSnapshot {
         elr: Vec::new(),
         adding: Vec::new(),
         removing: Vec::new(),
+        partition_epoch: 0,
         recovering: false,
         log_start: Offset(start),
         high_watermark: Offset(end),

@@ -12,6 +12,7 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
         elr: Vec::new(),
         adding: Vec::new(),
         removing: Vec::new(),
+        partition_epoch: 0,
         recovering: false,
         log_start: Offset(0),
         high_watermark: Offset(0),

@@ -45,6 +45,7 @@ fn partition(index: i32, start: i64, hw: i64, end: i64) -> PartitionSnapshot {
         elr: Vec::new(),
         adding: Vec::new(),
         removing: Vec::new(),
+        partition_epoch: 0,
         recovering: false,
         log_start: Offset(start),
         high_watermark: Offset(hw),

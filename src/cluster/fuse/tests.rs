@@ -36,6 +36,7 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         elr: Vec::new(),
         adding: Vec::new(),
         removing: Vec::new(),
+        partition_epoch: 0,
         recovering: false,
         log_start: Offset(0),
         high_watermark: Offset(log_end - 1),
@@ -61,6 +62,7 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
     };
     BrokerPicture {
         time: Time(1),
+        broker_epoch: None,
         cluster_id: "c".into(),
         broker: Arc::new(broker_snapshot(Time(1), &seen(id, &RUNNING, None))),
         topics: Arc::new(vec![Arc::new(topic)]),
