@@ -5,19 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::in_sync;
 use super::schedule::Schedule;
 use super::seat::Seat;
+use crate::broker::BrokerPicture;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Time};
-use crate::inspect::{Focus, TopicSnapshot};
+use crate::inspect::Focus;
 use crate::storage::{Disk, MemoryDisk};
 use crate::wire::records::batches;
 
 /// A partition of a topic that is never made again under the same name.
-type Partition = (String, PartitionIndex);
+pub(super) type Partition = (String, PartitionIndex);
 
 /// What was seen so far.
 #[derive(Default)]
@@ -69,8 +70,24 @@ impl Across {
     /// Looks at every broker that is up; what does not hold.
     pub fn look(&mut self, seats: &mut BTreeMap<BrokerId, Seat>, now: Time) -> Option<Broken> {
         let mut claims: BTreeMap<Partition, Vec<Claim>> = BTreeMap::new();
-        for (id, seat) in seats.iter_mut() {
-            for topic in topics(seat, now).iter() {
+        let alone = seats.len() == 1;
+        let pictures = seats.iter_mut().filter_map(|(id, seat)| {
+            let picture = picture(seat, now)?;
+            Some((*id, seat.incarnation, picture))
+        });
+        let pictures: Vec<(BrokerId, u32, BrokerPicture)> = pictures.collect();
+        for (id, incarnation, picture) in &pictures {
+            let quorum = &picture.quorum;
+            if quorum.leader == Some(*id) && !alone {
+                claims.entry(metadata()).or_default().push(Claim {
+                    broker: *id,
+                    incarnation: *incarnation,
+                    epoch: quorum.epoch,
+                    high_watermark: quorum.high_watermark,
+                    log_end: quorum.log_end,
+                });
+            }
+            for topic in picture.topics.iter() {
                 for partition in &topic.partitions {
                     if partition.leader != Some(*id) || partition.trouble.is_some() {
                         continue;
@@ -78,7 +95,7 @@ impl Across {
                     let name = (topic.name.clone(), partition.index);
                     claims.entry(name).or_default().push(Claim {
                         broker: *id,
-                        incarnation: seat.incarnation,
+                        incarnation: *incarnation,
                         epoch: partition.leader_epoch,
                         high_watermark: partition.high_watermark,
                         log_end: partition.log_end,
@@ -86,11 +103,15 @@ impl Across {
                 }
             }
         }
-        claims
-            .into_iter()
-            .find_map(|(partition, claims)| self.judge(&partition, &claims))
+        let mut claims = claims.into_iter();
+        let broken = claims.find_map(|(partition, claims)| self.judge(&partition, &claims));
+        broken.or_else(|| {
+            let pictures = pictures.iter().map(|(id, _, picture)| (*id, picture));
+            in_sync::judge(pictures)
+        })
     }
 
+    /// The metadata log's E1, H1 and H2 are the quorum's K1, K3 and K2.
     fn judge(&mut self, partition: &Partition, claims: &[Claim]) -> Option<Broken> {
         let name = format!("{}-{}", partition.0, partition.1);
         for claim in claims {
@@ -147,7 +168,19 @@ impl Across {
     pub fn read_files(&self, seats: &mut BTreeMap<BrokerId, Seat>, now: Time) -> Option<Broken> {
         let mut replicas: BTreeMap<Partition, Vec<Replica>> = BTreeMap::new();
         for (id, seat) in seats.iter_mut() {
-            for topic in topics(seat, now).iter() {
+            let Some(picture) = picture(seat, now) else {
+                continue;
+            };
+            let (topic, index) = metadata();
+            let dir = format!("/d/broker-{id}/{topic}-{index}");
+            match read_log(&seat.disk, Path::new(&dir)) {
+                Ok(log) => {
+                    let replica = (*id, picture.quorum.high_watermark, log);
+                    replicas.entry(metadata()).or_default().push(replica);
+                }
+                Err(what) => return Some(("D5", format!("{dir}: {what}"))),
+            }
+            for topic in picture.topics.iter() {
                 for partition in &topic.partitions {
                     if partition.trouble.is_some() {
                         continue;
@@ -177,11 +210,14 @@ impl Across {
     }
 }
 
-fn topics(seat: &mut Seat, now: Time) -> Arc<Vec<Arc<TopicSnapshot>>> {
-    match seat.broker.as_mut() {
-        Some(broker) => broker.picture(now, &Focus::default()).topics,
-        None => Arc::default(),
-    }
+fn picture(seat: &mut Seat, now: Time) -> Option<BrokerPicture> {
+    let broker = seat.broker.as_mut()?;
+    Some(broker.picture(now, &Focus::default()))
+}
+
+/// The metadata log is held against itself like any partition: its leaders are controllers.
+fn metadata() -> Partition {
+    ("__cluster_metadata".to_owned(), PartitionIndex(0))
 }
 
 /// Every batch in the segment files of a log, by base offset; or what is wrong with them.

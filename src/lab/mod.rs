@@ -7,7 +7,7 @@
 //! clients were told is checked against what can then be read ([`check`], usable on any history).
 //!
 //! Reading order: `schedule`, `plan`, `world` (the loop), `seat` (one broker's place), `connections`, `faults`,
-//! `clients`, `history`, `checker`, `across` (what holds between brokers), `shrink`.
+//! `clients`, `history`, `checker`, `across` and `in_sync` (what holds between brokers), `shrink`.
 //! No threads, sockets or clocks: running many seeds at once is the caller's business.
 
 mod across;
@@ -20,6 +20,7 @@ mod dice;
 mod drive;
 mod faults;
 mod history;
+mod in_sync;
 mod payload;
 mod plan;
 mod plan_chores;

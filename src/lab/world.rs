@@ -33,7 +33,7 @@ const START: Time = Time(1_770_000_000_000_000);
 /// Events at one moment: more, and somebody keeps everybody busy without time passing.
 const EVENTS_AT_ONE_MOMENT: u32 = 200_000;
 /// Brokers are held against each other after this many events.
-const LOOK_EVERY: u64 = 64;
+const LOOK_EVERY: u64 = 16;
 
 /// Something queued.
 #[derive(Debug, Clone)]
