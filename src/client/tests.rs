@@ -583,6 +583,23 @@ fn a_producer_id_the_broker_forgot_is_replaced() {
     assert_ne!(producer.producer_id(), first);
 }
 
+/// P1: the first attempt is in the log, its answer is lost, and a leader that is over does not know what came before.
+#[test]
+fn a_batch_that_may_be_stored_keeps_its_stamp() {
+    let mut rig = Rig::new(Scripted::new(1, "t", 1));
+    let mut producer = producer(ProducerSettings {
+        idempotence: true,
+        ..ProducerSettings::default()
+    });
+    deliver(&mut rig, &mut producer, "t", 1);
+    rig.cluster.swallow.push_back(ApiKey::Produce);
+    let errors = [ErrorCode::None, ErrorCode::OutOfOrderSequenceNumber];
+    rig.cluster.produce_errors = VecDeque::from(errors);
+    let deliveries = deliver(&mut rig, &mut producer, "t", 1);
+    assert_eq!(deliveries[0].outcome, Ok(Offset(1)));
+    assert_eq!(stored(&rig.cluster, "t").len(), 2);
+}
+
 #[test]
 fn a_batch_the_broker_finds_too_large_is_split() {
     let mut rig = Rig::new(Scripted::new(1, "t", 1));

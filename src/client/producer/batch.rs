@@ -29,6 +29,8 @@ pub struct Batch {
     /// When its first record was handed over.
     pub created: Time,
     pub stamp: Option<Stamp>,
+    /// Nobody told what became of an attempt: it may be in the log under its stamp.
+    pub maybe_stored: bool,
     /// Times it was sent.
     pub attempts: u32,
     /// Times its producer id turned out to be unknown.
@@ -50,6 +52,7 @@ impl Batch {
             buffered: 0,
             created: now,
             stamp: None,
+            maybe_stored: false,
             attempts: 0,
             resets: 0,
             last_error: String::new(),

@@ -223,7 +223,7 @@ impl Producer {
         let Ok(response) = decoded else {
             for sent in batches {
                 self.settle(now, sent, |_, _| {
-                    Outcome::Again("an unreadable answer".to_owned())
+                    Outcome::Unknown("an unreadable answer".to_owned())
                 });
             }
             return;
@@ -278,7 +278,7 @@ impl Producer {
             };
         }
         for sent in self.sent.remove(&ticket).unwrap_or_default() {
-            self.settle(now, sent, |_, _| Outcome::Again(why.to_owned()));
+            self.settle(now, sent, |_, _| Outcome::Unknown(why.to_owned()));
         }
     }
 
@@ -300,13 +300,14 @@ impl Producer {
         let queue = queues.entry(partition).or_default();
         queue.in_flight = false;
         let later = now.plus_ms(RETRY_PAUSE_MS);
+        batch.maybe_stored |= matches!(outcome, Outcome::Unknown(_));
         match outcome {
             Outcome::Done(offset) => self.finish(now, &topic, partition, batch, Ok(offset)),
             Outcome::Failed(error) => {
                 queue.take_back_sequence(&batch, id);
                 self.finish(now, &topic, partition, batch, Err(error));
             }
-            Outcome::Again(why) => {
+            Outcome::Again(why) | Outcome::Unknown(why) => {
                 batch.last_error = why;
                 queue.put_back(batch, later);
                 self.links.refresh_soon(now);
@@ -337,6 +338,8 @@ enum Outcome {
     Failed(CallError),
     /// Send it again after a pause, with fresh metadata.
     Again(String),
+    /// The same, and it may have been stored.
+    Unknown(String),
     /// Send its halves.
     Split(Box<[Batch; 2]>),
     /// Send it again with a new producer id.
@@ -349,7 +352,7 @@ fn judge(
     codec: crate::wire::records::Codec,
 ) -> Outcome {
     let Some(answer) = answer else {
-        return Outcome::Again("the broker did not answer for the partition".to_owned());
+        return Outcome::Unknown("the broker did not answer for the partition".to_owned());
     };
     let failed = |message| Outcome::Failed(CallError::broker(answer.error_code, message));
     let error = ErrorCode::from_code(answer.error_code);
@@ -366,8 +369,19 @@ fn judge(
             | ErrorCode::UnknownProducerId
             | ErrorCode::InvalidProducerEpoch),
         ) if batch.resets < MAX_RESETS && batch.stamp.is_some() => {
-            Outcome::IdentityLost(error.name().to_owned())
+            let why = error.name().to_owned();
+            // A leader that is over and does not know it lacks what came before. Under another stamp what is stored
+            // elsewhere would be stored twice (P1).
+            match batch.maybe_stored {
+                true => Outcome::Again(why),
+                false => Outcome::IdentityLost(why),
+            }
         }
+        Some(
+            error @ (ErrorCode::RequestTimedOut
+            | ErrorCode::NotEnoughReplicasAfterAppend
+            | ErrorCode::KafkaStorageError),
+        ) => Outcome::Unknown(error.name().to_owned()),
         Some(error) if error.retriable() => Outcome::Again(error.name().to_owned()),
         _ => failed(
             answer
