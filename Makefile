@@ -10,12 +10,13 @@ WINDOW_PACKAGES := libx11-6=libX11.so.6 libxcursor1=libXcursor.so.1 libxi6=libXi
   libxkbcommon-x11-0=libxkbcommon-x11.so.0 'libgl1=libGL.so.1|libegl1=libEGL.so.1' 'libgl1-mesa-dri=libGLX_mesa.so.0|libglx-nvidia0=libGLX_nvidia.so.0'
 HAS_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),yes,)
 
-.PHONY: help run test sim clients failover bench frames fuzz cargo build-packages
+.PHONY: help run test sim plant clients failover bench frames fuzz cargo build-packages
 
 help:
 	@echo 'make run      build klar and open the window (without a display: serve)'
 	@echo 'make test     formatting, clippy, tidy rules and every test'
 	@echo 'make sim      the simulator on 300 fresh seeds (SEEDS=5000 for more)'
+	@echo 'make plant    bugs planted in the code, each to be caught by the simulator within its budget'
 	@echo 'make clients  install foreign Kafka clients and run them all against klar'
 	@echo 'make failover what is acked while brokers die for ten minutes (SECONDS=600)'
 	@echo 'make bench    speed as ratios against an ideal sink'
@@ -47,6 +48,9 @@ sim: build-packages
 	@mkdir -p "$(abspath $(or $(CARGO_TARGET_DIR),target))/seeds"; from=$$(date +%s)000; echo "klar sim --from $$from"; \
 	  "$(abspath $(or $(CARGO_TARGET_DIR),target))/sim/klar" sim --seeds $(or $(SEEDS),300) --from $$from \
 	  --keep "$(abspath $(or $(CARGO_TARGET_DIR),target))/seeds" $(ARGS)
+
+plant: build-packages
+	cargo run --locked --profile sim --no-default-features --features plants --bin klar -- plant $(ARGS)
 
 clients: build-packages
 	cargo test --locked --test clients -- $(ARGS)

@@ -29,7 +29,7 @@ pub enum Plant {
     JoinsBelow,
     /// An unanswered AlterPartition is taken for refused (E7).
     RollsBackUnknown,
-    /// Fetches of an incarnation that is over count for the one that is registered (E6, KIP-903).
+    /// What an incarnation that is over fetched counts for the one that is registered (E6, KIP-903).
     NoIncarnationFence,
     /// A broker acts as the leader old metadata names before metadata knows its incarnation (E7, D1).
     LeadsUnregistered,

@@ -70,10 +70,9 @@ impl Broker {
         if config.durability == Durability::Batch {
             metadata_log.log_mut().sync_now(&mut *disk)?;
         }
-        let slots = settings.number(
-            &Image::default(),
-            "max.incremental.fetch.session.cache.slots",
-        );
+        let number = |name| settings.number(&Image::default(), name);
+        let slots = number("max.incremental.fetch.session.cache.slots");
+        let checkpoint_ms = number("log.flush.offset.checkpoint.interval.ms");
         let mut broker = Broker {
             config,
             settings,
@@ -91,7 +90,7 @@ impl Broker {
             acks_due: Default::default(),
             sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             flushes: Flushes::default(),
-            timers: Timers::new(now),
+            timers: Timers::new(now, checkpoint_ms),
             producer_ids: 0..0,
             told_no_room: false,
             committed: false,

@@ -10,13 +10,13 @@ use super::parked::Waiting;
 use super::partition::{PartitionKey, Role};
 use crate::ids::{Offset, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
+use crate::plants::{Plant, planted};
+use crate::storage::Log;
 
 /// Milliseconds between two ticks of upkeep.
 const UPKEEP_INTERVAL_MS: i64 = 1_000;
 /// Milliseconds between two looks for idle connections.
 const IDLE_INTERVAL_MS: i64 = 10_000;
-/// Milliseconds between two checkpoints of recovery points: what a crash makes the next start check again.
-const RECOVERY_POINTS_INTERVAL_MS: i64 = 60_000;
 
 /// When the next of each is due.
 #[derive(Debug)]
@@ -31,11 +31,12 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub fn new(now: Time) -> Timers {
+    /// `checkpoint_ms`: `log.flush.offset.checkpoint.interval.ms`.
+    pub fn new(now: Time, checkpoint_ms: i64) -> Timers {
         Timers {
             upkeep: now.plus_ms(UPKEEP_INTERVAL_MS),
             idle: now.plus_ms(IDLE_INTERVAL_MS),
-            recovery_points: now.plus_ms(RECOVERY_POINTS_INTERVAL_MS),
+            recovery_points: now.plus_ms(checkpoint_ms),
             next_partition: (TopicId::ZERO, 0),
             points_at_bytes: 0,
         }
@@ -66,7 +67,10 @@ impl Broker {
             self.close_idle(now);
         }
         if self.timers.recovery_points <= now {
-            self.timers.recovery_points = now.plus_ms(RECOVERY_POINTS_INTERVAL_MS);
+            let interval_ms = self
+                .settings
+                .number(&self.image, "log.flush.offset.checkpoint.interval.ms");
+            self.timers.recovery_points = now.plus_ms(interval_ms);
             self.write_recovery_points();
         }
         self.after_verb(now);
@@ -234,8 +238,11 @@ impl Broker {
         for (id, topic) in &self.topics {
             for (index, partition) in topic.partitions.iter().enumerate() {
                 if !matches!(partition.role, Role::Elsewhere) {
+                    let ahead = planted(Plant::CheckpointsAhead);
+                    let end = partition.log.as_ref().filter(|_| ahead).map(Log::log_end);
+                    let point = end.or_else(|| partition.recovery_point());
                     // Also of one that could not be opened: without it the next start could cut what was synced.
-                    let point = partition.recovery_point().unwrap_or(Offset::NONE);
+                    let point = point.unwrap_or(Offset::NONE);
                     points.insert(log_key(&topic.name, index, *id), point);
                 }
             }

@@ -4,6 +4,8 @@
 
 mod control;
 mod options;
+#[cfg(feature = "plants")]
+mod plant;
 mod serve;
 mod sim;
 #[cfg(feature = "window")]
@@ -45,6 +47,8 @@ enum Verb {
     },
     /// Try seeds in the simulator, or run a kept schedule again
     Sim(sim::Sim),
+    #[cfg(feature = "plants")]
+    Plant(plant::Plants),
 }
 
 /// Options that are about starting klar. The rest, `--data-dir`, says which one is meant.
@@ -86,6 +90,8 @@ pub fn main() -> ExitCode {
         Some(Verb::Ctl(ctl)) => control::run(&arguments.options, ctl),
         Some(Verb::Dump { file }) => dump(&file),
         Some(Verb::Sim(arguments)) => sim::run(&arguments),
+        #[cfg(feature = "plants")]
+        Some(Verb::Plant(arguments)) => plant::run(&arguments),
         None => open_window(&arguments.options),
     }
 }

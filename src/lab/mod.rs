@@ -24,6 +24,8 @@ mod in_sync;
 mod payload;
 mod plan;
 mod plan_chores;
+#[cfg(any(test, feature = "plants"))]
+mod plants;
 mod reader;
 mod report;
 mod schedule;
@@ -41,6 +43,8 @@ mod tests;
 pub use checker::{Anomaly, AnomalyKind, Promise, check};
 pub use history::{Ended, History, Place, Poll, Sent};
 pub use plan::{PROFILES, Profile, plan};
+#[cfg(any(test, feature = "plants"))]
+pub use plants::{Caught, PLANTS, Row as PlantRow};
 pub use report::{Report, SOMETIMES, Tally, Violation};
 pub use schedule::{
     DiskError, DiskVerb, Fault, Planned, ReaderPlan, Schedule, ScheduleError, TopicPlan, WriterPlan,

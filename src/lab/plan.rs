@@ -27,6 +27,8 @@ pub struct Profile {
     brokers: (u32, u32),
     /// How long a run takes until everything is healed: one of these, milliseconds.
     lengths_ms: &'static [i64],
+    /// Many faults in quick succession, and brokers that make much of each: see [`plan_chores::unsettle`].
+    restless: bool,
 }
 
 /// Kinds of fault a run may have.
@@ -48,6 +50,8 @@ enum Kind {
     Client,
     Delete,
     Chores,
+    /// One broker does not reach the others: there must be some.
+    Isolate,
 }
 
 /// Every kind of fault.
@@ -68,6 +72,7 @@ const ALL: &[Kind] = &[
     Kind::Client,
     Kind::Delete,
     Kind::Chores,
+    Kind::Isolate,
 ];
 
 /// Lengths of runs that try one thing, milliseconds.
@@ -81,6 +86,25 @@ pub const PROFILES: &[Profile] = &[
         kinds: ALL,
         brokers: (1, 5),
         lengths_ms: &[20_000],
+        restless: false,
+    },
+    Profile {
+        name: "replicas",
+        about: "three or four brokers whose replicas fall out of sync and come back all the time",
+        kinds: &[
+            Kind::Kill,
+            Kind::Stop,
+            Kind::Pause,
+            Kind::Cut,
+            Kind::Hold,
+            Kind::Slow,
+            Kind::Reset,
+            Kind::Isolate,
+            Kind::Chores,
+        ],
+        brokers: (3, 4),
+        lengths_ms: &[20_000],
+        restless: true,
     },
     Profile {
         name: "swarm",
@@ -88,6 +112,7 @@ pub const PROFILES: &[Profile] = &[
         kinds: ALL,
         brokers: (1, 1),
         lengths_ms: SHORT,
+        restless: false,
     },
     Profile {
         name: "calm",
@@ -95,6 +120,7 @@ pub const PROFILES: &[Profile] = &[
         kinds: &[],
         brokers: (1, 1),
         lengths_ms: SHORT,
+        restless: false,
     },
     Profile {
         name: "kills",
@@ -102,6 +128,7 @@ pub const PROFILES: &[Profile] = &[
         kinds: &[Kind::Kill, Kind::KillInDisk, Kind::Stop, Kind::Client],
         brokers: (1, 1),
         lengths_ms: SHORT,
+        restless: false,
     },
     Profile {
         name: "disk",
@@ -115,6 +142,7 @@ pub const PROFILES: &[Profile] = &[
         ],
         brokers: (1, 1),
         lengths_ms: SHORT,
+        restless: false,
     },
     Profile {
         name: "net",
@@ -130,6 +158,7 @@ pub const PROFILES: &[Profile] = &[
         ],
         brokers: (1, 1),
         lengths_ms: SHORT,
+        restless: false,
     },
 ];
 
@@ -160,6 +189,9 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
     schedule.writers = (0..writers).map(|_| writer(dice)).collect();
     let readers = dice.random_range(1..=2);
     schedule.readers = (0..readers).map(|_| reader(dice)).collect();
+    if profile.restless {
+        plan_chores::unsettle(dice, &mut schedule);
+    }
     schedule.faults = faults(dice, profile, &schedule);
     schedule
 }
@@ -270,16 +302,20 @@ fn faults(dice: &mut SmallRng, profile: &Profile, schedule: &Schedule) -> Vec<Pl
     let mut possible: Vec<Kind> = profile.kinds.to_vec();
     possible.retain(|kind| !(in_memory && *kind == Kind::Power));
     possible.retain(|kind| !(forgets_metadata(schedule) && *kind == Kind::Chores));
+    possible.retain(|kind| schedule.brokers > 1 || *kind != Kind::Isolate);
     let Some(any) = possible.choose(dice) else {
         return Vec::new();
     };
     let mut kinds = possible.clone();
-    kinds.retain(|_| dice.random_ratio(2, 5));
+    kinds.retain(|_| profile.restless || dice.random_ratio(2, 5));
     if kinds.is_empty() {
         kinds.push(*any);
     }
     let last_ms = schedule.length_ms - QUIET_END_MS;
-    let mean_ms = *[200, 600, 1_500].choose(dice).expect("three of them");
+    let mean_ms = match profile.restless {
+        true => 200,
+        false => *[200, 600, 1_500].choose(dice).expect("three of them"),
+    };
     let mut faults = plan_chores::joins(dice, schedule, last_ms);
     let mut at_ms = FIRST_FAULT_MS;
     loop {
@@ -289,18 +325,18 @@ fn faults(dice: &mut SmallRng, profile: &Profile, schedule: &Schedule) -> Vec<Pl
             return faults;
         }
         let kind = *kinds.choose(dice).expect("there is one");
-        let fault = fault(dice, kind, schedule, last_ms - at_ms);
-        faults.push(Planned { at_ms, fault });
+        let strikes = strike(dice, kind, schedule, last_ms - at_ms);
+        faults.extend(strikes.into_iter().map(|fault| Planned { at_ms, fault }));
     }
 }
 
-/// A fault of a kind that is over, if it passes, within `left_ms`.
-fn fault(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, left_ms: i64) -> Fault {
+/// Faults of a kind that are over, if they pass, within `left_ms`: one, unless the kind needs several at once.
+fn strike(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, left_ms: i64) -> Vec<Fault> {
     let broker = BrokerId(dice.random_range(1..=schedule.brokers.cast_signed()));
     let longest_ms = *[100, 600, 2_500].choose(dice).expect("three of them");
     let for_ms = dice.random_range(1..=longest_ms).min(left_ms);
     let down_ms = dice.random_range(0..=longest_ms);
-    match kind {
+    let fault = match kind {
         Kind::Kill => Fault::Kill { broker, down_ms },
         Kind::KillInDisk => Fault::KillInDisk {
             broker,
@@ -311,6 +347,7 @@ fn fault(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, left_ms: i64) -> 
         Kind::Stop => Fault::Stop { broker, down_ms },
         Kind::Power => Fault::PowerLoss { down_ms },
         Kind::Pause => Fault::Pause { broker, for_ms },
+        Kind::Isolate => return isolate(dice, schedule, broker, for_ms),
         Kind::Cut | Kind::Hold | Kind::Slow | Kind::Lossy => wire(dice, kind, schedule, for_ms),
         Kind::Reset => Fault::Reset { broker },
         Kind::Disk => disk(dice, broker, for_ms),
@@ -344,7 +381,33 @@ fn fault(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, left_ms: i64) -> 
                 percent: dice.random_range(0..=100),
             }
         }
-    }
+    };
+    vec![fault]
+}
+
+/// A broker does not reach the others for a while, or only late; half the time it still hears them.
+fn isolate(dice: &mut SmallRng, schedule: &Schedule, broker: BrokerId, for_ms: i64) -> Vec<Fault> {
+    let late = dice.random_ratio(1, 3);
+    let wire = Wire {
+        cut: !late,
+        held: late,
+        ..Wire::default()
+    };
+    let deaf: bool = dice.random();
+    let cut = |from, to| Fault::Wire {
+        from: End::Broker(from),
+        to: End::Broker(to),
+        wire,
+        for_ms,
+    };
+    let others = (1..=schedule.brokers.cast_signed()).map(BrokerId);
+    let others = others.filter(|other| *other != broker);
+    others
+        .flat_map(|other| {
+            let back = deaf.then(|| cut(other, broker));
+            std::iter::once(cut(broker, other)).chain(back)
+        })
+        .collect()
 }
 
 fn wire(dice: &mut SmallRng, kind: Kind, schedule: &Schedule, for_ms: i64) -> Fault {

@@ -25,7 +25,8 @@ pub(super) fn late(dice: &mut SmallRng, brokers: u32) -> u32 {
     u32::from(brokers >= 2 && dice.random_ratio(1, 4))
 }
 
-/// Broker configurations: how soon a follower falls out, how soon leaders go back.
+/// Broker configurations: how soon a follower falls out, how soon leaders go back, and how often is written down
+/// what is synced. By default each takes longer than a run.
 pub(super) fn settings(dice: &mut SmallRng) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     let mut set = |name: &str, value: i64| settings.push((name.to_owned(), value.to_string()));
@@ -35,6 +36,10 @@ pub(super) fn settings(dice: &mut SmallRng) -> Vec<(String, String)> {
     }
     if dice.random_ratio(1, 3) {
         set("leader.imbalance.check.interval.seconds", 1);
+    }
+    if dice.random_ratio(2, 3) {
+        let every_ms = dice.random_range(200..3_000);
+        set("log.flush.offset.checkpoint.interval.ms", every_ms);
     }
     settings
 }
@@ -56,6 +61,30 @@ pub(super) fn replicate(dice: &mut SmallRng, brokers: u32, topic: &mut TopicPlan
     }
     if replicas > 1 && dice.random_ratio(1, 8) {
         set("unclean.leader.election.enable", "true".to_owned());
+    }
+}
+
+/// Has replicas fall out of sync after the shortest time, leaders move back at once, and answers take their time:
+/// what is asked of the controller is often under way when something else is decided. All writers write to one topic.
+pub(super) fn unsettle(dice: &mut SmallRng, schedule: &mut Schedule) {
+    if dice.random_ratio(1, 5) {
+        schedule.durability = Durability::Memory;
+    }
+    schedule.latency_us = (500, 20_000);
+    let settings = [
+        ("replica.lag.time.max.ms", 150),
+        ("leader.imbalance.check.interval.seconds", 1),
+    ];
+    schedule.settings = settings
+        .map(|(name, value)| (name.to_owned(), value.to_string()))
+        .into();
+    schedule.topics.truncate(1);
+    for topic in &mut schedule.topics {
+        topic.partitions = topic.partitions.min(2);
+        topic.replication_factor = topic.replication_factor.max(2);
+        topic
+            .configs
+            .retain(|(name, _)| name != "unclean.leader.election.enable");
     }
 }
 

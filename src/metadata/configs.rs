@@ -221,6 +221,7 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     live("log.cleanup.policy", List, Subset(TOPIC_POLICIES), Some("delete"), "Default of cleanup.policy."),
     live("log.flush.interval.messages", Long, AtLeast(1), Some("9223372036854775807"), "Default of flush.messages."),
     live("log.flush.interval.ms", Long, AtLeast(0), None, "Default of flush.ms; unset, log.flush.scheduler.interval.ms decides."),
+    fixed("log.flush.offset.checkpoint.interval.ms", Int, AtLeast(1), Some("60000"), "Milliseconds between two checkpoints of what is synced: after a crash the rest is checked again."),
     fixed("log.flush.scheduler.interval.ms", Long, AtLeast(0), Some("9223372036854775807"), "Default of flush.ms where log.flush.interval.ms is unset."),
     live("log.index.interval.bytes", Int, AtLeast(0), Some("4096"), "Default of index.interval.bytes."),
     live("log.index.size.max.bytes", Int, AtLeast(4), Some("10485760"), "Default of segment.index.bytes."),

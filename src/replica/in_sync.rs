@@ -5,6 +5,7 @@
 //! at the fetch before was caught up then (KIP-16), so a follower under steady load is not behind.
 
 use crate::ids::{BrokerEpoch, BrokerId, Offset, Time};
+use crate::plants::{Plant, planted};
 
 /// How long the high watermark waits for a follower that has caught up and is about to join. A fraction of the
 /// time between the fetches of an idle follower: it matters only under load, where fetches follow at once.
@@ -102,7 +103,8 @@ impl Progress {
     /// What metadata says of its broker. A newer incarnation must show anew what it has.
     pub fn set_registration(&mut self, registration: Option<Registration>) {
         let newest = registration.map_or(BrokerEpoch::NONE, |r| r.broker_epoch);
-        if self.broker_epoch > BrokerEpoch::NONE && newest > self.broker_epoch {
+        let newer = self.broker_epoch > BrokerEpoch::NONE && newest > self.broker_epoch;
+        if newer && !planted(Plant::NoIncarnationFence) {
             self.forget_position();
             self.broker_epoch = BrokerEpoch::NONE;
         }
