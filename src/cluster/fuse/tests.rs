@@ -12,26 +12,11 @@ const RUNNING: BrokerState = BrokerState::Running;
 /// What broker `id` shows of one topic with one partition on three brokers, having applied metadata up to
 /// `applied` and written up to `log_end`.
 fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPicture {
-    let me = BrokerId(id);
-    let replica = |broker: i32| match broker == id {
-        true => ReplicaSnapshot {
-            log_start: Offset(0),
-            log_end: Offset(log_end),
-            high_watermark: Offset(log_end - 1),
-            leader_epoch: LeaderEpoch(4),
-            state: ReplicaState::Follower,
-            ..ReplicaSnapshot::unknown(me)
-        },
-        false => ReplicaSnapshot {
-            caught_up_ms: Some(u64::try_from(broker * 10).unwrap()),
-            ..ReplicaSnapshot::unknown(BrokerId(broker))
-        },
-    };
     let partition = PartitionSnapshot {
         index: PartitionIndex(0),
         leader: leader.map(BrokerId),
         leader_epoch: LeaderEpoch(4),
-        replicas: (1..=3).map(replica).collect(),
+        replicas: (1..=3).map(|of| replica(of, id, log_end)).collect(),
         isr: vec![BrokerId(1), BrokerId(2)],
         elr: Vec::new(),
         adding: Vec::new(),
@@ -82,6 +67,25 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         lanes: Vec::new(),
         record: None,
         segment: None,
+    }
+}
+
+/// What broker `id` knows of the replica on `broker`: its own, or how long ago another's had caught up.
+fn replica(broker: i32, id: i32, log_end: i64) -> ReplicaSnapshot {
+    let unknown = ReplicaSnapshot::unknown(BrokerId(broker));
+    match broker == id {
+        true => ReplicaSnapshot {
+            log_start: Offset(0),
+            log_end: Offset(log_end),
+            high_watermark: Offset(log_end - 1),
+            leader_epoch: LeaderEpoch(4),
+            state: ReplicaState::Follower,
+            ..unknown
+        },
+        false => ReplicaSnapshot {
+            caught_up_ms: Some(u64::try_from(broker * 10).unwrap()),
+            ..unknown
+        },
     }
 }
 
