@@ -13,7 +13,7 @@ use crate::inspect::{PartitionSnapshot, ReplicaState};
 #[derive(Default)]
 struct Sight {
     /// The newest change anybody has applied.
-    partition_epoch: i32,
+    partition_epoch: Option<i32>,
     leader_epoch: LeaderEpoch,
     isr: Vec<BrokerId>,
     leaders: Vec<Leads>,
@@ -62,11 +62,7 @@ pub(super) fn judge<'a>(
 impl Sight {
     /// What one broker says. Unless metadata has heard of its incarnation, nobody knows what its log may have lost.
     fn add(&mut self, id: BrokerId, known: bool, shown: &PartitionSnapshot) {
-        if self.isr.is_empty() || shown.partition_epoch > self.partition_epoch {
-            self.partition_epoch = shown.partition_epoch;
-            self.leader_epoch = shown.leader_epoch;
-            self.isr.clone_from(&shown.isr);
-        }
+        self.learn(shown.partition_epoch, shown.leader_epoch, &shown.isr);
         let own = shown.replicas.iter().find(|replica| replica.broker == id);
         let Some(own) = own.filter(|own| own.state != ReplicaState::Failed) else {
             return;
@@ -82,6 +78,15 @@ impl Sight {
                 high_watermark: own.high_watermark,
                 maximal_isr: waited_for.map(|replica| replica.broker).collect(),
             });
+        }
+    }
+
+    /// Who is in sync, as somebody knows it; nobody may be, while nobody leads.
+    fn learn(&mut self, partition_epoch: i32, leader_epoch: LeaderEpoch, isr: &[BrokerId]) {
+        if Some(partition_epoch) > self.partition_epoch {
+            self.partition_epoch = Some(partition_epoch);
+            self.leader_epoch = leader_epoch;
+            self.isr = isr.to_vec();
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
         let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect();
         let ends = (1..).map(BrokerId).zip(ends.iter().copied().map(Offset));
         Sight {
-            partition_epoch: 7,
+            partition_epoch: Some(7),
             leader_epoch: LeaderEpoch(2),
             isr: ids(isr),
             leaders: vec![Leads {
@@ -152,6 +157,14 @@ mod tests {
         // Who led before may not know.
         small.leader_epoch = LeaderEpoch(3);
         assert!(small.too_small().is_none());
+    }
+
+    #[test]
+    fn what_is_older_is_not_held_against_a_leader_that_lost_everybody() {
+        let mut sight = sight(&[1], &[1], 5, &[]);
+        sight.learn(8, LeaderEpoch(3), &[]);
+        sight.learn(6, LeaderEpoch(2), &[BrokerId(1), BrokerId(2)]);
+        assert!(sight.isr.is_empty() && sight.too_small().is_none());
     }
 
     #[test]
