@@ -180,5 +180,8 @@ impl Partition {
         log.check();
         assert!(log.log_start() <= self.high_watermark);
         assert!(self.high_watermark <= log.log_end());
+        if let Role::Leader(leader) = &self.role {
+            leader.check();
+        }
     }
 }

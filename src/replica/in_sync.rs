@@ -151,6 +151,12 @@ impl Progress {
         broker_epoch < self.registered_epoch().max(self.broker_epoch)
     }
 
+    /// Its position is that of an incarnation older than the one metadata knows (KIP-903).
+    pub fn counts_stale(&self) -> bool {
+        let told = self.log_end.is_some() && self.broker_epoch > BrokerEpoch::NONE;
+        told && self.broker_epoch < self.registered_epoch()
+    }
+
     /// Of the incarnation metadata knows.
     pub fn registered_epoch(&self) -> BrokerEpoch {
         let registration = self.registration;

@@ -506,6 +506,10 @@ impl Leader {
         assert!(self.followers.windows(2).all(|f| f[0].id < f[1].id));
         assert!(self.followers.iter().all(|f| f.id != self.me));
         assert!(self.in_flight || self.followers.iter().all(|f| !f.proposed));
+        assert!(
+            self.followers.iter().all(|f| !f.counts_stale()),
+            "E6: what an incarnation had that is over counts for the next: {self:?}"
+        );
     }
 
     /// Moves the high watermark up as far as every member of the maximal in-sync replicas has come (H3).
