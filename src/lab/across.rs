@@ -87,6 +87,9 @@ impl Across {
                     log_end: quorum.log_end,
                 });
             }
+            if !alone && !may_lead(*id, picture) {
+                continue;
+            }
             for topic in picture.topics.iter() {
                 for partition in &topic.partitions {
                     if partition.leader != Some(*id) || partition.trouble.is_some() {
@@ -276,6 +279,14 @@ fn differ(
             (x, y) => return Some(format!("{x:?} and {y:?}, below {below}")),
         }
     }
+}
+
+/// Whether what metadata says a broker leads is its to lead: metadata knows this incarnation of it. Until then it
+/// answers nothing about it, and a power loss may have taken what it had; registering ends the epochs it led in.
+fn may_lead(id: BrokerId, picture: &BrokerPicture) -> bool {
+    let mut known = picture.registrations.iter();
+    let own = picture.broker_epoch;
+    own.is_some() && known.any(|known| known.broker == id && Some(known.epoch) == own)
 }
 
 #[cfg(test)]
