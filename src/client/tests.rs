@@ -882,3 +882,23 @@ fn a_topic_that_is_not_there_is_not_asked_for_once_nothing_waits_for_it() {
     );
     assert!(rig.cluster.seen.contains(&ApiKey::Metadata));
 }
+
+/// Found by a seed: the broker that was asked for metadata had not heard yet that the topic had grown.
+#[test]
+fn a_record_waits_for_a_partition_that_was_just_added() {
+    let mut rig = Rig::new(Scripted::new(1, "t", 1));
+    let mut producer = producer(ProducerSettings::default());
+    deliver(&mut rig, &mut producer, "t", 1);
+    let added = ProducerRecord {
+        partition: Some(PartitionIndex(1)),
+        ..record("t", 1)
+    };
+    producer.send(rig.now, added).unwrap();
+    rig.carry_all_out(&mut producer);
+    assert!(producer.poll_delivery().is_none());
+    let partitions = rig.cluster.topics.get_mut("t").unwrap();
+    partitions.push(Vec::new());
+    let delivered = rig.run(&mut producer, Producer::poll_delivery);
+    assert_eq!(delivered.partition, Some(PartitionIndex(1)));
+    assert!(delivered.outcome.is_ok(), "{delivered:?}");
+}

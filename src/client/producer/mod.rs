@@ -201,7 +201,7 @@ impl Producer {
         self.links.want_topic(now, &record.topic);
         let ordered = !self.homeless.iter().any(|h| h.record.topic == record.topic);
         let placed = if ordered {
-            self.place(now, id, record)
+            self.place(now, id, now, record)
         } else {
             Err(record)
         };
@@ -240,11 +240,12 @@ impl Producer {
         }
     }
 
-    /// Puts a record into its partition's open batch; gives it back while partitions are not known.
+    /// Puts a record into its partition's open batch; gives it back while its partition is not known.
     fn place(
         &mut self,
         now: Time,
         id: SendId,
+        since: Time,
         record: ProducerRecord,
     ) -> Result<(), ProducerRecord> {
         let count = match self.links.cluster.topics.get(&record.topic) {
@@ -256,11 +257,16 @@ impl Producer {
             .partition
             .unwrap_or_else(|| self.partitioner.choose(&record.topic, key, count));
         if !(0..count).contains(&partition.0) {
+            if (now.since_us(since) / 1000) < UNKNOWN_TOPIC_PATIENCE_MS as u64 {
+                // The topic may have grown, and who was asked for metadata may not have heard of it.
+                self.links.refresh_soon(now);
+                return Err(record);
+            }
             let topic = &record.topic;
             let why = format!("topic {topic} has no partition {partition}, only {count}");
             let code = ErrorCode::UnknownTopicOrPartition.code();
             let error = CallError::broker(code, Some(why));
-            self.fail_record(now, id, now, record, error);
+            self.fail_record(now, id, since, record, error);
             return Ok(());
         }
         let queues = self.topics.entry(record.topic.clone()).or_default();
@@ -320,7 +326,7 @@ impl Producer {
             let Homeless { id, since, record } = homeless;
             if let Some(error) = self.hopeless(now, &record.topic, since, "") {
                 self.fail_record(now, id, since, record, error);
-            } else if let Err(record) = self.place(now, id, record) {
+            } else if let Err(record) = self.place(now, id, since, record) {
                 self.homeless.push_back(Homeless { id, since, record });
             }
         }
