@@ -1,5 +1,6 @@
 //! Every schedule that once found a mistake, run again. `klar sim` prints how to keep one:
-//! copy its file to `tests/sim/kept/` under a name that says what it found.
+//! copy its file to `tests/sim/kept/` under a name that says what it found. One whose mistake is still there lies in
+//! `tests/sim/known/` until it is mended: `klar sim --replay FILE` shows it.
 
 #![allow(clippy::unwrap_used)]
 
