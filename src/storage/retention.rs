@@ -150,6 +150,12 @@ impl Log {
         if start <= self.log_start {
             return Ok(());
         }
+        if self.producers.count() > 0 && self.snapshot_at.is_none_or(|at| at < start) {
+            // Sequences outlive their records (P2), and what rebuilds them begins at the log start. On a full disk
+            // they are lost by a crash before the next roll.
+            let _ = self.write_producers(disk);
+            self.drop_old_snapshots(disk);
+        }
         if let Err(error) = self.put_log_start(disk, start) {
             // On a full disk the segments wholly below make the room.
             let sealed = &self.segments[..self.segments.len() - 1];

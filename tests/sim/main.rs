@@ -1,6 +1,5 @@
 //! Every schedule that once found a mistake, run again. `klar sim` prints how to keep one:
-//! copy its file to `tests/sim/kept/` under a name that says what it found. One whose mistake is still there lies in
-//! `tests/sim/known/` until it is mended: `klar sim --replay FILE` shows it.
+//! copy its file to `tests/sim/kept/` under a name that says what it found.
 
 #![allow(clippy::unwrap_used)]
 
