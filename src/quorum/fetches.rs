@@ -5,7 +5,7 @@
 //! the leader's start is told of a snapshot instead (`snapshots`).
 
 use super::SnapshotId;
-use super::requests::{METADATA_TOPIC_ID, broker, broker_field, error};
+use super::requests::{METADATA_TOPIC_ID, broker, broker_field, error, missing};
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
@@ -229,10 +229,7 @@ impl FetchTold {
         let topic = response.responses.first();
         let partition = topic.and_then(|topic| topic.partitions.first());
         let Some(partition) = partition.filter(|_| response.error_code == 0) else {
-            let error = match error(response.error_code) {
-                ErrorCode::None => ErrorCode::UnknownTopicOrPartition,
-                other => other,
-            };
+            let error = missing(response.error_code);
             return FetchTold::refused(error);
         };
         let diverging = &partition.diverging_epoch;

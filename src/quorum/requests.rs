@@ -62,6 +62,14 @@ pub(super) fn error(code: i16) -> ErrorCode {
     ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
 }
 
+/// Why an answer tells nothing of the metadata log: what it says as a whole, or that it leaves the log out.
+pub(super) fn missing(code: i16) -> ErrorCode {
+    match error(code) {
+        ErrorCode::None => ErrorCode::UnknownTopicOrPartition,
+        other => other,
+    }
+}
+
 /// A broker field that may hold nobody.
 pub(super) fn broker(id: i32) -> Option<BrokerId> {
     (id >= 0).then_some(BrokerId(id))

@@ -6,7 +6,7 @@
 
 use super::following::REFUSED_BACKOFF_MS;
 use super::lanes::Question;
-use super::requests::{METADATA_TOPIC, broker, broker_field, error};
+use super::requests::{METADATA_TOPIC, broker, broker_field, error, missing};
 use super::role::Role;
 use super::{FetchAsked, FollowerStep, LogView, Quorum, QuorumLane};
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Time};
@@ -183,10 +183,7 @@ impl SnapshotTold {
         let topic = response.topics.first();
         let partition = topic.and_then(|topic| topic.partitions.first());
         let Some(partition) = partition.filter(|_| response.error_code == 0) else {
-            let error = match error(response.error_code) {
-                ErrorCode::None => ErrorCode::UnknownTopicOrPartition,
-                other => other,
-            };
+            let error = missing(response.error_code);
             return SnapshotTold {
                 error,
                 leader: None,

@@ -406,7 +406,7 @@ impl Cluster {
         assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
     }
 
-    fn delete(&mut self, at: BrokerId, name: &str) {
+    pub fn delete(&mut self, at: BrokerId, name: &str) {
         let client = self.connect(at);
         let request = DeleteTopicsRequest {
             topics: vec![DeleteTopicState {
