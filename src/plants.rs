@@ -39,6 +39,8 @@ pub enum Plant {
     TruncatesToHighWatermark,
     /// A follower takes an answer to a question of an earlier leader epoch (D4).
     TakesLateAnswers,
+    /// A follower throws a damaged copy away while it is counted in sync (D1).
+    RenewsCounted,
     /// Consumers read beyond the high watermark (H5).
     ReadsUncommitted,
 

@@ -188,6 +188,9 @@ impl Broker {
                 log.on_synced(ticket, result.clone());
             }
             self.take_log_notes(now, *key);
+            if result.is_err() {
+                self.suspect(now, *key);
+            }
             if *key != METADATA_LOG {
                 self.raise_high_watermark(now, *key, ticket, result.is_ok());
             } else if self.member.is_some() {
@@ -255,6 +258,16 @@ impl Broker {
                 unreachable!("this does not wait for a sync: {other:?}");
             }
             None => {}
+        }
+    }
+
+    /// A partition's log is another one from now on: no sync that is under way says anything of it.
+    pub(super) fn disown_syncs(&mut self, key: PartitionKey) {
+        self.flushes.dirty.remove(&key);
+        for under_way in self.flushes.under_way.values_mut() {
+            let before = under_way.tickets.len();
+            under_way.tickets.retain(|(of, _)| *of != key);
+            under_way.refused |= under_way.tickets.len() < before;
         }
     }
 

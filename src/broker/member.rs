@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::dispatch::Asked;
+use super::lost::Lost;
 use super::partition::PartitionKey;
 use super::peers::Peers;
 use super::snapshots::Pieces;
@@ -59,6 +60,10 @@ pub(super) struct Member {
     pub proposals: Vec<(PartitionKey, Proposal)>,
     /// Proposals this controller decided on itself and that are not applied yet.
     pub local_alters: Vec<(PartitionKey, Attempt)>,
+    /// Replicas that are not to be relied on.
+    pub lost: BTreeMap<PartitionKey, Lost>,
+    /// When replicas were given up last.
+    pub renewed: BTreeMap<PartitionKey, Time>,
     /// Leaders and followers to look at before the verb is over.
     pub touched: BTreeSet<PartitionKey>,
     pub wakeups: Wakeups,

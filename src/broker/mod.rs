@@ -19,6 +19,7 @@ mod event_rate;
 mod fetch_sessions;
 mod flush;
 mod forwarding;
+mod lost;
 mod member;
 mod metadata_log;
 mod metadata_snapshots;
@@ -321,8 +322,10 @@ impl Broker {
             None => metadata_log::NAME.to_owned(),
         };
         for note in notes {
-            if matches!(note, Note::Rolled { .. }) {
-                self.hurry_sync(now);
+            match note {
+                Note::Rolled { .. } => self.hurry_sync(now),
+                Note::Damaged { .. } => self.suspect(now, key),
+                _ => {}
             }
             self.note(event_of(&topic, key.1, note));
         }

@@ -203,6 +203,8 @@ impl Broker {
             fetch_limits: self.fetch_limits(),
             proposals: Vec::new(),
             local_alters: Vec::new(),
+            lost: Default::default(),
+            renewed: Default::default(),
             touched: Default::default(),
             wakeups: Wakeups::default(),
             forwards: Default::default(),

@@ -37,6 +37,8 @@ pub(super) enum Purpose {
     Heartbeat,
     /// Proposals of in-sync replicas, in the order of the request.
     Alter(Vec<(PartitionKey, Attempt)>),
+    /// Replicas that are not to be relied on: what becomes of it the metadata says.
+    Lost(Vec<PartitionKey>),
     ProducerIds,
     Replicate,
     /// A request that was passed on, and who asked; nobody where this broker itself makes a topic.
@@ -48,9 +50,11 @@ impl Purpose {
         match self {
             Purpose::Vote | Purpose::Begin | Purpose::End => PeerLane::Quorum,
             Purpose::Metadata | Purpose::Snapshot => PeerLane::Metadata,
-            Purpose::Register | Purpose::Heartbeat | Purpose::Alter(_) | Purpose::ProducerIds => {
-                PeerLane::Control
-            }
+            Purpose::Register
+            | Purpose::Heartbeat
+            | Purpose::Alter(_)
+            | Purpose::Lost(_)
+            | Purpose::ProducerIds => PeerLane::Control,
             Purpose::Replicate => PeerLane::Replica,
             Purpose::Forward(..) => PeerLane::Forward,
         }
@@ -66,6 +70,7 @@ impl Purpose {
             Purpose::Register => ApiKey::BrokerRegistration,
             Purpose::Heartbeat => ApiKey::BrokerHeartbeat,
             Purpose::Alter(_) => ApiKey::AlterPartition,
+            Purpose::Lost(_) => ApiKey::AssignReplicasToDirs,
             Purpose::ProducerIds => ApiKey::AllocateProducerIds,
             Purpose::Forward(api, _) => *api,
         }
@@ -304,6 +309,7 @@ impl Broker {
             Purpose::Alter(proposals) => {
                 self.on_alter_answer(now, &proposals, told.version, told.body);
             }
+            Purpose::Lost(replicas) => self.on_lost_told(now, &replicas),
             Purpose::ProducerIds => self.on_producer_ids_answer(now, told),
             Purpose::Replicate => self.on_replica_answer(now, from, told),
             Purpose::Forward(_, origin) => self.on_forward_answer(origin, &frame),
@@ -320,6 +326,7 @@ impl Broker {
             }
             Purpose::Register | Purpose::Heartbeat => self.on_control_lost(now),
             Purpose::Alter(proposals) => self.on_alter_lost(now, &proposals),
+            Purpose::Lost(replicas) => self.on_lost_told(now, &replicas),
             Purpose::ProducerIds => self.on_producer_ids_lost(now),
             Purpose::Replicate => self.on_replica_lost(now, peer),
             Purpose::Forward(_, origin) => self.on_forward_lost(now, origin),

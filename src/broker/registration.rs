@@ -3,7 +3,8 @@
 //! One life of a broker is one incarnation. It registers, then beats every `broker.heartbeat.interval.ms` with how
 //! far it has applied the metadata; the controller unfences it once it has its own registration. The
 //! controller beats to itself without a wire. All of lane Control is sent from here, one request at a time:
-//! a beat that is due first, then proposals of in-sync replicas, then a wish for producer ids.
+//! a beat that is due first, then proposals of in-sync replicas, then replicas that are lost, then a wish for
+//! producer ids.
 
 use super::Broker;
 use super::commit::NotDone;
@@ -45,6 +46,9 @@ impl Broker {
             self.send_proposals(now, controller);
         }
         if self.is_control_free(controller) {
+            self.send_lost_replicas(now, controller);
+        }
+        if self.is_control_free(controller) {
             self.send_for_producer_ids(now, controller);
         }
     }
@@ -73,7 +77,9 @@ impl Broker {
         }
         let ids = member.wants_producer_ids && member.registration.epoch.is_some();
         let ids = ids.then_some(member.producer_ids_at);
-        ids.into_iter().chain([member.registration.due]).min()
+        let lost = self.lost_replicas_due();
+        let due = ids.into_iter().chain(lost);
+        due.chain([member.registration.due]).min()
     }
 
     fn heartbeat_ms(&self) -> i64 {
@@ -300,6 +306,7 @@ impl Broker {
 
     /// Registrations changed. A broker that finds its own, fenced, asks to be unfenced at once.
     pub(super) fn after_registrations(&mut self, now: Time) {
+        self.touch_lost();
         let own = self.image.broker(self.config.id);
         let Some(epoch) = own.filter(|own| own.fenced).map(|own| own.epoch) else {
             return;

@@ -70,7 +70,7 @@ impl Broker {
     }
 
     fn host(&mut self, now: Time, key: PartitionKey, image: &PartitionImage) {
-        self.open_replica(now, key, image);
+        self.open_replica(now, key);
         let config = self.leader_config(key.0);
         let me = self.config.id;
         let Some(member) = self.member.as_mut() else {
@@ -126,7 +126,7 @@ impl Broker {
     }
 
     /// Opens a replica's log unless it is open.
-    fn open_replica(&mut self, now: Time, key: PartitionKey, image: &PartitionImage) {
+    fn open_replica(&mut self, now: Time, key: PartitionKey) {
         let Some(topic) = self.topics.get(&key.0) else {
             return;
         };
@@ -140,12 +140,15 @@ impl Broker {
         let opening = opening.unwrap_or(Opening::Unclean {
             recovery_point: Offset::ZERO,
         });
-        let (mut partition, recovered) =
-            match self.opened_partition(now, key.0, PartitionIndex(key.1), Some(opening)) {
-                Some(opened) => opened,
-                None => return,
-            };
-        partition.leader_epoch = image.leader_epoch;
+        self.put_replica(now, key, Some(opening));
+    }
+
+    /// Opens a replica's log, or makes it where there is no `opening`, and puts the replica in its place.
+    pub(super) fn put_replica(&mut self, now: Time, key: PartitionKey, opening: Option<Opening>) {
+        let opened = self.opened_partition(now, key.0, PartitionIndex(key.1), opening);
+        let Some((mut partition, recovered)) = opened else {
+            return;
+        };
         partition.stand_by();
         if let Some(place) = partition_of(&mut self.topics, key) {
             partition.watchers = std::mem::take(&mut place.watchers);
@@ -176,6 +179,7 @@ impl Broker {
             return;
         };
         drop(before.log);
+        self.disown_syncs(key);
         let id = key.0;
         if let Err(error) = delete_dir(&mut *self.disk, &dir, &format!("{id}-{}", key.1)) {
             let path = dir.display().to_string();
@@ -202,6 +206,8 @@ impl Broker {
             }
             member.wakeups.set((id, index), None);
             member.touched.remove(&(id, index));
+            member.lost.remove(&(id, index));
+            member.renewed.remove(&(id, index));
             self.acks_due.extend(&partition.ack_waiters);
         }
     }
@@ -307,6 +313,7 @@ impl Broker {
     }
 
     fn look_after(&mut self, now: Time, key: PartitionKey) {
+        let sound = self.look_after_soundness(now, key);
         let Some(member) = self.member.as_mut() else {
             return;
         };
@@ -337,7 +344,7 @@ impl Broker {
                 // With group commit a fetch offset is this replica's word that everything below is synced.
                 let vouches = !syncs_first || log.recovery_point() >= log.log_end();
                 let ask = follower.ask(now, LogFacts::from(log));
-                let ask = ask.filter(|_| vouches);
+                let ask = ask.filter(|_| vouches && sound);
                 match ask {
                     Some(ask) => fetcher.put(name, ask),
                     None => fetcher.remove(name),

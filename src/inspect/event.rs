@@ -186,6 +186,14 @@ pub enum EventKind {
         offset: Offset,
         cause: String,
     },
+    /// A broker gave up its copy of a partition's records and fetches them again.
+    ReplicaRenewed {
+        topic: String,
+        partition: PartitionIndex,
+        /// Where its files are now; `None` if there were none.
+        aside: Option<String>,
+        cause: String,
+    },
     /// A broker wrote down what all metadata committed in front of an offset comes to.
     SnapshotWritten {
         offset: Offset,
@@ -253,7 +261,7 @@ impl EventKind {
             | LinkHealed { .. } => Severity::Good,
             IsrChanged { from, to, .. } if to.len() > from.len() => Severity::Good,
             IsrChanged { from, to, .. } if to.len() < from.len() => Severity::Warning,
-            BrokerFenced { .. } | LogTruncated { .. } => Severity::Warning,
+            BrokerFenced { .. } | LogTruncated { .. } | ReplicaRenewed { .. } => Severity::Warning,
             BrokerStarted { .. }
             | BrokerPaused { .. }
             | LinkSlowed { .. }
@@ -297,6 +305,9 @@ impl EventKind {
                 topic, partition, ..
             }
             | LogDamaged {
+                topic, partition, ..
+            }
+            | ReplicaRenewed {
                 topic, partition, ..
             } => Some((topic, Some(*partition))),
             _ => None,

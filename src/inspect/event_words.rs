@@ -250,6 +250,18 @@ impl EventKind {
             } => {
                 format!("{topic}-{partition} is damaged at offset {offset}: {cause}.")
             }
+            ReplicaRenewed {
+                topic,
+                partition,
+                aside,
+                cause,
+            } => {
+                let done = match aside {
+                    Some(path) => format!("is set aside as {path} and fetched again as a whole"),
+                    None => "is fetched again as a whole".to_owned(),
+                };
+                format!("This replica of {topic}-{partition} {done}: {cause}")
+            }
             SnapshotWritten {
                 offset,
                 bytes: size,

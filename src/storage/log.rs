@@ -118,6 +118,15 @@ pub struct Recovered {
     pub damages: Vec<Damage>,
 }
 
+/// Why a log is not to be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsound {
+    /// Records below the recovery point are damaged or missing.
+    Damaged,
+    /// A sync failed: what was written since the one before may be lost although reads still show it.
+    SyncFailed,
+}
+
 /// Something notable a log did, for an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -227,11 +236,23 @@ impl Log {
         damages
     }
 
+    /// Why this copy of the records is not to be relied on while another replica has them; `None` if it is sound.
+    pub fn unsound(&self) -> Option<Unsound> {
+        if self.sync.failed.is_some() {
+            return Some(Unsound::SyncFailed);
+        }
+        let start = self.log_start;
+        let damages = self.segments.iter().flat_map(|s| &s.damages);
+        let mut damages = damages.chain(&self.gaps);
+        let damaged = damages.any(|damage| damage.below > start);
+        damaged.then_some(Unsound::Damaged)
+    }
+
     /// A sentence about what is wrong now: damage, or a disk that refuses writes.
     pub fn trouble(&self) -> Option<String> {
         if let Some(cause) = &self.sync.failed {
             return Some(format!(
-                "A sync failed ({cause}): no writes until a restart."
+                "A sync failed ({cause}): no writes until it is opened again."
             ));
         }
         if let Some(cause) = &self.trouble {

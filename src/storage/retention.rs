@@ -19,6 +19,8 @@ pub const DELETED: &str = ".deleted";
 
 /// Name ending of a directory that was set aside.
 const STRAY: &str = ".stray";
+/// Name ending of a copy that was damaged and is fetched again.
+const DAMAGED: &str = ".damaged";
 /// Directories of one name that are set aside at most.
 const STRAYS_OF_A_NAME: usize = 100;
 /// Bytes file systems allow in a name.
@@ -392,16 +394,12 @@ pub fn set_aside(disk: &mut dyn Disk, dir: &Path) -> Result<Option<PathBuf>, Sto
     if !holds_anything(disk, dir)? {
         return Ok(None);
     }
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
     for n in 0..STRAYS_OF_A_NAME {
         let ending = match n {
             0 => STRAY.to_owned(),
             n => format!(".{n}{STRAY}"),
         };
-        let fits = |at: &usize| name.is_char_boundary(*at);
-        let longest = name.len().min(MAX_NAME_BYTES - ending.len());
-        let kept = (0..=longest).rev().find(fits).unwrap_or(0);
-        let aside = dir.with_file_name(format!("{}{ending}", &name[..kept]));
+        let aside = aside_path(dir, &ending);
         if !holds_anything(disk, &aside)? {
             disk.rename(dir, &aside)
                 .map_err(StorageError::io("rename", dir))?;
@@ -410,6 +408,36 @@ pub fn set_aside(disk: &mut dyn Disk, dir: &Path) -> Result<Option<PathBuf>, Sto
     }
     let taken = std::io::ErrorKind::AlreadyExists.into();
     Err(StorageError::io("set aside", dir)(taken))
+}
+
+/// Moves a log that is not to be relied on out of the way, for somebody to look at, and says where to. The one moved
+/// there before goes: another replica had its records. `name` as for [`delete_dir`].
+pub fn set_damaged_aside(
+    disk: &mut dyn Disk,
+    dir: &Path,
+    name: &str,
+) -> Result<Option<PathBuf>, StorageError> {
+    if !holds_anything(disk, dir)? {
+        return Ok(None);
+    }
+    let aside = aside_path(dir, DAMAGED);
+    delete_dir(disk, &aside, name)?;
+    disk.rename(dir, &aside)
+        .map_err(StorageError::io("rename", dir))?;
+    // What is fetched again must not be vouched for while a power loss could bring this one back.
+    let parent = dir.parent().unwrap_or(Path::new(""));
+    disk.sync(parent)
+        .map_err(StorageError::io("sync", parent))?;
+    Ok(Some(aside))
+}
+
+/// The directory beside this one with an ending to its name, cut to what fits.
+fn aside_path(dir: &Path, ending: &str) -> PathBuf {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let fits = |at: &usize| name.is_char_boundary(*at);
+    let longest = name.len().min(MAX_NAME_BYTES - ending.len());
+    let kept = (0..=longest).rev().find(fits).unwrap_or(0);
+    dir.with_file_name(format!("{}{ending}", &name[..kept]))
 }
 
 fn holds_anything(disk: &mut dyn Disk, dir: &Path) -> Result<bool, StorageError> {

@@ -46,13 +46,15 @@ enum Event {
     Request(BrokerId, BrokerId, PeerLane, Bytes),
     Answer(BrokerId, BrokerId, PeerLane, Bytes),
     Lost(BrokerId, BrokerId, PeerLane),
-    Flushed(BrokerId, u64, u64),
+    Flushed(BrokerId, u64, u64, Result<(), String>),
 }
 
 pub struct Cluster {
     pub now: Time,
     /// What every broker noted.
     pub notes: Vec<(BrokerId, EventKind)>,
+    /// A broker whose syncs of files under a path with this in it fail.
+    pub unsynced: Option<(BrokerId, &'static str)>,
     nodes: BTreeMap<BrokerId, Node>,
     events: BTreeMap<(Time, u64), Event>,
     /// Who asks whom over which connection of the one that is asked.
@@ -75,6 +77,7 @@ impl Cluster {
         let mut cluster = Cluster {
             now: START,
             notes: Vec::new(),
+            unsynced: None,
             nodes: BTreeMap::new(),
             events: BTreeMap::new(),
             lines: BTreeMap::new(),
@@ -227,7 +230,14 @@ impl Cluster {
                         self.with(to, |broker, now| broker.on_disconnected(now, connection));
                     }
                 }
-                Effect::Flush { token, .. } => self.put(1, Event::Flushed(id, seed, token)),
+                Effect::Flush { token, files } => {
+                    let struck = self.unsynced.filter(|(of, part)| {
+                        let holds = |file: &PathBuf| file.to_string_lossy().contains(part);
+                        *of == id && files.iter().any(holds)
+                    });
+                    let result = struck.map_or(Ok(()), |_| Err("on purpose".to_owned()));
+                    self.put(1, Event::Flushed(id, seed, token, result));
+                }
                 Effect::Note(kind) => self.notes.push((id, kind)),
             }
         }
@@ -276,9 +286,9 @@ impl Cluster {
             Event::Lost(at, peer, lane) => {
                 self.with(at, |b, now| b.on_peer_lost(now, peer, lane, "reset"));
             }
-            Event::Flushed(at, seed, token) => {
+            Event::Flushed(at, seed, token, result) => {
                 if self.nodes[&at].seed == seed {
-                    self.with(at, |b, now| b.on_flushed(now, token, Ok(())));
+                    self.with(at, |b, now| b.on_flushed(now, token, result));
                 }
             }
         }
@@ -418,6 +428,11 @@ impl Cluster {
         let answer: DeleteTopicsResponse =
             ask!(self, client, DeleteTopics, 6, request, DeleteTopicsResponse);
         assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+    }
+
+    /// A broker's disk.
+    pub fn disk(&self, of: BrokerId) -> MemoryDisk {
+        self.nodes[&of].disk.clone()
     }
 
     /// The snapshots of its metadata a broker has, oldest first.

@@ -15,6 +15,7 @@ mod durability;
 mod hostile;
 mod limits;
 mod line;
+mod lost_replicas;
 mod pictures;
 mod polls;
 mod snapshots;

@@ -322,6 +322,7 @@ fn label(event: &Event) -> String {
         SegmentsDeleted { .. } => format!("{place} retention"),
         LogRecovered { .. } => format!("{place} recovered"),
         LogDamaged { .. } => format!("{place} damaged"),
+        ReplicaRenewed { .. } => format!("{place} fetched again"),
         SnapshotWritten { .. } => format!("broker {} wrote a snapshot", event.broker),
         SnapshotFetched { .. } => format!("broker {} fetched a snapshot", event.broker),
         SnapshotDamaged { .. } => format!("broker {} snapshot damaged", event.broker),

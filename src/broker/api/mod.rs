@@ -4,6 +4,7 @@
 
 mod alter_partition;
 pub(super) mod api_versions;
+mod assign_replicas_to_dirs;
 mod brokers;
 pub(super) mod configs;
 mod create_partitions;
@@ -86,6 +87,10 @@ pub(super) const IN_CLUSTERS: &[Row] = &[
     row(ApiKey::FetchSnapshot, quorum::answer_fetch_snapshot),
     row(ApiKey::DescribeQuorum, describe_quorum::answer),
     row(ApiKey::AlterPartition, alter_partition::answer),
+    row(
+        ApiKey::AssignReplicasToDirs,
+        assign_replicas_to_dirs::answer,
+    ),
     row(ApiKey::BrokerRegistration, brokers::answer_registration),
     row(ApiKey::BrokerHeartbeat, brokers::answer_heartbeat),
     row(ApiKey::AllocateProducerIds, brokers::answer_producer_ids),

@@ -4,8 +4,8 @@
 //! take the [`PartitionChange`] that follows out. It completes reassignments, keeps the ELR (KIP-966), elects,
 //! and never elects outside ISR and ELR without saying so (E3).
 //!
-//! A leader epoch begins when the leader changes, becomes nobody, or a replica leaves the partition, so that
-//! what a former replica fetches is fenced. A changed ISR alone begins none.
+//! A leader epoch begins when the leader changes, becomes nobody, or a replica leaves the partition or loses its
+//! records, so that what it fetched before is fenced. A changed ISR alone begins none.
 
 use super::Facts;
 use crate::ids::BrokerId;
@@ -45,6 +45,8 @@ pub(super) struct Draft<'a> {
     pub recovery: LeaderRecovery,
     /// A broker that may have lost records: it is eligible no longer.
     pub forgetful: Option<BrokerId>,
+    /// A leader epoch begins whoever leads: what replicas fetched until now counts no longer.
+    pub renewed: bool,
 }
 
 /// What a topic says about its partitions' leaders.
@@ -96,6 +98,7 @@ impl<'a> Draft<'a> {
             removing: now.removing.clone(),
             recovery: now.recovery,
             forgetful: None,
+            renewed: false,
         }
     }
 
@@ -124,7 +127,8 @@ impl<'a> Draft<'a> {
             last_known = vec![last];
         }
         let left = |broker: &BrokerId| !self.replicas.contains(broker);
-        let new_epoch = leader != self.now.leader || self.now.replicas.iter().any(left);
+        let new_epoch =
+            self.renewed || leader != self.now.leader || self.now.replicas.iter().any(left);
         let now = self.now;
         let changed = |list: Vec<BrokerId>, was: &Vec<BrokerId>| (list != *was).then_some(list);
         let change = PartitionChange {

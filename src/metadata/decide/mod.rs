@@ -13,6 +13,7 @@
 //! | `Sessions::next_wakeup` | [`Sessions::due`], [`fence`] for each | apply before the next one |
 //! | UnregisterBroker | [`unregister`] | [`Sessions::on_unregistered`] |
 //! | AlterPartition | [`check_broker_epoch`], [`alter_partition`] for each | answer once committed |
+//! | AssignReplicasToDirs | [`check_broker_epoch`], [`lose_replica`] for each | |
 //! | AllocateProducerIds | [`check_broker_epoch`], [`next_producer_ids`] | |
 //! | ElectLeaders | [`elect_leader`] for each | |
 //! | leader.imbalance.check.interval.seconds | [`rebalance_leaders`] | again at once if it was full |
@@ -26,6 +27,7 @@ mod configs;
 mod draft;
 mod elections;
 mod liveness;
+mod lost_replica;
 mod partitions;
 mod placement;
 mod producer_ids;
@@ -48,6 +50,7 @@ pub use elections::{
     ElectionType, MAX_REBALANCED_AT_ONCE, elect_leader, rebalance_leaders, settle,
 };
 pub use liveness::Sessions;
+pub use lost_replica::lose_replica;
 pub use partitions::{MorePartitions, add_partitions};
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, next_producer_ids};
 pub use reassign::{Reassignment, reassign, reassignments};
