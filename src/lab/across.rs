@@ -31,6 +31,8 @@ pub(super) struct Across {
     held: BTreeMap<(BrokerId, u32, Partition, LeaderEpoch), Offset>,
     /// Topics of which an election may lose records.
     may_lose: BTreeSet<String>,
+    /// Replicas in whose files a bit turned over: until it is found they are not what was written.
+    pub rotten: BTreeSet<(BrokerId, Partition)>,
 }
 
 /// The name of an invariant that does not hold, and how.
@@ -59,6 +61,11 @@ impl Across {
             may_lose: may_lose.map(|(_, topic)| topic.name.clone()).collect(),
             ..Across::default()
         }
+    }
+
+    /// An election that may have lost records of a topic was told of.
+    pub fn may_lose(&mut self, topic: &str) {
+        self.may_lose.insert(topic.to_owned());
     }
 
     /// What was promised before may be gone: a power loss took what was not synced.
@@ -185,7 +192,8 @@ impl Across {
             }
             for topic in picture.topics.iter() {
                 for partition in &topic.partitions {
-                    if partition.trouble.is_some() {
+                    let name = (*id, (topic.name.clone(), partition.index));
+                    if partition.trouble.is_some() || self.rotten.contains(&name) {
                         continue;
                     }
                     let dir = format!("/d/broker-{id}/{}-{}", topic.name, partition.index);

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::connections::Return;
 use super::deliver::unframe;
 use super::dice::between;
+use super::history::Place;
 use super::snoop::Snoop;
 use super::world::{Happening, SyncWork, World, panic_message};
 use crate::broker::effect::Effect;
@@ -115,8 +116,37 @@ impl World {
         if let Some(name) = counted(kind) {
             self.tally.count(name);
         }
+        match kind {
+            EventKind::ReplicaRenewed {
+                topic, partition, ..
+            } => {
+                self.across
+                    .rotten
+                    .remove(&(from, (topic.clone(), *partition)));
+            }
+            EventKind::LeaderElected {
+                topic,
+                unclean: true,
+                ..
+            } => self.on_unclean_election(topic),
+            _ => {}
+        }
         self.trace
             .text(self.now, &format!("broker {from}: {}", kind.sentence()));
+    }
+
+    /// Where bits turned over the last copy may have lost some: elected uncleanly it keeps no promise.
+    fn on_unclean_election(&mut self, topic: &str) {
+        let mut rotten = self.across.rotten.iter();
+        if !rotten.any(|(_, (name, _))| name == topic) {
+            return;
+        }
+        self.across.may_lose(topic);
+        for (number, (name, _)) in (0..).zip(&self.history.places) {
+            if name == topic {
+                self.history.unclean.insert(Place(number));
+            }
+        }
     }
 
     /// Queues the next step of a sync.
@@ -136,6 +166,7 @@ fn counted(kind: &EventKind) -> Option<&'static str> {
         EventKind::StorageFailed { .. } => Some("write failed"),
         EventKind::StorageHealed { .. } => Some("write healed"),
         EventKind::LogDamaged { .. } => Some("damage found"),
+        EventKind::ReplicaRenewed { .. } => Some("replica fetched again"),
         EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
         EventKind::BrokerFenced { .. } => Some("broker fenced"),
         EventKind::ControllerChanged { .. } => Some("controller elected"),

@@ -134,6 +134,7 @@ impl World {
             }
             Fault::Stop { broker, down_ms } => self.stop(broker, down_ms),
             Fault::PowerLoss { down_ms } => self.lose_power(down_ms),
+            Fault::Rot { broker, down_ms } => self.rot(broker, down_ms),
             Fault::Pause { broker, for_ms } => self.pause(broker, for_ms),
             Fault::Wire {
                 from,
@@ -296,6 +297,10 @@ impl World {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 seat.sync_failed = true;
                 self.tally.count("sync failed");
+                // Who waits for syncs was promised nothing of it.
+                if self.schedule.durability == Durability::Batch {
+                    seat.disk.drop_unsynced(&path, self.dice.disk.random());
+                }
                 work.failed = Some(format!("{}: {error}", path.display()));
                 work.files.clear();
             }

@@ -6,7 +6,7 @@
 //! always gives the same trace hash. After the last fault everything is healed and must come to rest, and what
 //! clients were told is checked against what can then be read ([`check`], usable on any history).
 //!
-//! Reading order: `schedule`, `plan`, `world` (the loop), `seat` (one broker's place), `connections`, `faults`,
+//! Reading order: `schedule`, `plan`, `world` (the loop), `seat` (one broker's place), `connections`, `faults`, `rot`,
 //! `clients`, `history`, `checker`, `across` and `in_sync` (what holds between brokers), `shrink`.
 //! No threads, sockets or clocks: running many seeds at once is the caller's business.
 
@@ -28,6 +28,7 @@ mod plan_chores;
 mod plants;
 mod reader;
 mod report;
+mod rot;
 mod schedule;
 mod seat;
 mod shrink;

@@ -9,6 +9,7 @@ use rand::seq::IndexedRandom as _;
 
 use super::dice::stream;
 use super::plan_chores;
+use super::rot;
 use super::schedule::{
     DiskError, DiskVerb, Fault, Planned, ReaderPlan, Schedule, TopicPlan, WriterPlan,
 };
@@ -29,6 +30,8 @@ pub struct Profile {
     lengths_ms: &'static [i64],
     /// Many faults in quick succession, and brokers that make much of each: see [`plan_chores::unsettle`].
     restless: bool,
+    /// How many of eight runs that can have it have a disk whose bits turn over.
+    rots: u32,
 }
 
 /// Kinds of fault a run may have.
@@ -87,6 +90,25 @@ pub const PROFILES: &[Profile] = &[
         brokers: (1, 5),
         lengths_ms: &[20_000],
         restless: false,
+        rots: 4,
+    },
+    Profile {
+        name: "rot",
+        about: "three or four brokers, one with a disk whose bits turn over",
+        kinds: &[
+            Kind::Kill,
+            Kind::Stop,
+            Kind::Pause,
+            Kind::Cut,
+            Kind::Reset,
+            Kind::Client,
+            Kind::Delete,
+            Kind::Isolate,
+        ],
+        brokers: (3, 4),
+        lengths_ms: &[20_000],
+        restless: false,
+        rots: 8,
     },
     Profile {
         name: "replicas",
@@ -105,6 +127,7 @@ pub const PROFILES: &[Profile] = &[
         brokers: (3, 4),
         lengths_ms: &[20_000],
         restless: true,
+        rots: 0,
     },
     Profile {
         name: "swarm",
@@ -113,6 +136,7 @@ pub const PROFILES: &[Profile] = &[
         brokers: (1, 1),
         lengths_ms: SHORT,
         restless: false,
+        rots: 0,
     },
     Profile {
         name: "calm",
@@ -121,6 +145,7 @@ pub const PROFILES: &[Profile] = &[
         brokers: (1, 1),
         lengths_ms: SHORT,
         restless: false,
+        rots: 0,
     },
     Profile {
         name: "kills",
@@ -129,6 +154,7 @@ pub const PROFILES: &[Profile] = &[
         brokers: (1, 1),
         lengths_ms: SHORT,
         restless: false,
+        rots: 0,
     },
     Profile {
         name: "disk",
@@ -143,6 +169,7 @@ pub const PROFILES: &[Profile] = &[
         brokers: (1, 1),
         lengths_ms: SHORT,
         restless: false,
+        rots: 0,
     },
     Profile {
         name: "net",
@@ -159,6 +186,7 @@ pub const PROFILES: &[Profile] = &[
         brokers: (1, 1),
         lengths_ms: SHORT,
         restless: false,
+        rots: 0,
     },
 ];
 
@@ -193,6 +221,14 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
         plan_chores::unsettle(dice, &mut schedule);
     }
     schedule.faults = faults(dice, profile, &schedule);
+    // A stream of its own leaves what else a seed means as it was.
+    let dice = &mut stream(seed, 6);
+    if dice.random_range(0..8) < profile.rots
+        && let Some(rot) = rot::plan(dice, &schedule)
+    {
+        schedule.faults.push(rot);
+        schedule.faults.sort_by_key(|planned| planned.at_ms);
+    }
     schedule
 }
 

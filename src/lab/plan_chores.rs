@@ -9,7 +9,7 @@ use crate::ids::{BrokerId, PartitionIndex};
 use crate::inspect::Durability;
 
 /// Replicas of a partition, at most.
-const MOST_REPLICAS: u32 = 3;
+pub(super) const MOST_REPLICAS: u32 = 3;
 
 /// A durability: what fewer promise, more runs try.
 pub(super) fn durability(dice: &mut SmallRng) -> Durability {

@@ -70,6 +70,9 @@ pub const SOMETIMES: &[&str] = &[
     "ISR shrank",
     "ISR grew",
     "divergent log truncated",
+    "bit flipped",
+    "damage found",
+    "replica fetched again",
 ];
 
 impl Report {

@@ -99,6 +99,9 @@ pub enum Fault {
     Stop { broker: BrokerId, down_ms: i64 },
     /// Everything dies at once, and a random part of what was not synced is gone.
     PowerLoss { down_ms: i64 },
+    /// A broker's process dies, and while it is down a bit turns over in what it has of each partition that another
+    /// has in sync.
+    Rot { broker: BrokerId, down_ms: i64 },
     /// A broker neither hears nor does anything for a while, and does not know it.
     Pause { broker: BrokerId, for_ms: i64 },
     /// A wire becomes this.
@@ -257,6 +260,7 @@ impl Fault {
             Fault::Kill { broker, .. }
             | Fault::KillInDisk { broker, .. }
             | Fault::Stop { broker, .. }
+            | Fault::Rot { broker, .. }
             | Fault::Pause { broker, .. }
             | Fault::Reset { broker }
             | Fault::Join { broker }
@@ -281,6 +285,7 @@ impl Fault {
             Fault::KillInDisk { .. } => "kill in a disk operation",
             Fault::Stop { .. } => "clean stop",
             Fault::PowerLoss { .. } => "power loss",
+            Fault::Rot { .. } => "bits flipped",
             Fault::Pause { .. } => "pause",
             Fault::Wire { wire, .. } if wire.cut => "cut",
             Fault::Wire { wire, .. } if wire.held => "hold",

@@ -154,6 +154,8 @@ impl World {
         };
         let name = self.schedule.topics[topic as usize].name.clone();
         self.history.gone.extend(places);
+        // Its records may be gone although nobody will learn whether it is.
+        self.across.may_lose(&name);
         for client in &mut self.clients {
             match &mut client.role {
                 Role::Writer(writer) => writer.drop_topic(&name),

@@ -233,6 +233,52 @@ impl MemoryDisk {
         synced.files = survivors;
     }
 
+    /// A sync of a file failed: the system takes a random part of what was not synced for written and forgets it.
+    /// Only on a disk made by [`MemoryDisk::with_power`].
+    pub fn drop_unsynced(&self, path: &Path, seed: u64) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let synced = state.synced.as_ref().expect("made by with_power");
+        let Some(file) = state.names.files.get(path) else {
+            return;
+        };
+        let Some(content) = state.files.get_mut(file) else {
+            return;
+        };
+        let old = synced.files.get(file).map_or(&[][..], Vec::as_slice);
+        let cached = content.read(0, content.len);
+        let kept = sectors(
+            cached.len(),
+            old,
+            &cached,
+            &mut SmallRng::seed_from_u64(seed),
+        );
+        let changed_from = content.changed_from;
+        *content = Content::from_bytes(&kept);
+        content.changed_from = changed_from;
+    }
+
+    /// Turns one bit of a file over where nothing was changed since the last sync, as a medium that ages does. Whether
+    /// there was such a byte.
+    pub fn flip_bit(&self, path: &Path, at: usize, bit: u8) -> bool {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let Some(file) = state.names.files.get(path) else {
+            return false;
+        };
+        let content = state.files.get_mut(file);
+        let Some(content) = content.filter(|c| at < c.changed_from.min(c.len)) else {
+            return false;
+        };
+        let mask = 1 << (bit % 8);
+        content.pieces[at / PIECE][at % PIECE] ^= mask;
+        let synced = state.synced.as_mut();
+        if let Some(kept) = synced.and_then(|synced| synced.files.get_mut(file)) {
+            kept[at] ^= mask;
+        }
+        true
+    }
+
     /// Every path of a file, for tests that look at or damage all of them.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.state.borrow().names.files.keys().cloned().collect()
@@ -260,6 +306,11 @@ impl MemoryDisk {
 /// What a power loss leaves of a file: each unsynced sector is there or not, and so is the new length.
 fn mix(old: &[u8], new: &[u8], rng: &mut SmallRng) -> Vec<u8> {
     let len = if rng.random() { new.len() } else { old.len() };
+    sectors(len, old, new, rng)
+}
+
+/// `len` bytes, each sector of them as it was or as it is.
+fn sectors(len: usize, old: &[u8], new: &[u8], rng: &mut SmallRng) -> Vec<u8> {
     let mut mixed = vec![0; len];
     for start in (0..len).step_by(SECTOR) {
         let end = len.min(start + SECTOR);

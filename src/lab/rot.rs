@@ -1,0 +1,114 @@
+//! Bits that turn over on a disk.
+//!
+//! One broker's disk rots at most, only where another broker is in sync, and only where nothing else may take records:
+//! no power loss, no durability but the system's cache, nobody moves replicas. So nothing that was acknowledged may
+//! be missing in the end, and whoever finds the damage has to fetch the records again.
+
+use std::path::{Path, PathBuf};
+
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+
+use super::across::Partition;
+use super::plan_chores::MOST_REPLICAS;
+use super::schedule::{Fault, Planned, Schedule};
+use super::world::World;
+use crate::ids::BrokerId;
+use crate::inspect::{Durability, Focus};
+use crate::storage::{Disk as _, MemoryDisk};
+use crate::wire::records::batches;
+
+/// Where the leader epoch lies in a batch: no checksum covers it.
+const EPOCH_BYTES: std::ops::Range<usize> = 12..16;
+
+/// When which disk rots in a run, if one may.
+pub(super) fn plan(dice: &mut SmallRng, schedule: &Schedule) -> Option<Planned> {
+    let brokers = schedule.brokers - schedule.late;
+    let takes = |planned: &Planned| {
+        let fault = &planned.fault;
+        matches!(fault, Fault::PowerLoss { .. } | Fault::Reassign { .. })
+    };
+    if brokers < MOST_REPLICAS
+        || schedule.durability != Durability::Os
+        || schedule.faults.iter().any(takes)
+    {
+        return None;
+    }
+    let broker = BrokerId(dice.random_range(1..=brokers.cast_signed()));
+    Some(Planned {
+        at_ms: dice.random_range(schedule.length_ms / 4..schedule.length_ms * 3 / 4),
+        fault: Fault::Rot {
+            broker,
+            down_ms: dice.random_range(0..1_000),
+        },
+    })
+}
+
+impl World {
+    /// A broker dies, and its disk is not what it was when it comes back.
+    pub(super) fn rot(&mut self, broker: BrokerId, down_ms: i64) {
+        let spare = self.held_elsewhere(broker);
+        if self.seats[&broker].broker.is_none() {
+            return;
+        }
+        self.kill(broker, down_ms);
+        let disk = self.seats[&broker].disk.clone();
+        for (topic, index) in spare {
+            let dir = PathBuf::from(format!("/d/broker-{broker}/{topic}-{index}"));
+            if let Some(place) = flip(&mut self.dice.disk, &disk, &dir) {
+                self.tally.count("bit flipped");
+                self.trace
+                    .text(self.now, &format!("a bit flips in {place}"));
+                self.across.rotten.insert((broker, (topic, index)));
+            }
+        }
+    }
+
+    /// Partitions that a live broker leads and another one than this has in sync.
+    fn held_elsewhere(&mut self, but: BrokerId) -> Vec<Partition> {
+        let up = |(id, seat): (&BrokerId, &super::seat::Seat)| seat.broker.is_some().then_some(*id);
+        let alive: Vec<BrokerId> = self.seats.iter().filter_map(up).collect();
+        let mut held = Vec::new();
+        for (id, seat) in &mut self.seats {
+            let Some(broker) = seat.broker.as_mut() else {
+                continue;
+            };
+            for topic in broker.picture(self.now, &Focus::default()).topics.iter() {
+                for partition in topic.partitions.iter().filter(|p| p.leader == Some(*id)) {
+                    let mut isr = partition.isr.iter();
+                    if isr.any(|member| *member != but && alive.contains(member)) {
+                        held.push((topic.name.clone(), partition.index));
+                    }
+                }
+            }
+        }
+        held
+    }
+}
+
+/// Turns a bit over in one batch of a log; in which.
+fn flip(dice: &mut SmallRng, disk: &MemoryDisk, dir: &Path) -> Option<String> {
+    let paths = disk.paths();
+    let mut segments = paths.iter().filter(|path| path.parent() == Some(dir));
+    let segments: Vec<&PathBuf> = segments
+        .by_ref()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "log"))
+        .collect();
+    let path = segments.choose(dice)?;
+    let mut reader = disk.clone();
+    let len = reader.len(path).ok()?;
+    let file = reader.read_at(path, 0, usize::try_from(len).ok()?).ok()?;
+    let mut at = 0;
+    let mut found = Vec::new();
+    for batch in batches(&file).map_while(Result::ok) {
+        found.push((at, batch.bytes().len(), batch.header().base_offset));
+        at += batch.bytes().len();
+    }
+    let (start, len, offset) = *found.choose(dice)?;
+    let byte = dice.random_range(0..len);
+    if EPOCH_BYTES.contains(&byte) || !disk.flip_bit(path, start + byte, dice.random()) {
+        return None;
+    }
+    Some(format!("{} at offset {offset}", path.display()))
+}
