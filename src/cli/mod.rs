@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::storage::DumpError;
@@ -61,12 +61,35 @@ const START_OPTIONS: &[&str] = &[
     "settings",
 ];
 
+/// What starts nothing, and whether `--data-dir` says something to it.
+const OTHER_VERBS: &[(&str, bool)] = &[
+    ("ctl", true),
+    ("dump", false),
+    ("sim", false),
+    ("plant", false),
+];
+
 impl Arguments {
+    /// The command line with the help of each verb cut to the options that are about it.
+    fn told() -> Command {
+        let mut command = Arguments::command();
+        // Options of the whole program reach the verbs only then.
+        command.build();
+        for (verb, has_directory) in OTHER_VERBS {
+            if command.find_subcommand(verb).is_some() {
+                let hidden = (!has_directory).then_some("data_dir");
+                let hidden: Vec<&str> = START_OPTIONS.iter().copied().chain(hidden).collect();
+                command = command.mut_subcommand(verb, |verb| without(verb, &hidden));
+            }
+        }
+        command
+    }
+
     /// Reads a command line. Options of the start are refused where nothing is started, rather than ignored.
     fn read(
         line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Arguments, clap::Error> {
-        let matches = Arguments::command().try_get_matches_from(line)?;
+        let matches = Arguments::told().try_get_matches_from(line)?;
         let arguments = Arguments::from_arg_matches(&matches)?;
         let starts = matches!(arguments.verb, None | Some(Verb::Serve));
         let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
@@ -79,6 +102,21 @@ impl Arguments {
             _ => Ok(arguments),
         }
     }
+}
+
+/// A command whose help, and that of what is below it, does not tell of some options.
+fn without(command: Command, hidden: &[&str]) -> Command {
+    let below: Vec<String> = command
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    let command = below.iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |below| without(below, hidden))
+    });
+    command.mut_args(|arg| match hidden.contains(&arg.get_id().as_str()) {
+        true => arg.hide(true),
+        false => arg,
+    })
 }
 
 /// Runs what the arguments ask for.
@@ -172,6 +210,20 @@ mod tests {
         let error = Arguments::read(["klar", "ctl", "--ephemeral", "stop"]).unwrap_err();
         assert!(error.to_string().contains("--ephemeral"), "{error}");
         Arguments::read(["klar", "ctl", "--data-dir", "/d", "stop"]).unwrap();
+    }
+
+    #[test]
+    fn help_tells_of_what_is_about_the_verb() {
+        let help = |line: &[&str]| Arguments::read(line).unwrap_err().to_string();
+        let sim = help(&["klar", "sim", "--help"]);
+        assert!(sim.contains("--seeds") && !sim.contains("--port"), "{sim}");
+        assert!(!sim.contains("--data-dir"), "{sim}");
+        for profile in crate::lab::PROFILES {
+            assert!(sim.contains(profile.name), "{}", profile.name);
+        }
+        let kill = help(&["klar", "ctl", "kill", "--help"]);
+        assert!(kill.contains("--data-dir") && !kill.contains("--ephemeral"));
+        assert!(help(&["klar", "serve", "--help"]).contains("--port"));
     }
 
     #[test]
