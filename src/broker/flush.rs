@@ -31,6 +31,8 @@ pub(super) struct Flushes {
     /// The sync of a checkpoint no log owns.
     checkpoint: Option<u64>,
     last_token: u64,
+    /// The broker is about to stop: no sync begins any more.
+    closing: bool,
 }
 
 #[derive(Debug)]
@@ -63,9 +65,19 @@ impl Broker {
 
     /// When the broker must be woken for the next sync: never while one is under way.
     pub(super) fn sync_due(&self) -> Option<Time> {
-        self.flushes
-            .due
-            .filter(|_| self.flushes.under_way.is_empty())
+        let begins = self.flushes.under_way.is_empty() && !self.flushes.closing;
+        self.flushes.due.filter(|_| begins)
+    }
+
+    /// Has no sync begin any more, so that those under way come to an end before [`Broker::stop_clean`], which takes no
+    /// log for closed whose sync is unanswered.
+    pub fn end_syncs(&mut self) {
+        self.flushes.closing = true;
+    }
+
+    /// Whether an answer to a sync of logs is still to come.
+    pub fn is_syncing(&self) -> bool {
+        !self.flushes.under_way.is_empty()
     }
 
     /// Has the dirty logs synced at once rather than at the end of the second.
@@ -93,7 +105,7 @@ impl Broker {
             // A batch that came again waits, too, and may find nothing left to sync.
             Durability::Batch => !self.flushes.dirty.is_empty() || !self.flushes.waiting.is_empty(),
         };
-        if !begin || !self.flushes.under_way.is_empty() {
+        if !begin || self.flushes.closing || !self.flushes.under_way.is_empty() {
             return;
         }
         self.flushes.due = None;
@@ -139,7 +151,7 @@ impl Broker {
 
     /// Has what is new in a cluster's metadata log synced, beside any other sync: the quorum waits for it.
     pub(super) fn begin_metadata_sync(&mut self) {
-        if self.config.durability == Durability::Memory {
+        if self.config.durability == Durability::Memory || self.flushes.closing {
             return;
         }
         let Some(ticket) = self.metadata_log.log_mut().begin_sync() else {

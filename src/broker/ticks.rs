@@ -250,8 +250,8 @@ impl Broker {
         points
     }
 
-    /// Ends cleanly: closes every log and marks the stop as clean. Call it last, after the listener is gone;
-    /// effects drained afterwards are still to be carried out.
+    /// Ends cleanly: closes every log and marks the stop as clean. Call it last, after the listener is gone and, if they
+    /// end in time, the syncs under way ([`Broker::end_syncs`]); effects drained afterwards are still to be carried out.
     pub fn stop_clean(&mut self, now: Time) {
         // Whoever votes hears at once that this broker leads no more.
         self.with_quorum(now, |quorum, log| quorum.resign(now, log));

@@ -222,6 +222,14 @@ impl World {
     }
 
     fn stop(&mut self, id: BrokerId, down_ms: i64) {
+        self.drive(id, |broker, _| broker.end_syncs());
+        let of_broker = |what: &Happening| matches!(what, Happening::Sync(of, ..) if *of == id);
+        while let Some(next) = self.queue.iter().find(|(_, what)| of_broker(what)) {
+            let at = *next.0;
+            if let Some(Happening::Sync(_, incarnation, work)) = self.queue.remove(&at) {
+                self.sync(id, incarnation, work);
+            }
+        }
         self.drive(id, |broker, now| broker.stop_clean(now));
         if let Some(seat) = self.seats.get_mut(&id)
             && seat.broker.is_some()

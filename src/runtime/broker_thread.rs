@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::driver::Driver;
 use super::flush::{FlushThread, Flushed};
 use super::kill::KillSwitch;
-use super::limits::{HAND_OVER_WAIT, JOIN_WAIT, STOP_WAIT};
+use super::limits::{HAND_OVER_WAIT, JOIN_WAIT, STOP_WAIT, SYNC_POLL, SYNC_WAIT};
 use super::peers::Neighbours;
 use super::{Ended, Report, Reports, Told, crash_message, listener, pictures};
 use crate::broker::{Broker, BrokerConfig};
@@ -298,7 +298,22 @@ async fn obey(driver: &Driver, orders: &mut Receiver<Order>) -> String {
             tracing::warn!("not everything was handed over in time");
         }
     }
+    if timeout(SYNC_WAIT, end_syncs(driver)).await.is_err() {
+        tracing::warn!("a sync does not end: the next start checks its logs");
+    }
     cause
+}
+
+/// Waits until the syncs under way are answered.
+async fn end_syncs(driver: &Driver) {
+    let mut under_way = driver.drive(|broker, _| {
+        broker.end_syncs();
+        broker.is_syncing()
+    });
+    while under_way == Ok(true) {
+        tokio::time::sleep(SYNC_POLL).await;
+        under_way = driver.drive(|broker, _| broker.is_syncing());
+    }
 }
 
 /// Follows orders until one to stop; returns its cause, and whether others go on.

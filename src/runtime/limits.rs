@@ -88,6 +88,12 @@ pub const PICTURE_INTERVAL: Duration = Duration::from_millis(33);
 /// On a clean stop, responses under way get this long to leave.
 pub const STOP_WAIT: Duration = Duration::from_millis(500);
 
+/// On a clean stop, syncs under way get this long to end; after it the next start checks the logs.
+pub const SYNC_WAIT: Duration = Duration::from_secs(5);
+
+/// How often is looked whether they have ended.
+pub const SYNC_POLL: Duration = Duration::from_millis(2);
+
 /// A broker that is not taken in by its cluster for this long after its start says so.
 pub const JOIN_WAIT: Duration = Duration::from_secs(5);
 

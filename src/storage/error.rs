@@ -37,6 +37,8 @@ pub enum StorageError {
         path.display()
     )]
     SyncFailed { path: PathBuf, cause: String },
+    #[error("{} is being synced, and nobody waits for how that ends", path.display())]
+    SyncUnanswered { path: PathBuf },
 }
 
 impl StorageError {

@@ -139,6 +139,11 @@ impl Log {
     /// last; after an error the log must be opened as unclean.
     pub fn close_clean(&mut self, disk: &mut dyn Disk) -> Result<LogState, StorageError> {
         self.check_writable()?;
+        if self.sync.under_way.is_some() {
+            // Should it fail, another sync may find nothing left to write and succeed.
+            let path = self.dir.clone();
+            return Err(StorageError::SyncUnanswered { path });
+        }
         self.roll_back_torn(disk)?;
         let has_producers = self.producers.count() > 0;
         let dir = self.dir.clone();

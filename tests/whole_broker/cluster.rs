@@ -163,6 +163,8 @@ impl Cluster {
 
     /// Ends a broker cleanly.
     pub fn stop(&mut self, id: BrokerId) {
+        self.with(id, |broker, _| broker.end_syncs());
+        self.pass_ms(2);
         self.with(id, |broker, now| broker.stop_clean(now));
         self.pass_ms(2 * WIRE_MS);
         self.kill(id);

@@ -103,6 +103,8 @@ impl Rig {
     /// As [`Rig::restart`], on a disk that fails as planned from the first moment.
     pub fn restart_on(mut self, faults: FaultPlan, clean: bool) -> Rig {
         if clean {
+            self.broker.end_syncs();
+            self.answer_flushes(Ok(()));
             self.broker.stop_clean(self.now);
             self.settle();
         }
