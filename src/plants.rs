@@ -39,8 +39,8 @@ pub enum Plant {
     TruncatesToHighWatermark,
     /// A follower takes an answer to a question of an earlier leader epoch (D4).
     TakesLateAnswers,
-    /// A follower throws a damaged copy away while it is counted in sync (D1).
-    RenewsCounted,
+    /// A damaged copy stays in use although another replica has the records (D1).
+    KeepsDamaged,
     /// Consumers read beyond the high watermark (H5).
     ReadsUncommitted,
 

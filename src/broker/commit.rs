@@ -17,7 +17,7 @@ use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
 use crate::metadata::{Record, Resource, TopicSettings};
 use crate::storage::{
-    Log, LogConfig, Opening, Recovered, StorageError, TimestampType, delete_dir, owner_of,
+    Log, LogConfig, Opening, Recovered, StorageError, TimestampType, delete_replica, owner_of,
     set_aside,
 };
 
@@ -325,7 +325,7 @@ impl Broker {
             }
             drop(partition.log);
             let dir = self.dir.log_dir(&format!("{name}-{index}"));
-            let removed = delete_dir(&mut *self.disk, &dir, &format!("{id}-{index}"));
+            let removed = delete_replica(&mut *self.disk, &dir, &format!("{id}-{index}"));
             // What cannot go now goes at the next start: the metadata log says that it is deleted.
             if let Err(error) = removed {
                 self.note(EventKind::StorageFailed {

@@ -2,20 +2,22 @@
 //!
 //! The broker asks the controller to be counted out (AssignReplicasToDirs with the lost directory), and fetches
 //! nothing for the partition meanwhile. Once the metadata shows it out of ISR and ELR in a leader epoch that began
-//! since, with another leader, no leader counts what it fetched before: the copy is set aside and fetched again as a
-//! whole, also after a failed sync, because a system may show pages as written that it has dropped. Where nobody else
-//! is in sync the controller lets it be: it leads on, answers CORRUPT_MESSAGE where it is damaged and serves the rest.
+//! since, with another leader, no leader counts what it fetched before. Then a damaged copy is set aside and fetched
+//! again as a whole; after a failed sync the log is cut to what was synced before, because a system may show pages as
+//! written that it has dropped, and the rest is fetched again. Where nobody else is in sync the controller lets it be:
+//! the copy leads on, answers CORRUPT_MESSAGE where it is damaged and serves the rest.
 
 use super::Broker;
 use super::commit::NotDone;
 use super::partition::{PartitionKey, Role};
 use super::peers::Purpose;
 use super::replicas::partition_of;
+use super::ticks::log_key;
 use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, Time, TopicId};
 use crate::inspect::EventKind;
 use crate::metadata::decide;
 use crate::plants::{Plant, planted};
-use crate::storage::set_damaged_aside;
+use crate::storage::{Log, Opening, Unsound, set_damaged_aside};
 use crate::wire::messages::assign_replicas_to_dirs::{
     AssignReplicasToDirsRequest, DirectoryData, PartitionData, TopicData,
 };
@@ -56,7 +58,7 @@ impl Broker {
         let Some(member) = self.member.as_mut() else {
             return;
         };
-        if log.and_then(|log| log.unsound()).is_none() {
+        if log.and_then(|log| log.unsound()).is_none() || planted(Plant::KeepsDamaged) {
             return;
         }
         let before = member.renewed.get(&key);
@@ -106,7 +108,7 @@ impl Broker {
         let counted = image.isr.contains(&me) || image.elr.contains(&me);
         let given_up = !counted && image.leader_epoch > found_in;
         let led = image.leader.is_some_and(|leader| leader != me);
-        if led && (given_up || planted(Plant::RenewsCounted)) {
+        if led && given_up {
             self.renew(now, key);
             return true;
         }
@@ -125,16 +127,24 @@ impl Broker {
         let Some(log) = partition.log.take() else {
             return;
         };
-        let cause = log.trouble().unwrap_or_default();
-        drop(log);
         partition.role = Role::Idle;
         if let Some(member) = self.member.as_mut() {
             member.lost.remove(&key);
             member.renewed.insert(key, now);
         }
         self.disown_syncs(key);
+        let cause = log.trouble().unwrap_or_default();
+        let kept = match log.unsound() {
+            Some(Unsound::SyncFailed) => self.keep_synced(key, &log),
+            _ => None,
+        };
+        drop(log);
         let name = format!("{}-{index}", key.0);
-        match set_damaged_aside(&mut *self.disk, &dir, &name) {
+        let aside = match kept {
+            Some(_) => Ok(None),
+            None => set_damaged_aside(&mut *self.disk, &dir, &name),
+        };
+        match aside {
             Ok(aside) => {
                 let topic = self.topics.get(&key.0).map(|topic| topic.name.to_string());
                 self.note(EventKind::ReplicaRenewed {
@@ -150,8 +160,18 @@ impl Broker {
             }
         }
         // What could not be moved is set aside here, or tried again later.
-        self.put_replica(now, key, None);
+        self.put_replica(now, key, kept);
         self.align_partition(now, key);
+    }
+
+    /// How to open a log again of which a sync failed; `None` where no checkpoint can be kept from promising more.
+    fn keep_synced(&mut self, key: PartitionKey, log: &Log) -> Option<Opening> {
+        let recovery_point = log.recovery_point();
+        let name = log_key(&self.topics.get(&key.0)?.name, key.1, key.0);
+        let end = log.whole_segments_end(recovery_point);
+        let lowered = self.dir.lower_recovery_point(&mut *self.disk, &name, end);
+        lowered.ok()?;
+        Some(Opening::SyncFailed { recovery_point })
     }
 
     /// Tells the controller of lost replicas. The lane is free.

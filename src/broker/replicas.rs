@@ -14,7 +14,7 @@ use crate::inspect::{Durability, EventKind};
 use crate::metadata::{Image, LeaderRecovery, PartitionImage};
 use crate::plants::{Plant, planted};
 use crate::replica::{Assignment, Fetcher, Follower, Leader, LeaderConfig, LogFacts, Registration};
-use crate::storage::{Opening, delete_dir};
+use crate::storage::{Opening, delete_replica};
 
 /// The version followers fetch in: by topic id, with replica state and high watermark.
 const FETCH_VERSION: i16 = 18;
@@ -181,7 +181,7 @@ impl Broker {
         drop(before.log);
         self.disown_syncs(key);
         let id = key.0;
-        if let Err(error) = delete_dir(&mut *self.disk, &dir, &format!("{id}-{}", key.1)) {
+        if let Err(error) = delete_replica(&mut *self.disk, &dir, &format!("{id}-{}", key.1)) {
             let path = dir.display().to_string();
             let cause = format!("the directory of a replica that moved away stays: {error}");
             self.note(EventKind::StorageFailed { path, cause });

@@ -190,7 +190,7 @@ pub enum EventKind {
     ReplicaRenewed {
         topic: String,
         partition: PartitionIndex,
-        /// Where its files are now; `None` if there were none.
+        /// Where the damaged files are now; `None` after a failed sync: what was synced before is kept.
         aside: Option<String>,
         cause: String,
     },

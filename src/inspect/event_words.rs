@@ -258,7 +258,7 @@ impl EventKind {
             } => {
                 let done = match aside {
                     Some(path) => format!("is set aside as {path} and fetched again as a whole"),
-                    None => "is fetched again as a whole".to_owned(),
+                    None => "is cut to what was synced, and the rest fetched again".to_owned(),
                 };
                 format!("This replica of {topic}-{partition} {done}: {cause}")
             }

@@ -118,7 +118,10 @@ impl World {
         }
         match kind {
             EventKind::ReplicaRenewed {
-                topic, partition, ..
+                topic,
+                partition,
+                aside: Some(_),
+                ..
             } => {
                 self.across
                     .rotten
@@ -166,7 +169,8 @@ fn counted(kind: &EventKind) -> Option<&'static str> {
         EventKind::StorageFailed { .. } => Some("write failed"),
         EventKind::StorageHealed { .. } => Some("write healed"),
         EventKind::LogDamaged { .. } => Some("damage found"),
-        EventKind::ReplicaRenewed { .. } => Some("replica fetched again"),
+        EventKind::ReplicaRenewed { aside: Some(_), .. } => Some("replica fetched again"),
+        EventKind::ReplicaRenewed { .. } => Some("replica cut to what was synced"),
         EventKind::SegmentsDeleted { .. } => Some("segments deleted"),
         EventKind::BrokerFenced { .. } => Some("broker fenced"),
         EventKind::ControllerChanged { .. } => Some("controller elected"),

@@ -56,7 +56,7 @@ pub const PLANTS: &[Row] = &[
     row(Plant::AssumesPositions, "assumes-positions", "H3", "replicas", 20),
     row(Plant::JoinsBelow, "isr-growth-below-epoch-start", "H4", "replicas", 20),
     row(Plant::RollsBackUnknown, "ambiguous-alter-rolled-back", "E7", "replicas", 20),
-    row(Plant::RenewsCounted, "renews-counted-replica", "D1", "rot", 200),
+    row(Plant::KeepsDamaged, "damaged-copy-kept", "D1", "rot", 100),
     row(Plant::NoIncarnationFence, "stale-incarnation-accepted", "E6", "replicas", 20),
     row(Plant::LeadsUnregistered, "leads-unregistered", "E7", "replicas", 150),
     row(Plant::OverlooksDivergence, "overlooks-divergence", "D4", "cluster", 20),

@@ -73,6 +73,7 @@ pub const SOMETIMES: &[&str] = &[
     "bit flipped",
     "damage found",
     "replica fetched again",
+    "replica cut to what was synced",
 ];
 
 impl Report {

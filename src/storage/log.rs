@@ -68,6 +68,8 @@ pub enum Opening {
     Unclean { recovery_point: Offset },
     /// It was not, and its recovery point is not known: only what is behind its last whole batch is cut.
     Unknown,
+    /// A sync failed, in this very run: what can be read from the recovery point on may not be on the medium, and goes.
+    SyncFailed { recovery_point: Offset },
 }
 
 impl Opening {
@@ -85,7 +87,9 @@ impl Opening {
     pub fn recovery_point(&self) -> Option<Offset> {
         match self {
             Opening::Clean(state) => Some(state.recovery_point),
-            Opening::Unclean { recovery_point } => Some(*recovery_point),
+            Opening::Unclean { recovery_point } | Opening::SyncFailed { recovery_point } => {
+                Some(*recovery_point)
+            }
             Opening::Unknown => None,
         }
     }
@@ -238,14 +242,14 @@ impl Log {
 
     /// Why this copy of the records is not to be relied on while another replica has them; `None` if it is sound.
     pub fn unsound(&self) -> Option<Unsound> {
-        if self.sync.failed.is_some() {
-            return Some(Unsound::SyncFailed);
-        }
         let start = self.log_start;
         let damages = self.segments.iter().flat_map(|s| &s.damages);
         let mut damages = damages.chain(&self.gaps);
-        let damaged = damages.any(|damage| damage.below > start);
-        damaged.then_some(Unsound::Damaged)
+        if damages.any(|damage| damage.below > start) {
+            return Some(Unsound::Damaged);
+        }
+        let failed = self.sync.failed.is_some();
+        failed.then_some(Unsound::SyncFailed)
     }
 
     /// A sentence about what is wrong now: damage, or a disk that refuses writes.

@@ -51,7 +51,7 @@ pub use log::{Log, LogState, Note, Opening, Recovered, Unsound};
 pub use owner::owner_of;
 pub use producers::{ProducerEntry, Producers};
 pub use read::{BatchPlace, IndexEntries};
-pub use retention::{delete_dir, set_aside, set_damaged_aside};
+pub use retention::{delete_dir, delete_replica, set_aside, set_damaged_aside};
 pub use roster::Roster;
 pub use scan::Damage;
 pub use segment::SegmentState;

@@ -62,6 +62,15 @@ impl Log {
                 let recovered = log.open_unclean(disk, now, &entries, recovery_point)?;
                 Ok((log, recovered))
             }
+            Opening::SyncFailed { recovery_point } => {
+                let mut recovered = log.open_unclean(disk, now, &entries, recovery_point)?;
+                let cut_bytes = log.truncate_to(disk, now, recovery_point)?;
+                recovered.cut_bytes += cut_bytes;
+                if cut_bytes > 0 {
+                    recovered.cut_cause = "its sync failed".to_owned();
+                }
+                Ok((log, recovered))
+            }
         }
     }
 

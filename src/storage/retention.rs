@@ -431,6 +431,12 @@ pub fn set_damaged_aside(
     Ok(Some(aside))
 }
 
+/// Deletes a log directory as [`delete_dir`] does, and the damaged copy that was set aside for it.
+pub fn delete_replica(disk: &mut dyn Disk, dir: &Path, name: &str) -> Result<(), StorageError> {
+    delete_dir(disk, dir, name)?;
+    delete_dir(disk, &aside_path(dir, DAMAGED), name)
+}
+
 /// The directory beside this one with an ending to its name, cut to what fits.
 fn aside_path(dir: &Path, ending: &str) -> PathBuf {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();

@@ -100,6 +100,10 @@ fn a_damaged_leader_serves_the_rest_until_another_has_the_records_and_then_fetch
     cluster.wait_for("what was fetched again serves", |cluster| {
         cluster.fetch(rotten, "orders").0 == 0
     });
+    cluster.delete(asked, "orders");
+    cluster.wait_for("nothing is left of a topic that is deleted", |_| {
+        disk.list(Path::new(&aside)).is_err()
+    });
 }
 
 #[test]
