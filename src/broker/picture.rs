@@ -18,8 +18,8 @@ use crate::inspect::{
     BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, InFlight, Lane,
     QuorumSnapshot, RecordAnswer, RegistrationSnapshot, SegmentDetail, TopicSnapshot, Totals,
 };
-use crate::metadata::ConfigSource;
 use crate::metadata::decide::is_internal;
+use crate::metadata::{ConfigSource, TopicImage};
 
 /// One broker at one moment. What did not change since the last picture is the same allocation.
 #[derive(Debug, Clone)]
@@ -167,7 +167,11 @@ impl Broker {
             .image
             .topic(topic.id)
             .expect("topics are those of the image");
-        let configs = self.settings.topic_configs(&self.image, &image.configs);
+        // Whatever changes them forgets what was shown.
+        let configs = match &topic.shown {
+            Some(shown) => Arc::clone(&shown.configs),
+            None => Arc::new(self.show_configs(image)),
+        };
         let partitions = topic.partitions.iter().zip(&image.partitions).enumerate();
         let factor = image.partitions.first().map_or(0, |p| p.replicas.len());
         Arc::new(TopicSnapshot {
@@ -175,15 +179,7 @@ impl Broker {
             id: topic.id,
             internal: is_internal(&image.name),
             replication_factor: i16::try_from(factor).unwrap_or(i16::MAX),
-            configs: configs
-                .into_iter()
-                .map(|(row, config)| ConfigValue {
-                    name: row.name,
-                    value: config.value.unwrap_or_default(),
-                    set: config.source == ConfigSource::Topic,
-                    doc: row.doc,
-                })
-                .collect(),
+            configs,
             partitions: partitions
                 .map(|(index, (partition, image))| {
                     let index = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
@@ -191,6 +187,17 @@ impl Broker {
                 })
                 .collect(),
         })
+    }
+
+    fn show_configs(&self, image: &TopicImage) -> Vec<ConfigValue> {
+        let configs = self.settings.topic_configs(&self.image, &image.configs);
+        let configs = configs.into_iter().map(|(row, config)| ConfigValue {
+            name: row.name,
+            value: config.value.unwrap_or_default(),
+            set: config.source == ConfigSource::Topic,
+            doc: row.doc,
+        });
+        configs.collect()
     }
 
     fn show_broker(&mut self) -> Arc<BrokerSnapshot> {

@@ -241,7 +241,7 @@ pub struct TopicSnapshot {
     pub internal: bool,
     pub replication_factor: i16,
     /// Effective settings by Kafka's names, all of them.
-    pub configs: Vec<ConfigValue>,
+    pub configs: Arc<Vec<ConfigValue>>,
     pub partitions: Vec<PartitionSnapshot>,
 }
 

@@ -372,7 +372,7 @@ fn topic(made: &Made, now_ms: i64) -> TopicSnapshot {
         id: TopicId(id),
         internal: made.internal,
         replication_factor: 1,
-        configs: vec![
+        configs: Arc::new(vec![
             config(
                 "cleanup.policy",
                 "delete",
@@ -403,7 +403,7 @@ fn topic(made: &Made, now_ms: i64) -> TopicSnapshot {
                 false,
                 "Compression the broker stores, or producer for what arrived.",
             ),
-        ],
+        ]),
         partitions: (0..made.partitions)
             .map(|index| partition(made, index, now_ms))
             .collect(),

@@ -24,7 +24,7 @@ fn shop() -> Fixture {
             let topic = Arc::make_mut(topic);
             let factor = if topic.name == "clicks" { 1 } else { 3 };
             topic.replication_factor = factor;
-            for config in &mut topic.configs {
+            for config in std::sync::Arc::make_mut(&mut topic.configs) {
                 if config.name == "min.insync.replicas" && factor == 3 {
                     config.value = "2".into();
                 }

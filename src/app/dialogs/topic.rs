@@ -70,7 +70,7 @@ impl TopicDialogs {
             .auto_shrink([false, false])
             .show(ui, |ui| {
                 let filter = self.filter.to_lowercase();
-                for config in &topic.configs {
+                for config in topic.configs.iter() {
                     if filter.is_empty() || config.name.contains(&filter) {
                         self.setting(ui, config);
                     }

@@ -33,7 +33,7 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
         id: TopicId([1; 16]),
         internal: false,
         replication_factor: 1,
-        configs: Vec::new(),
+        configs: Default::default(),
         partitions: vec![partition],
     };
     Arc::new(ClusterSnapshot {

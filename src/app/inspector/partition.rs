@@ -32,7 +32,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
     header(ui, &name, "partition");
     let least = topic
         .iter()
-        .flat_map(|topic| &topic.configs)
+        .flat_map(|topic| topic.configs.iter())
         .find(|config| config.name == "min.insync.replicas")
         .map(|config| config.value.as_str());
     facts(ui, scene, partition, least);

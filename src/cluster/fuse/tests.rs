@@ -42,7 +42,7 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         id: TopicId([1; 16]),
         internal: false,
         replication_factor: 3,
-        configs: Vec::new(),
+        configs: Default::default(),
         partitions: vec![partition],
     };
     BrokerPicture {

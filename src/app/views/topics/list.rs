@@ -364,7 +364,7 @@ mod tests {
             id: TopicId([name.as_bytes()[0]; 16]),
             internal: name.starts_with("__"),
             replication_factor: 1,
-            configs: Vec::new(),
+            configs: Default::default(),
             partitions: Vec::new(),
         })
     }
