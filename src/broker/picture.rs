@@ -81,13 +81,13 @@ impl Broker {
 
     /// What the broker shows of itself now, with contents for what `focus` names.
     pub fn picture(&mut self, now: Time, focus: &Focus) -> BrokerPicture {
-        let focused = focus.lanes.as_ref();
-        let focused = focused.and_then(|lanes| self.image.topic_named(&lanes.topic));
-        if let Some(id) = focused.map(|topic| topic.id) {
-            self.shown.touch(id);
+        for lanes in &focus.lanes {
+            if let Some(topic) = self.image.topic_named(&lanes.topic) {
+                self.shown.touch(topic.id);
+            }
         }
         let topics = self.show_topics(now);
-        let lanes = self.show_lanes(focus.lanes.as_ref());
+        let lanes = self.show_lanes(&focus.lanes);
         let record = self.show_record(now, focus.record.as_ref());
         let segment = self.show_segment(now, focus.segment.as_ref());
         BrokerPicture {

@@ -51,14 +51,7 @@ struct Budget {
 }
 
 impl Broker {
-    pub(super) fn show_lanes(&mut self, focus: Option<&LaneFocus>) -> Vec<Arc<Lane>> {
-        let Some(focus) = focus else {
-            self.shown.lanes.lanes.clear();
-            return Vec::new();
-        };
-        let Some(id) = self.image.topic_named(&focus.topic).map(|topic| topic.id) else {
-            return Vec::new();
-        };
+    pub(super) fn show_lanes(&mut self, focus: &[LaneFocus]) -> Vec<Arc<Lane>> {
         let mut budget = Budget {
             bytes: BUDGET_BYTES,
             unpack_bytes: UNPACKED_BYTES,
@@ -66,8 +59,15 @@ impl Broker {
             exhausted: false,
         };
         let mut before = std::mem::take(&mut self.shown.lanes.lanes);
-        let mut lanes = Vec::with_capacity(focus.ranges.len());
-        for (partition, from, count) in &focus.ranges {
+        let mut lanes = Vec::new();
+        let ranges = focus.iter().flat_map(|one| {
+            let ranges = one.ranges.iter();
+            ranges.map(move |range| (one.topic.as_str(), range))
+        });
+        for (name, (partition, from, count)) in ranges {
+            let Some(id) = self.image.topic_named(name).map(|topic| topic.id) else {
+                continue;
+            };
             let key = (id, partition.0);
             let mut window = before.remove(&key).unwrap_or_default();
             let topic = self.topics.get_mut(&id);
@@ -81,7 +81,7 @@ impl Broker {
             let count = (*count).min(LANE_CELLS).min(budget.cells);
             window.move_to(log, *from, count);
             window.read_on(log, &mut *self.disk, count, &mut budget);
-            lanes.push(window.show(&focus.topic, *partition));
+            lanes.push(window.show(name, *partition));
             self.shown.lanes.lanes.insert(key, window);
         }
         if budget.exhausted {

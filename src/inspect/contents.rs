@@ -11,7 +11,8 @@ use crate::ids::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId}
 /// What the window looks at; pictures contain record contents only for this.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Focus {
-    pub lanes: Option<LaneFocus>,
+    /// One entry a topic; together at most [`PICTURE_CELLS`] cells, the first come first.
+    pub lanes: Vec<LaneFocus>,
     pub record: Option<RecordFocus>,
     pub segment: Option<SegmentFocus>,
 }

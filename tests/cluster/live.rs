@@ -138,10 +138,10 @@ fn lanes_show_the_records_of_the_focus() {
     let live = Live::start();
     live.create("t", 1);
     live.source.set_focus(Focus {
-        lanes: Some(LaneFocus {
+        lanes: vec![LaneFocus {
             topic: "t".into(),
             ranges: vec![(PartitionIndex(0), Offset(0), 100)],
-        }),
+        }],
         ..Focus::default()
     });
     live.produce("t", "a key", "a value");

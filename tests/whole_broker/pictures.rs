@@ -14,10 +14,10 @@ use crate::rig::{Rig, batch};
 fn lanes(topic: &str, ranges: &[(i32, i64, u32)]) -> Focus {
     let range = |(p, from, count): &(i32, i64, u32)| (PartitionIndex(*p), Offset(*from), *count);
     Focus {
-        lanes: Some(LaneFocus {
+        lanes: vec![LaneFocus {
             topic: topic.to_owned(),
             ranges: ranges.iter().map(range).collect(),
-        }),
+        }],
         ..Focus::default()
     }
 }

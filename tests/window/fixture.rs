@@ -532,15 +532,12 @@ fn find<'a>(picture: &'a ClusterSnapshot, topic: &str) -> Option<&'a Arc<TopicSn
 }
 
 fn answer_focus(picture: &mut ClusterSnapshot, focus: &Focus) {
-    if let Some(wanted) = &focus.lanes
-        && let Some(topic) = find(picture, &wanted.topic)
-    {
-        let lanes = wanted
-            .ranges
-            .iter()
-            .filter_map(|range| lane(topic, *range))
-            .collect();
-        picture.lanes = lanes;
+    for wanted in &focus.lanes {
+        if let Some(topic) = find(picture, &wanted.topic) {
+            let lanes = wanted.ranges.iter();
+            let lanes: Vec<_> = lanes.filter_map(|range| lane(topic, *range)).collect();
+            picture.lanes.extend(lanes);
+        }
     }
     if let Some(wanted) = &focus.record
         && let Some(topic) = find(picture, &wanted.topic)

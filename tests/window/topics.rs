@@ -198,7 +198,7 @@ fn lanes_ask_only_for_what_they_draw_and_a_click_selects_a_record() {
     let fixture = Fixture::shop();
     let mut window = open(&fixture, SIZES[0], true, at("orders", TopicTab::Log));
     settle(&mut window);
-    let lanes = fixture.focus().lanes.unwrap();
+    let lanes = fixture.focus().lanes.remove(0);
     assert_eq!(lanes.topic, "orders");
     assert_eq!(lanes.ranges.len(), 3);
     let canvas = window
@@ -224,7 +224,7 @@ fn dragging_stops_following_and_f_follows_again() {
     let fixture = Fixture::shop();
     let mut window = open(&fixture, SIZES[0], true, at("orders", TopicTab::Log));
     settle(&mut window);
-    let first = |fixture: &Fixture| fixture.focus().lanes.unwrap().ranges[0].1;
+    let first = |fixture: &Fixture| fixture.focus().lanes[0].ranges[0].1;
     let following = first(&fixture);
     let canvas = window.get_by_label_contains("Log lanes of orders").rect();
     let start = canvas.center();

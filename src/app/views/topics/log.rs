@@ -127,7 +127,7 @@ impl LogTab {
             bounds.width,
             &metrics,
         );
-        scene.focus.lanes = wanted;
+        scene.focus.lanes.extend(wanted);
         let plan = self.paint(ui, scene, topic, &view, canvas, &metrics);
         self.scrolled = self
             .scrolled
