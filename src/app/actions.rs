@@ -5,6 +5,7 @@
 
 use egui::{Key, Modifiers};
 
+use super::faults;
 use super::scene::Scene;
 use super::state::{Dialog, ThemeChoice, TopicTab, ViewKey};
 use super::views::View;
@@ -289,13 +290,14 @@ fn switch_theme(scene: &mut Scene<'_>) {
     };
 }
 
-/// The actions that exist now: the shown view's first, then those of every view.
+/// The actions that exist now: the shown view's first, then the selection's, then those of every view.
 pub fn available(views: &[Box<dyn View>], scene: &Scene<'_>) -> Vec<Action> {
     let own = views
         .iter()
         .find(|view| view.key() == scene.state.view)
         .map_or(&[][..], |view| view.actions());
     own.iter()
+        .chain(faults::ACTIONS)
         .chain(GLOBAL)
         .filter(|action| (action.can)(scene))
         .copied()

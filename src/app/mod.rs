@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod dialogs;
+pub mod faults;
 pub mod format;
 pub mod history;
 pub mod inspector;
@@ -128,7 +129,7 @@ impl App {
         let now = self.now(picture.time);
         self.history.see(now, &picture);
         self.notices.see(now, &picture);
-        self.state.see(&picture);
+        self.state.see(now, &picture);
         let mut focus = Focus::default();
         let ctx = ui.ctx().clone();
         let mut scene = Scene {
@@ -196,8 +197,10 @@ impl App {
         let picture = self.source.latest();
         if self.history.is_settling(now, &picture)
             || self.notices.is_waiting()
+            || self.state.undo.is_some()
             || !picture.deleting.is_empty()
             || self.settings.is_waiting()
+            || replicas::counts_down(&picture)
         {
             ctx.request_repaint_after(Duration::from_millis(LOOK_AGAIN_MS));
         }

@@ -2,10 +2,12 @@
 //!
 //! Only what pictures say; a dead broker's replica is what its files hold.
 
-use crate::ids::{BrokerId, Offset};
+use std::sync::Arc;
+
+use crate::ids::{BrokerId, Offset, Time};
 use crate::inspect::{
-    BrokerState, ClusterSnapshot, ConnectionSnapshot, PartitionSnapshot, ReplicaSnapshot,
-    ReplicaState, TopicSnapshot,
+    BrokerState, ClusterSnapshot, ConnectionSnapshot, Event, EventKind, PartitionSnapshot,
+    ReplicaSnapshot, ReplicaState, TopicSnapshot,
 };
 
 /// What one replica is to its partition.
@@ -23,6 +25,15 @@ pub enum ReplicaRole {
 }
 
 impl ReplicaRole {
+    pub const ALL: [ReplicaRole; 6] = [
+        ReplicaRole::Leader,
+        ReplicaRole::InSync,
+        ReplicaRole::OutOfSync,
+        ReplicaRole::Offline,
+        ReplicaRole::Failed,
+        ReplicaRole::Unknown,
+    ];
+
     pub fn of(partition: &PartitionSnapshot, replica: &ReplicaSnapshot) -> ReplicaRole {
         match replica.state {
             ReplicaState::Offline => ReplicaRole::Offline,
@@ -86,6 +97,44 @@ impl Ills {
     }
 }
 
+/// In-sync replicas a topic asks for before acks=all is answered.
+pub fn min_in_sync(topic: &TopicSnapshot) -> usize {
+    let mut configs = topic.configs.iter();
+    let found = configs.find(|config| config.name == "min.insync.replicas");
+    found
+        .and_then(|config| config.value.parse().ok())
+        .unwrap_or(1)
+}
+
+/// Why a produce with acks=all to a partition is refused, and what to do; `None` while it is not.
+pub fn refusal(topic: &TopicSnapshot, partition: &PartitionSnapshot) -> Option<String> {
+    let least = min_in_sync(topic);
+    partition.leader?;
+    if partition.isr.len() >= least {
+        return None;
+    }
+    let away = partition.replicas.iter().filter(|replica| !replica.in_sync);
+    let away: Vec<BrokerId> = away.map(|replica| replica.broker).collect();
+    let (in_sync, verb) = (
+        brokers(&partition.isr),
+        if partition.isr.len() == 1 {
+            "is"
+        } else {
+            "are"
+        },
+    );
+    let mend = match away.is_empty() {
+        true => "Lower min.insync.replicas, or add replicas".to_owned(),
+        false => format!(
+            "Bring {} back, or lower min.insync.replicas",
+            brokers(&away)
+        ),
+    };
+    Some(format!(
+        "NOT_ENOUGH_REPLICAS (19): acks=all needs {least} in-sync replicas, only {in_sync} {verb}. {mend}."
+    ))
+}
+
 /// Whether fewer replicas are in sync than there are.
 pub fn is_thin(partition: &PartitionSnapshot) -> bool {
     partition.isr.len() < partition.replicas.len()
@@ -144,6 +193,34 @@ pub fn state_word(state: &BrokerState) -> &'static str {
 /// Whether a broker in this state follows what happens.
 pub fn is_up(state: &BrokerState) -> bool {
     matches!(state, BrokerState::Running | BrokerState::Stopping)
+}
+
+/// When a broker that does not run ended or was paused, if the picture still has the event.
+pub fn ended_at(picture: &ClusterSnapshot, broker: BrokerId) -> Option<Time> {
+    use EventKind::{BrokerCrashed, BrokerKilled, BrokerPaused, BrokerStopped};
+    let ended = |event: &&Arc<Event>| {
+        event.broker == broker
+            && matches!(
+                event.kind,
+                BrokerCrashed { .. }
+                    | BrokerKilled { .. }
+                    | BrokerPaused { .. }
+                    | BrokerStopped { .. }
+            )
+    };
+    picture
+        .events
+        .iter()
+        .rev()
+        .find(ended)
+        .map(|event| event.time)
+}
+
+/// Whether followers are about to leave an ISR: what is said of them changes by time alone.
+pub fn counts_down(picture: &ClusterSnapshot) -> bool {
+    let partitions = picture.topics.iter().flat_map(|topic| &topic.partitions);
+    let mut replicas = partitions.flat_map(|partition| &partition.replicas);
+    replicas.any(|replica| replica.in_sync && replica.leaves_isr_ms.is_some_and(|ms| ms > 0))
 }
 
 /// Whether a connection is another broker's. They call themselves so, and no client library has their lack of a

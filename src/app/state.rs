@@ -11,8 +11,8 @@ use super::history::find_topic;
 use super::panels::produce_form::ProduceForm;
 use super::sent::Sent;
 use super::widgets::lane_view::Align;
-use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex};
-use crate::inspect::{ClusterSnapshot, ProduceOne};
+use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex, Time};
+use crate::inspect::{ClusterSnapshot, Command, ProduceOne};
 
 /// The one thing that is selected, in every view at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +20,8 @@ pub enum Selection {
     #[default]
     Nothing,
     Broker(BrokerId),
+    /// Between two brokers, the lower number first.
+    Link(BrokerId, BrokerId),
     Topic(String),
     Partition(String, PartitionIndex),
     Segment(String, PartitionIndex, Offset),
@@ -71,6 +73,7 @@ impl Selection {
 #[serde(rename_all = "snake_case")]
 pub enum ViewKey {
     #[default]
+    Cluster,
     Topics,
     Clients,
     Storage,
@@ -239,6 +242,15 @@ pub enum TopicTab {
     Config,
 }
 
+/// The way back from something that leaves no fault behind to be mended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undo {
+    pub what: String,
+    pub command: Command,
+    /// The moment it is not offered any more.
+    pub until: Time,
+}
+
 /// Everything the views share.
 #[derive(Debug, Clone, Default)]
 pub struct UiState {
@@ -255,6 +267,8 @@ pub struct UiState {
     pub produce_sent: Option<Sent>,
     /// The command the open dialog sent: it closes when that succeeds, and shows why it did not.
     pub dialog_sent: Option<Sent>,
+    /// What was done last and can be taken back.
+    pub undo: Option<Undo>,
     /// A topic that was created here: its page opens in the first picture that has it.
     pub opening: Option<String>,
     /// Set by `/`: the view's filter field takes the keyboard in this frame.
@@ -290,7 +304,8 @@ impl UiState {
     }
 
     /// Takes what is awaited from the picture. Once a frame, before it is drawn.
-    pub fn see(&mut self, picture: &ClusterSnapshot) {
+    pub fn see(&mut self, now: Time, picture: &ClusterSnapshot) {
+        self.undo = self.undo.take().filter(|undo| now < undo.until);
         let sent = [&mut self.produce_sent, &mut self.dialog_sent];
         for sent in sent.into_iter().flatten() {
             sent.see(picture);

@@ -225,6 +225,45 @@ pub mod lane {
     pub const LEGEND_LEAVES: f32 = 400.0;
 }
 
+/// Measures of the cluster's picture, points.
+pub mod cluster {
+    /// Between two brokers' cards.
+    pub const GAP: f32 = 12.0;
+    pub const GAP_MOST: f32 = 40.0;
+    /// A card's head: name, state, buttons.
+    pub const HEAD: f32 = 36.0;
+    pub const BUTTON: [f32; 2] = [58.0, 24.0];
+    /// Where the links between brokers run.
+    pub const GUTTER: f32 = 104.0;
+    /// The same between two columns of cards, where most links cross.
+    pub const GUTTER_WIDE: f32 = 136.0;
+    /// Least and most height of a replica's lane.
+    pub const LANE: f32 = 17.0;
+    pub const LANE_MOST: f32 = 32.0;
+    /// The least a replica's lane is wide.
+    pub const LANE_WIDTH: f32 = 272.0;
+    pub const BAR: f32 = 13.0;
+    pub const BAR_WIDTH: f32 = 128.0;
+    /// Side of a replica's square where bars do not fit.
+    pub const SQUARE: f32 = 5.0;
+    pub const SQUARE_MOST: f32 = 26.0;
+    pub const BADGE: [f32; 2] = [18.0, 14.0];
+    pub const NAME: f32 = 104.0;
+    pub const NUMBER: f32 = 50.0;
+    /// What is wrong with a replica, in a word and a number.
+    pub const NOTE: f32 = 76.0;
+    /// A card narrower than this has no room for notes.
+    pub const NOTES_FROM: f32 = 440.0;
+    /// How far a link swings out, for each card it passes.
+    pub const SWING: f32 = 30.0;
+    /// How near a pointer must come to a link.
+    pub const REACH: f32 = 7.0;
+    /// A request on a link.
+    pub const REQUEST: f32 = 5.0;
+    /// Share of its colour that what a dead broker holds is drawn in.
+    pub const DIMMED: f32 = 0.45;
+}
+
 /// Font sizes, points.
 pub mod font {
     pub const BODY: f32 = 13.0;

@@ -314,6 +314,19 @@ impl EventKind {
         }
     }
 
+    /// The brokers that lead, led, joined or left by it.
+    pub fn moves(&self) -> Vec<BrokerId> {
+        use EventKind::*;
+        match self {
+            LeaderElected { from, to, .. } => from.iter().chain(to).copied().collect(),
+            IsrChanged { from, to, .. } => {
+                let changed = |id: &&BrokerId| from.contains(id) != to.contains(id);
+                from.iter().chain(to).filter(changed).copied().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The broker the event is about, if that is another than the one that reports it.
     pub fn subject(&self) -> Option<BrokerId> {
         use EventKind::*;

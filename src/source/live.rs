@@ -40,6 +40,7 @@ impl Source for LiveSource {
             change_topics: true,
             produce: true,
             undo_delete: true,
+            break_things: true,
         }
     }
 

@@ -34,4 +34,6 @@ pub struct Abilities {
     pub produce: bool,
     /// Deleting a topic can be undone for a while.
     pub undo_delete: bool,
+    /// Brokers can be killed, paused and added, links cut, leaders elected.
+    pub break_things: bool,
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use egui::{RawInput, Rect, vec2};
-use klar::app::state::{Selection, UiState};
+use klar::app::state::{Selection, UiState, ViewKey};
 use klar::app::{App, theme};
 use klar::ids::PartitionIndex;
 
@@ -78,4 +78,15 @@ fn a_frame_over_10_000_topics() {
     // Building 10,000 topics is slow in the fixture, not in the window: one picture serves all.
     let costs = measure(&fixture.frozen(), |_| {});
     judge("10,000 topics", &costs);
+}
+
+#[test]
+fn a_frame_of_ten_brokers_with_300_partitions() {
+    let topics = || vec![made("load", 300, 1_000_000, 50_000.0)];
+    let cluster = |state: &mut UiState| state.go_to(ViewKey::Cluster);
+    let costs = measure(&crate::cluster::healthy(topics(), 10, 3), cluster);
+    judge("10 brokers with 300 partitions", &costs);
+    let few = vec![made("load", 9, 1_000_000, 50_000.0)];
+    let costs = measure(&crate::cluster::healthy(few, 3, 3), cluster);
+    judge("3 brokers with 9 partitions as cells", &costs);
 }

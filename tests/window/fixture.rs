@@ -216,6 +216,7 @@ impl Source for Fixture {
             change_topics: true,
             produce: true,
             undo_delete: true,
+            break_things: true,
         }
     }
 

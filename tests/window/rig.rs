@@ -4,7 +4,7 @@ use std::path::Path;
 
 use egui::{Theme, Ui, UiBuilder, Vec2};
 use egui_kittest::Harness;
-use klar::app::state::{ThemeChoice, UiState};
+use klar::app::state::{ThemeChoice, UiState, ViewKey};
 use klar::app::{App, theme};
 use klar::ids::Time;
 
@@ -33,17 +33,25 @@ pub fn open(fixture: &Fixture, size: Vec2, dark: bool, setup: impl FnOnce(&mut U
     } else {
         ThemeChoice::Light
     };
+    // Most tests are about topics; the view a window opens with is its own test.
+    state.go_to(ViewKey::Topics);
     setup(state);
-    let mut window = Harness::builder()
+    let mut window = window_on(app, size, dark);
+    window.run();
+    window
+}
+
+/// A window on an app as it is.
+pub fn window_on(app: App, size: Vec2, dark: bool) -> Window {
+    klar::app::format::use_utc();
+    Harness::builder()
         .with_size(size)
         .with_theme(if dark { Theme::Dark } else { Theme::Light })
         .with_max_steps(12)
         .with_render_cursor(false)
         .with_context_setup(theme::install)
         .renderer(Raster::default())
-        .build_ui_state(draw, app);
-    window.run();
-    window
+        .build_ui_state(draw, app)
 }
 
 /// Draws the window over everything: the harness leaves a margin of its own.

@@ -170,7 +170,7 @@ fn keys_switch_views_theme_and_panels() {
         window.key_press_modifiers(modifiers, key);
         window.run();
     };
-    press(&mut window, Modifiers::NONE, Key::Num3);
+    press(&mut window, Modifiers::NONE, Key::Num4);
     assert_eq!(window.state_mut().state_mut().view, ViewKey::Storage);
     press(&mut window, Modifiers::SHIFT, Key::T);
     let remembered = window.state_mut().state_mut().remembered.clone();

@@ -11,10 +11,10 @@ use klar::source::Source as _;
 use crate::fixture::{Fixture, NOW_MS};
 use crate::rig::{SIZES, Window, open, pictures};
 
-const DEAD: BrokerId = BrokerId(2);
+pub const DEAD: BrokerId = BrokerId(2);
 
 /// The shop on three brokers of which the second was killed a few seconds ago. `clicks` has one replica each.
-fn shop() -> Fixture {
+pub fn shop() -> Fixture {
     let fixture = Fixture::shop();
     fixture.edit(|picture| {
         picture.bootstrap = "127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094".into();
@@ -45,7 +45,7 @@ fn shop() -> Fixture {
     fixture
 }
 
-fn broker(first: &BrokerSnapshot, id: i32) -> BrokerSnapshot {
+pub fn broker(first: &BrokerSnapshot, id: i32) -> BrokerSnapshot {
     let dead = BrokerId(id) == DEAD;
     BrokerSnapshot {
         id: BrokerId(id),
@@ -65,7 +65,7 @@ fn broker(first: &BrokerSnapshot, id: i32) -> BrokerSnapshot {
 }
 
 /// Puts a partition's replicas on brokers in turn; those of the dead one are what its files hold.
-fn spread(partition: &mut PartitionSnapshot, factor: i16) {
+pub fn spread(partition: &mut PartitionSnapshot, factor: i16) {
     let on = |nth: i32| BrokerId(1 + (partition.index.0 + nth) % 3);
     let replicas: Vec<BrokerId> = (0..i32::from(factor)).map(on).collect();
     let living = replicas.iter().copied().filter(|id| *id != DEAD);
@@ -87,7 +87,10 @@ fn spread(partition: &mut PartitionSnapshot, factor: i16) {
                 true => Offset(died_at),
                 false => partition.log_end,
             },
-            high_watermark: partition.high_watermark,
+            high_watermark: match *id == DEAD {
+                true => Offset::NONE,
+                false => partition.high_watermark,
+            },
             leader_epoch: partition.leader_epoch,
             in_sync: partition.isr.contains(id),
             in_maximal_isr: *id != DEAD,
@@ -108,8 +111,10 @@ fn lag(partition: &mut PartitionSnapshot) {
     let end = partition.log_end + -3;
     partition.high_watermark = end;
     for replica in &mut partition.replicas {
+        replica.high_watermark = replica.high_watermark.min(end);
         if Some(replica.broker) != leader && replica.broker != DEAD {
             replica.log_end = end;
+            replica.high_watermark = end;
             replica.caught_up_ms = Some(3_900);
             replica.leaves_isr_ms = Some(6_100);
         }
@@ -130,7 +135,7 @@ fn leave(partition: &mut PartitionSnapshot) {
     }
 }
 
-fn quorum() -> QuorumSnapshot {
+pub fn quorum() -> QuorumSnapshot {
     QuorumSnapshot {
         leader: Some(BrokerId(1)),
         epoch: LeaderEpoch(8),

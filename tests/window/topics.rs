@@ -329,7 +329,7 @@ fn a_search_ends_when_another_view_is_shown() {
     let fixture = Fixture::shop();
     let mut window = open(&fixture, SIZES[0], true, at("orders", TopicTab::Records));
     settle(&mut window);
-    window.key_press(Key::Num3);
+    window.key_press(Key::Num4);
     settle(&mut window);
     assert_eq!(fixture.commands().last(), Some(&Command::StopBrowse));
 }

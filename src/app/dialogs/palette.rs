@@ -3,6 +3,7 @@
 use egui::{Key, Modifiers, ScrollArea, TextEdit, Ui, vec2};
 
 use crate::app::actions::{self, Action, VIEW_KEYS};
+use crate::app::faults::{self, Offer};
 use crate::app::scene::Scene;
 use crate::app::state::{Selection, ViewKey};
 use crate::app::theme::{size, space};
@@ -29,6 +30,8 @@ enum Entry {
     View(ViewKey, &'static str, Key),
     Topic(String),
     Broker(BrokerId),
+    /// Breaks or mends something.
+    Offer(Box<Offer>),
 }
 
 /// What matches, before it is known to be listed: of ten thousand topics only those are copied.
@@ -44,6 +47,7 @@ impl Entry {
             Entry::View(_, name, _) => format!("Go to {name}"),
             Entry::Topic(name) => name.clone(),
             Entry::Broker(id) => format!("Broker {id}"),
+            Entry::Offer(offer) => offer.name.clone(),
         }
     }
 
@@ -53,6 +57,8 @@ impl Entry {
             Entry::View(_, _, key) => key.symbol_or_name().to_owned(),
             Entry::Topic(_) => "topic".to_owned(),
             Entry::Broker(_) => "broker".to_owned(),
+            Entry::Offer(offer) if offer.breaks() => "breaks".to_owned(),
+            Entry::Offer(_) => String::new(),
         }
     }
 
@@ -62,6 +68,7 @@ impl Entry {
             Entry::View(key, _, _) => scene.state.go_to(*key),
             Entry::Topic(name) => scene.state.open_topic(name),
             Entry::Broker(id) => scene.state.select(Selection::Broker(*id)),
+            Entry::Offer(offer) => faults::perform(scene, offer),
         }
     }
 }
@@ -150,6 +157,12 @@ impl Palette {
         for (place, topic) in topics.iter().enumerate() {
             if let Some(score) = score(&topic.name, &self.typed) {
                 scored.push((score, Found::Topic(place)));
+            }
+        }
+        for offer in faults::everything(scene) {
+            if let Some(score) = score(&offer.name, &self.typed) {
+                let entry = Entry::Offer(Box::new(offer));
+                scored.push((score, Found::Entry(entry)));
             }
         }
         scored.sort_by_key(|(score, _)| -score);

@@ -2,7 +2,7 @@
 
 use egui::Ui;
 
-use super::{gone, header, what_just_happened};
+use super::{gone, header, offers, what_just_happened};
 use crate::app::replicas::{held_by, state_word};
 use crate::app::scene::Scene;
 use crate::app::theme::Theme;
@@ -41,6 +41,23 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
         if picture.brokers.len() > 1 {
             in_cluster(facts, &picture, broker, theme);
         }
+    });
+    offers(ui, scene);
+    what_just_happened(ui, scene, |event| {
+        let of_broker = event.kind.topic().is_none();
+        let about = event.kind.subject().unwrap_or(event.broker) == id;
+        (of_broker && about) || event.kind.moves().contains(&id)
+    });
+    process(ui, scene, broker);
+    settings(ui, broker);
+}
+
+/// What it is by itself.
+fn process(ui: &mut Ui, scene: &Scene<'_>, broker: &BrokerSnapshot) {
+    let picture = scene.picture;
+    widgets::divider(ui);
+    widgets::heading(ui, "By itself");
+    widgets::facts(ui, |facts| {
         facts.mono("Listens on", &format!("{}:{}", broker.host, broker.port));
         facts.mono(
             "Started",
@@ -56,10 +73,6 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
         );
         facts.text("An ack means", durability(picture.durability));
     });
-    what_just_happened(ui, scene, |event| {
-        event.kind.subject().unwrap_or(event.broker) == id && event.kind.topic().is_none()
-    });
-    settings(ui, broker);
 }
 
 /// What the broker is to the others.

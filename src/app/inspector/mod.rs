@@ -3,6 +3,7 @@
 mod broker;
 mod connection;
 mod event;
+mod link;
 mod partition;
 mod producer;
 mod record;
@@ -11,16 +12,18 @@ pub mod record_text;
 mod segment;
 mod topic;
 
-use egui::{Align, Layout, RichText, ScrollArea, Ui};
+use egui::{Align, Layout, RichText, Role, ScrollArea, Ui, WidgetInfo};
 
 use super::scene::Scene;
 use super::state::Selection;
 use super::theme::{self, Theme, space};
-use super::{format, widgets};
+use super::{faults, format, widgets};
 use crate::inspect::Event;
 
 /// Events listed under "What just happened".
-const EVENTS_LISTED: usize = 5;
+const EVENTS_LISTED: usize = 8;
+/// Events of a kind that are told as one lie no further apart, microseconds.
+const AT_ONCE_US: u64 = 1_000_000;
 
 /// Draws the inspector of the selection.
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -36,8 +39,9 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
             // Room for the floating scroll bar, so that it never covers a value.
             ui.set_max_width(ui.available_width() - space::S);
             match scene.state.selection.clone() {
-                Selection::Nothing => nothing(ui),
+                Selection::Nothing => nothing(ui, scene),
                 Selection::Broker(id) => broker::draw(ui, scene, id),
+                Selection::Link(a, b) => link::draw(ui, scene, a, b),
                 Selection::Topic(name) => topic::draw(ui, scene, &name),
                 Selection::Partition(name, index) => partition::draw(ui, scene, &name, index),
                 Selection::Segment(name, index, base) => {
@@ -53,12 +57,13 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
         });
 }
 
-fn nothing(ui: &mut Ui) {
+fn nothing(ui: &mut Ui, scene: &Scene<'_>) {
     header(ui, "Inspector", "");
     widgets::paragraph(
         ui,
-        "Click a topic, a partition, a record or a tick of the timeline to see its facts here.",
+        "Click a broker, a topic, a partition, a record or a tick of the timeline to see its facts here.",
     );
+    what_just_happened(ui, scene, |_| true);
 }
 
 /// The selection's name on the left, its kind on the right.
@@ -77,39 +82,128 @@ pub fn header(ui: &mut Ui, name: &str, kind: &str) {
     ui.add_space(space::XS);
 }
 
+/// What can be broken or mended of the selection.
+pub fn offers(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let offers = faults::on_selection(scene);
+    if offers.is_empty() {
+        return;
+    }
+    ui.add_space(space::S);
+    ui.horizontal_wrapped(|ui| {
+        for offer in offers {
+            let button = match offer.breaks() {
+                true => widgets::danger_button(ui, &offer.short),
+                false => widgets::button(ui, &offer.short),
+            };
+            button.widget_info(|| WidgetInfo::labeled(Role::Button, true, &offer.name));
+            if button.clicked() {
+                faults::perform(scene, &offer);
+            }
+        }
+    });
+}
+
 /// What is selected no longer exists.
 pub fn gone(ui: &mut Ui, name: &str, kind: &str, sentence: &str) {
     header(ui, name, kind);
     widgets::paragraph(ui, sentence);
 }
 
-/// The newest events that concern the selection, newest first.
+/// The newest events that concern the selection, newest first, each with its cause. Those of a kind that came at once
+/// are one: a broker that dies takes many partitions along.
 pub fn what_just_happened(ui: &mut Ui, scene: &Scene<'_>, concerns: impl Fn(&Event) -> bool) {
-    let newest: Vec<_> = scene
-        .picture
-        .events
-        .iter()
-        .rev()
-        .filter(|event| concerns(event))
-        .take(EVENTS_LISTED)
-        .collect();
-    if newest.is_empty() {
+    let concerning = scene.picture.events.iter().rev();
+    let told = together(
+        concerning
+            .filter(|event| concerns(event))
+            .map(AsRef::as_ref),
+    );
+    if told.is_empty() {
         return;
     }
     widgets::divider(ui);
     widgets::heading(ui, "What just happened");
-    for event in newest {
+    for (event, more) in told {
         ui.scope(|ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
             widgets::small(
                 ui,
                 &format!(
-                    "{} · {}",
+                    "{} · {} · broker {}",
                     format::moment(scene.now, event.time.as_ms()),
-                    format::ago(scene.now, event.time)
+                    format::ago(scene.now, event.time),
+                    event.broker
                 ),
             );
-            widgets::paragraph(ui, &event.kind.sentence());
+            let mut sentence = event.kind.sentence();
+            if more > 0 {
+                sentence.push_str(&format!(" And {} more like it.", format::count(more)));
+            }
+            widgets::paragraph(ui, &sentence);
         });
+    }
+}
+
+/// The first [`EVENTS_LISTED`] of these events, newest first, with how many alike followed each at once.
+fn together<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<(&'a Event, u64)> {
+    let mut told: Vec<(&Event, u64)> = Vec::new();
+    for event in events {
+        let alike = |(last, _): &&mut (&Event, u64)| {
+            let same = std::mem::discriminant(&last.kind) == std::mem::discriminant(&event.kind);
+            same && last.time.since_us(event.time) < AT_ONCE_US
+        };
+        let full = told.len() == EVENTS_LISTED;
+        match told.last_mut().filter(alike) {
+            Some((_, more)) => *more += 1,
+            None if full => break,
+            None => told.push((event, 0)),
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, Time};
+    use crate::inspect::EventKind;
+
+    fn event(number: u64, ms: i64, kind: EventKind) -> Event {
+        let time = Time::from_ms(ms);
+        Event {
+            number,
+            time,
+            broker: BrokerId(1),
+            kind,
+        }
+    }
+
+    fn elected(partition: i32) -> EventKind {
+        EventKind::LeaderElected {
+            topic: "orders".into(),
+            partition: PartitionIndex(partition),
+            from: Some(BrokerId(2)),
+            to: Some(BrokerId(3)),
+            epoch: LeaderEpoch(5),
+            unclean: false,
+            cause: "broker 2 is fenced".into(),
+        }
+    }
+
+    #[test]
+    fn what_came_at_once_is_told_as_one() {
+        let killed = EventKind::BrokerKilled {
+            cause: "somebody asked for it".into(),
+        };
+        let events = [
+            event(5, 9_000, elected(0)),
+            event(4, 4_020, elected(2)),
+            event(3, 4_010, elected(1)),
+            event(2, 4_000, elected(0)),
+            event(1, 1_000, killed),
+        ];
+        let told = together(events.iter());
+        let told: Vec<(u64, u64)> = told.iter().map(|(e, more)| (e.number, *more)).collect();
+        assert_eq!(told, [(5, 0), (4, 2), (1, 0)]);
     }
 }

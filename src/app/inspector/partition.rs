@@ -2,15 +2,15 @@
 
 use egui::Ui;
 
-use super::{gone, header, what_just_happened};
-use crate::app::replicas::{ReplicaRole, behind, is_thin};
+use super::{gone, header, offers, what_just_happened};
+use crate::app::replicas::{ReplicaRole, behind, is_thin, refusal};
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::Theme;
 use crate::app::widgets::{Cell, Column};
 use crate::app::{format, widgets};
 use crate::ids::{BrokerId, Offset, PartitionIndex};
-use crate::inspect::{PartitionSnapshot, ReplicaSnapshot};
+use crate::inspect::{EventKind, PartitionSnapshot, ReplicaSnapshot};
 
 const COLUMNS: &[Column] = &[
     Column::fixed("broker", 36.0),
@@ -35,15 +35,44 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
         .flat_map(|topic| topic.configs.iter())
         .find(|config| config.name == "min.insync.replicas")
         .map(|config| config.value.as_str());
-    facts(ui, scene, partition, least);
+    facts(ui, partition, least);
+    if let Some(refusal) = topic.as_ref().and_then(|topic| refusal(topic, partition)) {
+        widgets::divider(ui);
+        widgets::heading(ui, "Why writes are refused");
+        widgets::paragraph(ui, &refusal);
+    }
+    offers(ui, scene);
+    let holders: Vec<BrokerId> = partition.replicas.iter().map(|r| r.broker).collect();
+    what_just_happened(ui, scene, |event| {
+        let about = event.kind.subject().unwrap_or(event.broker);
+        event.kind.topic() == Some((topic_name, Some(index)))
+            || (is_fate(&event.kind) && holders.contains(&about))
+    });
     replicas(ui, scene, partition);
     epochs(ui, partition);
-    what_just_happened(ui, scene, |event| {
-        event.kind.topic() == Some((topic_name, Some(index)))
-    });
+    log(ui, scene, partition);
 }
 
-fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot, least: Option<&str>) {
+/// What becomes of a broker, and so of what it holds.
+fn is_fate(kind: &EventKind) -> bool {
+    use EventKind::*;
+    matches!(
+        kind,
+        BrokerStarted { .. }
+            | BrokerStopped { .. }
+            | BrokerCrashed { .. }
+            | BrokerKilled { .. }
+            | BrokerPaused { .. }
+            | BrokerResumed { .. }
+            | BrokerFenced { .. }
+            | BrokerUnfenced { .. }
+            | LinkCut { .. }
+            | LinkSlowed { .. }
+            | LinkHealed { .. }
+    )
+}
+
+fn facts(ui: &mut Ui, partition: &PartitionSnapshot, least: Option<&str>) {
     let theme = Theme::of(ui);
     widgets::facts(ui, |facts| {
         match partition.leader {
@@ -81,8 +110,19 @@ fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot, least: O
             "High watermark",
             &format::signed(partition.high_watermark.0),
         );
-        facts.mono("Last stable", &format::signed(partition.last_stable.0));
         facts.mono("Log end", &format::signed(partition.log_end.0));
+        if let Some(trouble) = &partition.trouble {
+            facts.coloured("Trouble", trouble, theme.bad);
+        }
+    });
+}
+
+/// What else is known of its log.
+fn log(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot) {
+    widgets::divider(ui);
+    widgets::heading(ui, "Its log");
+    widgets::facts(ui, |facts| {
+        facts.mono("Last stable", &format::signed(partition.last_stable.0));
         facts.mono("Size", &format::bytes(partition.bytes));
         facts.mono("Segments", &format::count(partition.segments.len() as u64));
         facts.mono(
@@ -93,9 +133,6 @@ fn facts(ui: &mut Ui, scene: &Scene<'_>, partition: &PartitionSnapshot, least: O
             "Idempotent by",
             &format::counted(u64::from(partition.producers), "producer"),
         );
-        if let Some(trouble) = &partition.trouble {
-            facts.coloured("Trouble", trouble, theme.bad);
-        }
     });
 }
 

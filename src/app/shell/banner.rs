@@ -1,25 +1,37 @@
-//! A line across the middle view while brokers do not run: which, since when, and what it means.
+//! Lines across the middle view for as long as something does not work: brokers that do not run, links that are cut or
+//! slow. Each says what it means and has the way back as a button.
 
-use egui::{CornerRadius, Frame, Label, Margin, RichText, Role, Stroke, Ui, WidgetInfo};
+use egui::{Color32, CornerRadius, Frame, Label, Margin, RichText, Role, Stroke, Ui, WidgetInfo};
 
+use crate::app::faults::{self, Offer, Verb};
 use crate::app::replicas::{self, Ills, is_up, state_word};
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, radius, size, space};
 use crate::app::{format, widgets};
-use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, Event, EventKind};
+use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot};
+
+/// Ways back that stand in one line; the cards have the others.
+const WAYS_BACK: usize = 3;
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
+    // One broker alone says it in the top bar.
+    if scene.picture.brokers.len() > 1 {
+        brokers(ui, scene);
+        links(ui, scene);
+    }
+}
+
+fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
     let picture = scene.picture.clone();
     let down: Vec<&BrokerSnapshot> = picture
         .brokers
         .iter()
         .filter(|broker| !is_up(&broker.state) && broker.state != BrokerState::Starting)
         .collect();
-    // One broker alone says it in the top bar.
-    if down.is_empty() || picture.brokers.len() == 1 {
+    let Some(first) = down.first() else {
         return;
-    }
+    };
     let ills = Ills::of(picture.topics.iter().flat_map(|topic| &topic.partitions));
     let theme = Theme::of(ui);
     let color = match ills.is_grave() {
@@ -27,35 +39,101 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
         false => theme.warning,
     };
     let words = sentence(scene, &picture, &down, &ills);
-    Frame::new()
+    let mut back = faults::ways_back(&picture);
+    if let [only] = &mut back[..] {
+        // The line names the broker already.
+        only.name.clone_from(&only.short);
+    }
+    let shown = line(ui, scene, color, &title(&down), &words, &back);
+    if shown {
+        scene.state.select(Selection::Broker(first.id));
+    }
+    ui.add_space(space::S);
+}
+
+fn links(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let picture = scene.picture.clone();
+    let faults = faults::faulty_links(&picture);
+    let (Some(first), Some(link)) = (faults.first(), picture.links.first()) else {
+        return;
+    };
+    let theme = Theme::of(ui);
+    let color = match faults.iter().any(|fault| fault.grave) {
+        true => theme.bad,
+        false => theme.warning,
+    };
+    let title = match faults.len() {
+        1 => first.what.replacen('l', "L", 1),
+        several => format!("{several} links are not as new"),
+    };
+    let what: Vec<&str> = faults.iter().map(|fault| fault.what.as_str()).collect();
+    let words = match faults.len() {
+        1 => "until it is healed".to_owned(),
+        _ => what.join(" · "),
+    };
+    let mut back = faults::on_cluster(&picture);
+    back.retain(|offer| offer.verb == Verb::Heal);
+    if line(ui, scene, color, &title, &words, &back) {
+        let (a, b) = (link.from.min(link.to), link.from.max(link.to));
+        scene.state.select(Selection::Link(a, b));
+    }
+    ui.add_space(space::S);
+}
+
+/// One line with its ways back; true when what it is about is to be shown.
+fn line(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    color: Color32,
+    title: &str,
+    words: &str,
+    back: &[Offer],
+) -> bool {
+    let theme = Theme::of(ui);
+    let back = if scene.abilities.break_things {
+        back
+    } else {
+        &[]
+    };
+    let frame = Frame::new()
         .fill(theme.card)
         .stroke(Stroke::new(size::LINE, color))
         .corner_radius(CornerRadius::same(radius::CONTROL))
-        .inner_margin(Margin::symmetric(space::M as i8, space::XS as i8))
-        .show(ui, |ui| {
-            ui.set_width(ui.available_width());
-            ui.horizontal(|ui| {
-                let title = RichText::new(title(&down)).font(theme::heading());
-                ui.add(Label::new(title.color(color)));
-                let room = ui.available_width() - 60.0;
-                let line = widgets::elided(ui, &words, theme::body(), theme.text, room);
-                let cut = line.elided;
-                let shown = ui.add(Label::new(line));
-                shown.widget_info(|| WidgetInfo::labeled(Role::Label, true, &words));
-                if cut {
-                    shown.on_hover_text(&words);
-                }
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    let show = widgets::link(ui, "show");
-                    let name = format!("Show broker {}", down[0].id);
-                    show.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
-                    if show.clicked() {
-                        scene.state.select(Selection::Broker(down[0].id));
-                    }
-                });
-            });
+        .inner_margin(Margin::symmetric(space::M as i8, space::XS as i8));
+    let buttons = |ui: &mut Ui| {
+        let show = widgets::link(ui, "show");
+        let name = format!("Show {}", title.replacen('B', "b", 1));
+        show.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        for offer in back.iter().take(WAYS_BACK).rev() {
+            let button = widgets::button(ui, &offer.name);
+            let name = format!("Undo: {}", offer.name);
+            button.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+            if button.clicked() {
+                faults::perform(scene, offer);
+            }
+        }
+        let left_to_right = egui::Layout::left_to_right(egui::Align::Center);
+        ui.with_layout(left_to_right, |ui| {
+            let heading = RichText::new(title).font(theme::heading());
+            ui.add(Label::new(heading.color(color)));
+            let room = ui.available_width() - space::S;
+            let line = widgets::elided(ui, words, theme::body(), theme.text, room);
+            let cut = line.elided;
+            let shown = ui.add(Label::new(line));
+            shown.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
+            if cut {
+                shown.on_hover_text(words);
+            }
         });
-    ui.add_space(space::S);
+        show.clicked()
+    };
+    let right_to_left = egui::Layout::right_to_left(egui::Align::Center);
+    let drawn = frame.show(ui, |ui| {
+        let room = egui::vec2(ui.available_width(), size::CONTROL);
+        ui.allocate_ui_with_layout(room, right_to_left, buttons)
+            .inner
+    });
+    drawn.inner
 }
 
 /// `Broker 2 killed`, `Brokers 2 and 3 down`.
@@ -78,9 +156,8 @@ fn sentence(
 ) -> String {
     let mut parts = Vec::new();
     if let [one] = down {
-        let since = picture.events.iter().rev().find(|event| ended(event, one));
-        if let Some(event) = since {
-            parts.push(format::ago(scene.now, event.time));
+        if let Some(time) = replicas::ended_at(picture, one.id) {
+            parts.push(format::ago(scene.now, time));
         }
         if let BrokerState::Crashed { message } = &one.state {
             parts.push(message.clone());
@@ -98,14 +175,4 @@ fn sentence(
         false => parts.push(words.join(", ")),
     }
     parts.join(" · ")
-}
-
-/// The event that says why a broker does not run.
-fn ended(event: &Event, broker: &BrokerSnapshot) -> bool {
-    use EventKind::{BrokerCrashed, BrokerKilled, BrokerPaused, BrokerStopped};
-    event.broker == broker.id
-        && matches!(
-            event.kind,
-            BrokerCrashed { .. } | BrokerKilled { .. } | BrokerPaused { .. } | BrokerStopped { .. }
-        )
 }

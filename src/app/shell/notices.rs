@@ -15,7 +15,8 @@ const FOOTER: f32 = size::CONTROL + 2.0 * space::S;
 
 /// Draws them above the timeline.
 pub fn notices(ctx: &egui::Context, scene: &mut Scene<'_>) {
-    if scene.notices.shown().is_empty() && scene.picture.deleting.is_empty() {
+    let undo = scene.state.undo.is_some() || !scene.picture.deleting.is_empty();
+    if scene.notices.shown().is_empty() && !undo {
         return;
     }
     let remembered = &scene.state.remembered;
@@ -53,28 +54,41 @@ fn frame(theme: &Theme, edge: egui::Color32) -> Frame {
 fn undo_chips(ui: &mut Ui, scene: &mut Scene<'_>, width: f32) {
     let picture = scene.picture.clone();
     for (topic, goes) in &picture.deleting {
-        let theme = Theme::of(ui);
-        frame(theme, theme.warning).show(ui, |ui| {
-            ui.set_width(width - 2.0 * space::M);
-            ui.horizontal(|ui| {
-                let left = goes.since_us(scene.now) / 1_000;
-                let room = width - 110.0;
-                let text = format!("Topic {topic} goes in {}", format::duration_ms(left));
-                let line = widgets::elided(ui, &text, theme::body(), theme.text, room);
-                ui.label(line);
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    let undo = widgets::primary_button(ui, "Undo");
-                    let name = format!("Undo the deletion of {topic}");
-                    undo.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
-                    if undo.clicked() {
-                        scene.send(Command::UndoDelete {
-                            name: topic.clone(),
-                        });
-                    }
-                });
-            });
-        });
+        let left = goes.since_us(scene.now) / 1_000;
+        let text = format!("Topic {topic} goes in {}", format::duration_ms(left));
+        let name = format!("Undo the deletion of {topic}");
+        if undo_chip(ui, &text, &name, width) {
+            let name = topic.clone();
+            scene.send(Command::UndoDelete { name });
+        }
     }
+    if let Some(undo) = scene.state.undo.clone()
+        && undo_chip(ui, &undo.what, &format!("Undo: {}", undo.what), width)
+    {
+        scene.state.undo = None;
+        scene.send(undo.command);
+    }
+}
+
+/// What was done, and a button that takes it back; true when that was clicked.
+fn undo_chip(ui: &mut Ui, text: &str, name: &str, width: f32) -> bool {
+    let theme = Theme::of(ui);
+    let chip = frame(theme, theme.warning).show(ui, |ui| {
+        ui.set_width(width - 2.0 * space::M);
+        ui.horizontal(|ui| {
+            let line = widgets::elided(ui, text, theme::body(), theme.text, width - 110.0);
+            ui.label(line);
+            let right_to_left = egui::Layout::right_to_left(egui::Align::Center);
+            ui.with_layout(right_to_left, |ui| {
+                let undo = widgets::primary_button(ui, "Undo");
+                undo.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+                undo.clicked()
+            })
+            .inner
+        })
+        .inner
+    });
+    chip.inner
 }
 
 fn outcomes(ui: &mut Ui, scene: &mut Scene<'_>, width: f32) {

@@ -7,6 +7,7 @@ use super::scene::Scene;
 use super::state::ViewKey;
 
 pub mod clients;
+pub mod cluster;
 pub mod storage;
 pub mod timeline;
 pub mod topics;
@@ -37,6 +38,7 @@ pub trait View {
 /// Every view that exists, in the order of the navigation and of the keys `1` to `8`.
 pub fn all() -> Vec<Box<dyn View>> {
     vec![
+        Box::new(cluster::Cluster::default()),
         Box::new(topics::Topics::default()),
         Box::new(clients::Clients::default()),
         Box::new(storage::Storage::default()),

@@ -248,12 +248,7 @@ fn cells(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, lane: &Lane, parts: Pa
             parts.cells_end,
         );
         rect.max.x -= gap;
-        let form = match cell.kind {
-            CellKind::Tombstone if width >= m.cell_glyph => Form::Struck,
-            CellKind::Tombstone => Form::Outline,
-            _ if round => Form::Round,
-            _ => Form::Filled,
-        };
+        let form = cell_form(cell.kind, width, m);
         plan.in_lanes(rect, cell_ink(cell, committed), form);
         let in_sight = plan.lanes.x_range().contains(rect.center().x);
         if let Some(letter) = letter(cell.kind)
@@ -266,13 +261,24 @@ fn cells(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, lane: &Lane, parts: Pa
     }
 }
 
-fn cell_ink(cell: &Cell, committed: bool) -> Ink {
+/// The ink of a record's cell.
+pub fn cell_ink(cell: &Cell, committed: bool) -> Ink {
     match cell.kind {
         CellKind::Record | CellKind::Tombstone => Ink::Key {
             hue: cell.key_hash,
             committed,
         },
         CellKind::Commit | CellKind::Abort | CellKind::OtherControl => Ink::Control { committed },
+    }
+}
+
+/// The form of a record's cell of this width.
+pub fn cell_form(kind: CellKind, width: f32, m: &Metrics) -> Form {
+    match kind {
+        CellKind::Tombstone if width >= m.cell_glyph => Form::Struck,
+        CellKind::Tombstone => Form::Outline,
+        _ if width >= m.cell_round => Form::Round,
+        _ => Form::Filled,
     }
 }
 

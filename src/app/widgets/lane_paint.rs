@@ -195,16 +195,23 @@ fn ink(ink: Ink, theme: &Theme) -> Color32 {
         Ink::Epoch => theme.muted,
         Ink::Selected => theme.accent,
         Ink::Cut => theme.offline,
-        Ink::Replica(ReplicaRole::Leader) => theme.leader,
-        Ink::Replica(ReplicaRole::InSync) => theme.muted,
-        Ink::Replica(ReplicaRole::OutOfSync | ReplicaRole::Unknown) => theme.warning,
-        Ink::Replica(ReplicaRole::Offline) => theme.offline,
-        Ink::Replica(ReplicaRole::Failed) => theme.bad,
+        Ink::Replica(role) => role_color(role, theme),
         Ink::Heat(0) => theme.card,
         Ink::Heat(level) => {
             let share = f32::from(level) / f32::from(HEAT_LEVELS - 1);
             theme.card.lerp_to_gamma(theme.accent, share)
         }
+    }
+}
+
+/// What a replica is, as the colour of its shape.
+pub fn role_color(role: ReplicaRole, theme: &Theme) -> Color32 {
+    match role {
+        ReplicaRole::Leader => theme.leader,
+        ReplicaRole::InSync => theme.muted,
+        ReplicaRole::OutOfSync | ReplicaRole::Unknown => theme.warning,
+        ReplicaRole::Offline => theme.offline,
+        ReplicaRole::Failed => theme.bad,
     }
 }
 
@@ -261,7 +268,9 @@ fn outline(mesh: &mut Mesh, rect: Rect, color: Color32, width: f32) {
 
 /// An outline of dashes.
 fn dashed(mesh: &mut Mesh, rect: Rect, color: Color32) {
-    let (width, dash) = (theme::size::LINE, theme::lane::DASH);
+    let width = theme::size::LINE;
+    // Small shapes have smaller dashes, or they would look like brackets.
+    let dash = theme::lane::DASH.min(rect.width() / 5.0).max(width);
     let mut x = rect.left();
     while x < rect.right() {
         let end = (x + dash).min(rect.right());
@@ -271,9 +280,15 @@ fn dashed(mesh: &mut Mesh, rect: Rect, color: Color32) {
         }
         x += dash * 2.0;
     }
-    for left in [rect.left(), rect.right() - width] {
-        let side = Rect::from_x_y_ranges(left..=left + width, rect.y_range());
-        mesh.add_colored_rect(side, color);
+    let upright = dash.min(rect.height() / 5.0).max(width);
+    let mut y = rect.top();
+    while y < rect.bottom() {
+        let end = (y + upright).min(rect.bottom());
+        for left in [rect.left(), rect.right() - width] {
+            let side = Rect::from_x_y_ranges(left..=left + width, y..=end);
+            mesh.add_colored_rect(side, color);
+        }
+        y += upright * 2.0;
     }
 }
 

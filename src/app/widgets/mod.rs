@@ -6,7 +6,7 @@ mod button;
 mod facts;
 pub mod lane;
 mod lane_bars;
-mod lane_cells;
+pub mod lane_cells;
 pub mod lane_paint;
 pub mod lane_view;
 mod list;

@@ -1,0 +1,153 @@
+//! The cluster as one picture: its brokers, the replicas each holds, and the links between them.
+//!
+//! Guarantees: everything drawn is in the picture; what a frame costs depends on what fits the screen. Detail follows
+//! room: lanes of records, then bars, then squares, the same on every card.
+
+use std::collections::BTreeMap;
+
+use egui::{Align, Layout as Place, Rect, Sense, Ui, UiBuilder};
+
+use super::View;
+use crate::app::format;
+use crate::app::scene::Scene;
+use crate::app::state::{Dialog, ViewKey};
+use crate::app::theme::{size, space};
+use crate::app::widgets::{self, lane_paint};
+use crate::ids::BrokerId;
+use crate::inspect::Command;
+
+mod card;
+mod head;
+mod lanes;
+mod layout;
+mod legend;
+pub mod links;
+mod rows;
+mod state_mark;
+mod wires;
+
+use card::Card;
+use layout::{Detail, Layout};
+use rows::Row;
+
+const NO_TOPICS: &str = "No topics yet: one is made when a client writes.";
+/// Height of the legend below the picture.
+const LEGEND: f32 = size::CONTROL;
+
+/// The Cluster view.
+#[derive(Default)]
+pub struct Cluster {
+    filter: String,
+}
+
+impl View for Cluster {
+    fn key(&self) -> ViewKey {
+        ViewKey::Cluster
+    }
+
+    fn name(&self) -> &'static str {
+        "Cluster"
+    }
+
+    fn live(&self, scene: &Scene<'_>) -> String {
+        format::count(scene.picture.brokers.len() as u64)
+    }
+
+    fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        self.head(ui, scene);
+        ui.add_space(space::S);
+        let picture = scene.picture.clone();
+        let filter = self.filter.trim().to_lowercase();
+        let internal = scene.state.remembered.internal_topics;
+        let rows = rows::rows(&picture.topics, &filter, internal);
+        let area = ui.available_rect_before_wrap();
+        let (area, foot) = area.split_top_bottom_at_y(area.bottom() - LEGEND);
+        let none = Vec::new();
+        let of = |id: BrokerId| rows.get(&id).unwrap_or(&none);
+        let counts: Vec<usize> = picture.brokers.iter().map(|b| of(b.id).len()).collect();
+        let layout = Layout::new(area, &counts);
+        let metrics = lane_paint::metrics(ui.ctx().pixels_per_point());
+        let passed_ms = scene.now.since_us(picture.time) / 1_000;
+        wires::draw(ui, scene, &layout);
+        for (broker, rect) in picture.brokers.iter().zip(&layout.cards) {
+            let card = Card {
+                broker,
+                rows: of(broker.id),
+                rect: *rect,
+                fit: &layout.fit,
+                metrics: &metrics,
+                passed_ms,
+            };
+            card.draw(ui, scene);
+        }
+        look_at(scene, &rows, &layout);
+        if rows.is_empty() {
+            let below = area.with_min_y(layout.gutter.bottom());
+            ui.scope_builder(UiBuilder::new().max_rect(below), |ui| {
+                nothing_held(ui, scene)
+            });
+        }
+        legend::draw(ui, foot, layout.fit.detail, picture.brokers.len() > 1);
+        ui.allocate_rect(Rect::from_min_max(area.min, foot.max), Sense::hover());
+    }
+}
+
+impl Cluster {
+    fn head(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        ui.horizontal(|ui| {
+            widgets::title(ui, "Cluster");
+            ui.add_space(space::S);
+            let field = widgets::search_field(ui, &mut self.filter, "Filter by topic", 200.0);
+            if std::mem::take(&mut scene.state.focus_filter) {
+                field.request_focus();
+            }
+            let picture = scene.picture.clone();
+            let partitions: usize = picture.topics.iter().map(|t| t.partitions.len()).sum();
+            let words = format!(
+                "{} · {}",
+                format::counted(picture.topics.len() as u64, "topic"),
+                format::counted(partitions as u64, "partition")
+            );
+            ui.with_layout(Place::right_to_left(Align::Center), |ui| {
+                if scene.abilities.break_things && widgets::button(ui, "Add a broker").clicked() {
+                    scene.send(Command::AddBroker);
+                }
+                widgets::small(ui, &words);
+            });
+        });
+    }
+}
+
+/// No broker holds anything to be shown.
+fn nothing_held(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let (sentence, button) = match scene.picture.topics.is_empty() {
+        true if scene.abilities.change_topics => (NO_TOPICS, Some("Create topic")),
+        true => (NO_TOPICS, None),
+        false => ("No topic to show matches the filter.", None),
+    };
+    if widgets::empty(ui, sentence, button) {
+        scene.state.dialog = Some(Dialog::CreateTopic);
+    }
+}
+
+/// Asks the next pictures for the records that are drawn.
+fn look_at(scene: &mut Scene<'_>, rows: &BTreeMap<BrokerId, Vec<Row<'_>>>, layout: &Layout) {
+    if layout.fit.detail != Detail::Cells {
+        return;
+    }
+    let Some(card) = layout.cards.first() else {
+        return;
+    };
+    let count = (card.width() / crate::app::theme::lane::CELL) as i64;
+    let mut topics: BTreeMap<&str, BTreeMap<_, _>> = BTreeMap::new();
+    for row in rows.values().flatten() {
+        let partitions = topics.entry(row.topic).or_default();
+        partitions
+            .entry(row.partition.index)
+            .or_insert((row.partition, row.furthest()));
+    }
+    let wanted = topics
+        .into_iter()
+        .map(|(topic, partitions)| lanes::wanted(topic, partitions.into_values(), count));
+    scene.focus.lanes.extend(wanted);
+}
