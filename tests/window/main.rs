@@ -13,5 +13,6 @@ mod raster;
 mod rig;
 mod shell;
 mod speed;
+mod story;
 mod three_brokers;
 mod topics;
