@@ -76,8 +76,11 @@ fn a_frame_over_10_000_topics() {
     let topics = (0..10_000).map(|n| made(&format!("topic-{n:05}"), 1, 40, 1.0));
     let fixture = Fixture::new(topics.collect());
     // Building 10,000 topics is slow in the fixture, not in the window: one picture serves all.
-    let costs = measure(&fixture.frozen(), |_| {});
+    let fixture = fixture.frozen();
+    let costs = measure(&fixture, |state| state.go_to(ViewKey::Topics));
     judge("10,000 topics", &costs);
+    let costs = measure(&fixture, |state| state.go_to(ViewKey::Cluster));
+    judge("10,000 topics in the cluster", &costs);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use egui::{Event, MouseWheelUnit, Pos2, RawInput, Rect, Vec2};
-use klar::app::state::{BodyForm, Selection, TopicChoices, TopicTab, UiState};
+use klar::app::state::{BodyForm, Selection, TopicChoices, TopicTab, UiState, ViewKey};
 use klar::app::{App, theme};
 use klar::ids::{Offset, PartitionIndex};
 use klar::inspect::RecordAnswer;
@@ -127,7 +127,22 @@ fn frame_cost_while_100_000_records_a_second_arrive_on_50_partitions() {
 #[ignore = "prints figures, which are not tests: make frames runs it optimised"]
 fn frame_cost_of_a_list_of_10_000_topics() {
     let topics = (0..10_000).map(|n| made(&format!("topic-{n:05}"), 3, n, 0.5));
-    measure("10,000 topics", &Fixture::new(topics.collect()), |_| {});
+    let fixture = Fixture::new(topics.collect());
+    measure("10,000 topics", &fixture, |state| {
+        state.go_to(ViewKey::Topics)
+    });
+    measure("10,000 topics in the cluster", &fixture, |_| {});
+}
+
+#[test]
+#[ignore = "prints figures, which are not tests: make frames runs it optimised"]
+fn frame_cost_of_the_cluster() {
+    for (brokers, partitions) in [(3, 9), (3, 40), (10, 300)] {
+        let load = vec![made("load", partitions, 1_000_000, 50_000.0)];
+        let fixture = crate::cluster::healthy(load, brokers, 3);
+        let name = format!("{brokers} brokers, {partitions} partitions, 50,000 records/s");
+        measure(&name, &fixture, |state| state.go_to(ViewKey::Cluster));
+    }
 }
 
 #[test]
