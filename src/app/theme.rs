@@ -254,6 +254,11 @@ pub mod cluster {
     pub const NOTE: f32 = 76.0;
     /// A card narrower than this has no room for notes.
     pub const NOTES_FROM: f32 = 440.0;
+    /// A client left of the brokers, and where its wires run.
+    pub const CLIENT: [f32; 2] = [148.0, 52.0];
+    pub const CLIENT_GUTTER: f32 = 56.0;
+    /// A narrower picture has no room for clients.
+    pub const CLIENTS_FROM: f32 = 860.0;
     /// How far a link swings out, for each card it passes.
     pub const SWING: f32 = 30.0;
     /// How near a pointer must come to a link.

@@ -36,8 +36,32 @@ pub fn healthy(topics: Vec<crate::fixture::Made>, brokers: i32, factor: i32) -> 
             }
         }
         picture.in_flight = fetches(&picture.topics);
+        connect(picture, brokers);
     });
     fixture
+}
+
+/// The clients are connected to the brokers they write to and read from; one of them waits for an answer.
+fn connect(picture: &mut ClusterSnapshot, brokers: i32) {
+    let shown = std::mem::take(&mut picture.connections);
+    for connection in shown {
+        for id in (1..=brokers).map(BrokerId) {
+            let mut other = connection.clone();
+            other.broker = id;
+            if connection.client_id == "kcat" {
+                other.last_api = "Fetch v11".into();
+            }
+            picture.connections.push(other);
+        }
+    }
+    picture.in_flight.push(InFlight {
+        from: Asker::Client(klar::ids::ConnectionId(2)),
+        to: BrokerId(1),
+        api: "Fetch v11".into(),
+        since: Time::from_ms(NOW_MS - 90),
+        waits_for: WaitsFor::Records,
+        partitions: Vec::new(),
+    });
 }
 
 fn running(first: &BrokerSnapshot, id: i32) -> BrokerSnapshot {
@@ -312,6 +336,28 @@ fn requests_between_brokers_are_told_as_the_picture_has_them() {
     let selected = window.state_mut().state_mut().selection.clone();
     assert_eq!(selected, Selection::Link(BrokerId(1), BrokerId(2)));
     window.get_by_label("Requests without an answer");
+}
+
+#[test]
+fn clients_stand_beside_the_brokers_where_there_is_room() {
+    let mut window = open(&healthy(orders(), 3, 3), SIZES[0], true, |_| {});
+    show(&mut window);
+    let said = "Client kcat, connected to brokers 1, 2 and 3, last Fetch v11 · librdkafka 2.0.2";
+    window.get_by_label_contains(said).click();
+    window.run();
+    let selected = window.state_mut().state_mut().selection.clone();
+    assert_eq!(
+        selected,
+        Selection::Connection(BrokerId(1), klar::ids::ConnectionId(2))
+    );
+    window.get_by_label_contains("Fetch v11 to broker 1, waits there for records");
+    let mut window = open(&healthy(orders(), 3, 3), SIZES[1], true, |_| {});
+    show(&mut window);
+    assert!(
+        window
+            .query_by_label_contains("Client kcat, connected")
+            .is_none()
+    );
 }
 
 #[test]

@@ -119,10 +119,15 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Whether so many brokers stand in one column.
+    pub fn stacks(brokers: usize) -> bool {
+        brokers <= STACKED
+    }
+
     /// Lays out one card per entry of `rows`, its number of replicas.
     pub fn new(area: Rect, rows: &[usize]) -> Layout {
         let brokers = rows.len().max(1);
-        let stacked = brokers <= STACKED;
+        let stacked = Layout::stacks(brokers);
         let each = if stacked {
             brokers
         } else {

@@ -196,7 +196,8 @@ fn words(request: &InFlight, from: BrokerId, now: Time) -> String {
     )
 }
 
-fn waits_for(what: WaitsFor) -> &'static str {
+/// What a request waits for, in words.
+pub fn waits_for(what: WaitsFor) -> &'static str {
     match what {
         WaitsFor::Answer => "not answered yet",
         WaitsFor::Records => "waits there for records",
@@ -244,14 +245,14 @@ impl Curve {
             vec2(if leaves_right(card) { out } else { -out }, 0.0)
         };
         let (near_start, near_end) = (start + swing(from), end + swing(to));
+        Curve::bent(start, near_start, near_end, end)
+    }
+
+    /// From `start` to `end`, leaving and arriving in the direction of the points beside them.
+    pub fn bent(start: Pos2, near_start: Pos2, near_end: Pos2, end: Pos2) -> Curve {
+        let [p0, p1, p2, p3] = [start, near_start, near_end, end].map(Pos2::to_vec2);
         let at = |t: f32| {
             let u = 1.0 - t;
-            let (p0, p1, p2, p3) = (
-                start.to_vec2(),
-                near_start.to_vec2(),
-                near_end.to_vec2(),
-                end.to_vec2(),
-            );
             (p0 * u * u * u + p1 * 3.0 * u * u * t + p2 * 3.0 * u * t * t + p3 * t * t * t)
                 .to_pos2()
         };

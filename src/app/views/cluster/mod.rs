@@ -17,6 +17,7 @@ use crate::ids::BrokerId;
 use crate::inspect::Command;
 
 mod card;
+mod clients;
 mod head;
 mod lanes;
 mod layout;
@@ -62,6 +63,7 @@ impl View for Cluster {
         let rows = rows::rows(&picture.topics, &filter, internal);
         let area = ui.available_rect_before_wrap();
         let (area, foot) = area.split_top_bottom_at_y(area.bottom() - LEGEND);
+        let (left, area) = area.split_left_right_at_x(area.left() + clients::room(&picture, area));
         let none = Vec::new();
         let of = |id: BrokerId| rows.get(&id).unwrap_or(&none);
         let counts: Vec<usize> = picture.brokers.iter().map(|b| of(b.id).len()).collect();
@@ -69,6 +71,9 @@ impl View for Cluster {
         let metrics = lane_paint::metrics(ui.ctx().pixels_per_point());
         let passed_ms = scene.now.since_us(picture.time) / 1_000;
         wires::draw(ui, scene, &layout);
+        if left.width() > 0.0 {
+            clients::draw(ui, scene, left, &layout);
+        }
         for (broker, rect) in picture.brokers.iter().zip(&layout.cards) {
             let card = Card {
                 broker,
@@ -88,7 +93,7 @@ impl View for Cluster {
             });
         }
         legend::draw(ui, foot, layout.fit.detail, picture.brokers.len() > 1);
-        ui.allocate_rect(Rect::from_min_max(area.min, foot.max), Sense::hover());
+        ui.allocate_rect(Rect::from_min_max(left.min, foot.max), Sense::hover());
     }
 }
 

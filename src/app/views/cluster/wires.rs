@@ -187,7 +187,6 @@ fn label(ui: &Ui, link: &Link, curve: &Curve) {
 /// Each kind of request as an arrow that points where it goes: full while only its asker tells of it, hollow where
 /// it arrived and waits.
 fn requests(ui: &Ui, link: &Link, curve: &Curve, flows: &[Flow]) {
-    let theme = Theme::of(ui);
     let mut there = [0_usize; 2];
     for flow in flows {
         let back = flow.from != link.a;
@@ -198,16 +197,21 @@ fn requests(ui: &Ui, link: &Link, curve: &Curve, flows: &[Flow]) {
             false => 0.6 - nth * APART,
         };
         let share = if back { 1.0 - share } else { share };
-        let along = curve.direction(share) * if back { -1.0 } else { 1.0 };
-        let at = curve.at(share);
-        let side = along.rot90() * (measure::REQUEST * 0.7);
-        let tip = at + along * measure::REQUEST;
-        let foot = at - along * (measure::REQUEST * 0.6);
-        let corners = vec![tip, foot + side, foot - side];
-        let (fill, stroke) = request_ink(flow.arrived, theme);
-        ui.painter()
-            .add(Shape::convex_polygon(corners, fill, stroke));
+        request(ui, curve, share, back, flow.arrived);
     }
+}
+
+/// An arrow at a share of the way, pointing along the curve or `back`.
+pub fn request(ui: &Ui, curve: &Curve, share: f32, back: bool, arrived: bool) {
+    let along = curve.direction(share) * if back { -1.0 } else { 1.0 };
+    let at = curve.at(share);
+    let side = along.rot90() * (measure::REQUEST * 0.7);
+    let tip = at + along * measure::REQUEST;
+    let foot = at - along * (measure::REQUEST * 0.6);
+    let corners = vec![tip, foot + side, foot - side];
+    let (fill, stroke) = request_ink(arrived, Theme::of(ui));
+    ui.painter()
+        .add(Shape::convex_polygon(corners, fill, stroke));
 }
 
 /// Fill and edge of a request: hollow where it arrived and waits.
