@@ -214,14 +214,15 @@ pub fn on_selection(scene: &Scene<'_>) -> Vec<Offer> {
     }
 }
 
-/// Everything that can be broken or mended now: for the palette.
+/// What can be broken or mended of each broker and link, and of the selected partition: for the palette, which has
+/// [`ACTIONS`] already.
 pub fn everything(scene: &Scene<'_>) -> Vec<Offer> {
     if !scene.abilities.break_things {
         return Vec::new();
     }
     let picture = scene.picture;
     let ids: Vec<BrokerId> = picture.brokers.iter().map(|broker| broker.id).collect();
-    let mut offers = on_cluster(picture);
+    let mut offers = Vec::new();
     if let Selection::Partition(..) = scene.state.selection {
         offers.extend(on_selection(scene));
     }

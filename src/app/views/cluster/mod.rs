@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use egui::{Align, Layout as Place, Rect, Sense, Ui, UiBuilder};
+use egui::{Align, Key, Layout as Place, Rect, Sense, Ui, UiBuilder};
 
 use super::View;
+use super::topics::stepped;
+use crate::app::actions::{Action, Keys};
 use crate::app::format;
 use crate::app::scene::Scene;
-use crate::app::state::{Dialog, ViewKey};
+use crate::app::state::{Dialog, Selection, ViewKey};
 use crate::app::theme::{size, space};
 use crate::app::widgets::{self, lane_paint};
 use crate::ids::BrokerId;
@@ -57,6 +59,7 @@ impl View for Cluster {
     fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
         self.head(ui, scene);
         ui.add_space(space::S);
+        step(scene);
         let picture = scene.picture.clone();
         let filter = self.filter.trim().to_lowercase();
         let internal = scene.state.remembered.internal_topics;
@@ -95,6 +98,42 @@ impl View for Cluster {
         legend::draw(ui, foot, layout.fit.detail, picture.brokers.len() > 1);
         ui.allocate_rect(Rect::from_min_max(left.min, foot.max), Sense::hover());
     }
+
+    fn actions(&self) -> &'static [Action] {
+        ACTIONS
+    }
+}
+
+const ACTIONS: &[Action] = &[
+    Action {
+        name: "Next broker",
+        group: "Cluster",
+        keys: Some(Keys::plain(Key::ArrowDown)),
+        can: |scene| !scene.picture.brokers.is_empty(),
+        run: |scene| scene.state.row_step = 1,
+    },
+    Action {
+        name: "Previous broker",
+        group: "Cluster",
+        keys: Some(Keys::plain(Key::ArrowUp)),
+        can: |scene| !scene.picture.brokers.is_empty(),
+        run: |scene| scene.state.row_step = -1,
+    },
+];
+
+/// Moves the selection through the brokers as the arrow keys asked.
+fn step(scene: &mut Scene<'_>) {
+    let by = std::mem::take(&mut scene.state.row_step);
+    let brokers = &scene.picture.brokers;
+    if by == 0 || brokers.is_empty() {
+        return;
+    }
+    let selected = match scene.state.selection {
+        Selection::Broker(id) => brokers.iter().position(|broker| broker.id == id),
+        _ => None,
+    };
+    let next = stepped(selected, by, brokers.len());
+    scene.state.select(Selection::Broker(brokers[next].id));
 }
 
 impl Cluster {

@@ -5,6 +5,8 @@
 
 use egui::{Key, Ui};
 
+pub use page::stepped;
+
 use super::View;
 use crate::app::actions::{Action, Keys};
 use crate::app::scene::Scene;
