@@ -10,6 +10,9 @@ use crate::app::views::View;
 use crate::app::{format, widgets};
 use crate::inspect::BrokerState;
 
+/// The brokers' part of what the views leave of the navigation, at most.
+const BROKERS_SHARE: f32 = 0.6;
+
 pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
     ui.spacing_mut().item_spacing.y = 2.0;
     for view in views {
@@ -27,7 +30,13 @@ pub fn draw(ui: &mut Ui, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
     }
     if scene.picture.brokers.len() > 1 {
         section(ui, "BROKERS");
-        brokers(ui, scene);
+        // Many brokers leave the topics their part.
+        let most = ui.available_height() * BROKERS_SHARE;
+        ScrollArea::vertical()
+            .id_salt("brokers")
+            .auto_shrink([false, true])
+            .max_height(most)
+            .show(ui, |ui| brokers(ui, scene));
     }
     section(ui, "TOPICS");
     topics(ui, scene);
