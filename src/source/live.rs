@@ -36,12 +36,7 @@ impl Source for LiveSource {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities {
-            change_topics: true,
-            produce: true,
-            undo_delete: true,
-            break_things: true,
-        }
+        Abilities::ALL
     }
 
     fn on_news(&self, wake: Box<dyn Fn() + Send + Sync>) {

@@ -37,3 +37,13 @@ pub struct Abilities {
     /// Brokers can be killed, paused and added, links cut, leaders elected.
     pub break_things: bool,
 }
+
+impl Abilities {
+    /// What a cluster within this program can do: everything.
+    pub const ALL: Abilities = Abilities {
+        change_topics: true,
+        produce: true,
+        undo_delete: true,
+        break_things: true,
+    };
+}

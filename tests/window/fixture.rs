@@ -212,12 +212,7 @@ impl Source for Fixture {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities {
-            change_topics: true,
-            produce: true,
-            undo_delete: true,
-            break_things: true,
-        }
+        Abilities::ALL
     }
 
     fn on_news(&self, _wake: Box<dyn Fn() + Send + Sync>) {}

@@ -9,7 +9,7 @@ use super::super::commit::NotDone;
 use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::{code_of, refusal_code};
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionIndex, TopicId};
-use crate::metadata::decide::{NewIsr, Refusal, alter_partition, check_broker_epoch};
+use crate::metadata::decide::{NewIsr, alter_partition};
 use crate::metadata::{LeaderRecovery, PartitionImage};
 use crate::wire::messages::alter_partition::{
     AlterPartitionRequest, AlterPartitionResponse, PartitionData, PartitionResult, TopicResult,
@@ -25,11 +25,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     let mut response = AlterPartitionResponse::default();
     let from = BrokerId(request.broker_id);
     let epoch = BrokerEpoch(request.broker_epoch);
-    let allowed = match broker.is_controller() && broker.member.is_some() {
-        true => check_broker_epoch(broker.facts(), from, epoch),
-        false => Err(Refusal::NotController),
-    };
-    match allowed {
+    match broker.check_asked_as_controller(from, epoch) {
         Err(refusal) => response.error_code = asked.code(refusal_code(&refusal)),
         Ok(()) => {
             for topic in request.topics {

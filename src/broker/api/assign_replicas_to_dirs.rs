@@ -6,12 +6,11 @@
 //! assigned to the directory that stands for a lost one.
 
 use super::super::Broker;
-use super::super::commit::NotDone;
 use super::super::dispatch::{Answer, Answered, Asked, check_lists};
 use super::super::lost::LOST_DIRECTORY;
 use super::{code_of, refusal_code};
-use crate::ids::{BrokerEpoch, BrokerId, PartitionIndex, TopicId};
-use crate::metadata::decide::{Refusal, check_broker_epoch};
+use crate::ids::{BrokerEpoch, BrokerId, PartitionIndex};
+use crate::metadata::decide::Refusal;
 use crate::wire::messages::assign_replicas_to_dirs::{
     AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, DirectoryResult, PartitionResult,
     TopicData, TopicResult,
@@ -25,11 +24,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
     let mut response = AssignReplicasToDirsResponse::default();
     let from = BrokerId(request.broker_id);
     let epoch = BrokerEpoch(request.broker_epoch);
-    let allowed = match broker.is_controller() && broker.member.is_some() {
-        true => check_broker_epoch(broker.facts(), from, epoch),
-        false => Err(Refusal::NotController),
-    };
-    match allowed {
+    match broker.check_asked_as_controller(from, epoch) {
         Err(refusal) => response.error_code = asked.code(refusal_code(&refusal)),
         Ok(()) => {
             for directory in request.directories {
@@ -59,7 +54,7 @@ impl Broker {
         let results = topic.partitions.into_iter().map(|partition| {
             let index = partition.partition_index;
             let told = match lost {
-                true => self.replica_told(asked, from, (topic_id, PartitionIndex(index))),
+                true => self.decide_lost(asked.now, from, (topic_id, PartitionIndex(index))),
                 false => {
                     let why = "Log directories have no ids here.".to_owned();
                     Err(Refusal::InvalidRequest(why).into())
@@ -75,14 +70,5 @@ impl Broker {
             topic_id,
             partitions: results.collect(),
         }
-    }
-
-    fn replica_told(
-        &mut self,
-        asked: &Asked,
-        from: BrokerId,
-        replica: (TopicId, PartitionIndex),
-    ) -> Result<(), NotDone> {
-        self.decide_lost(asked.now, from, replica)
     }
 }

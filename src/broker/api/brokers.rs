@@ -11,7 +11,9 @@ use super::super::dispatch::{Answer, Answered, Asked, check_entries};
 use super::code_of;
 use crate::ids::{BrokerEpoch, BrokerId, IncarnationId, Offset};
 use crate::metadata::Endpoint;
-use crate::metadata::decide::{Heartbeat, NewBroker, check_broker_epoch, next_producer_ids};
+use crate::metadata::decide::{
+    Heartbeat, NewBroker, Refusal, check_broker_epoch, next_producer_ids,
+};
 use crate::wire::messages::allocate_producer_ids::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse,
 };
@@ -110,6 +112,18 @@ pub(super) fn answer_producer_ids(
 }
 
 impl Broker {
+    /// Refuses what a broker asks of its controller, unless this is it and knows the broker by this epoch.
+    pub(super) fn check_asked_as_controller(
+        &self,
+        from: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<(), Refusal> {
+        match self.is_controller() && self.member.is_some() {
+            true => check_broker_epoch(self.facts(), from, epoch),
+            false => Err(Refusal::NotController),
+        }
+    }
+
     fn allocate_producer_ids(
         &mut self,
         asked: &Asked,
