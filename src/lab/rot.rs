@@ -4,6 +4,7 @@
 //! no power loss, no durability but the system's cache, nobody moves replicas. So nothing that was acknowledged may
 //! be missing in the end, and whoever finds the damage has to fetch the records again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rand::Rng as _;
@@ -65,25 +66,27 @@ impl World {
         }
     }
 
-    /// Partitions that a live broker leads and another one than this has in sync.
+    /// Partitions that another live broker than this has in sync, and no live broker knows otherwise: whoever is
+    /// behind may still believe in an in-sync set that has shrunk to the one broker whose disk is to rot.
     fn held_elsewhere(&mut self, but: BrokerId) -> Vec<Partition> {
         let up = |(id, seat): (&BrokerId, &super::seat::Seat)| seat.broker.is_some().then_some(*id);
-        let alive: Vec<BrokerId> = self.seats.iter().filter_map(up).collect();
-        let mut held = Vec::new();
-        for (id, seat) in &mut self.seats {
-            let Some(broker) = seat.broker.as_mut() else {
-                continue;
-            };
+        let alive: BTreeSet<BrokerId> = self.seats.iter().filter_map(up).collect();
+        let mut known: BTreeMap<Partition, BTreeSet<(i32, Vec<BrokerId>)>> = BTreeMap::new();
+        for broker in self.seats.values_mut().filter_map(|s| s.broker.as_mut()) {
             for topic in broker.picture(self.now, &Focus::default()).topics.iter() {
-                for partition in topic.partitions.iter().filter(|p| p.leader == Some(*id)) {
-                    let mut isr = partition.isr.iter();
-                    if isr.any(|member| *member != but && alive.contains(member)) {
-                        held.push((topic.name.clone(), partition.index));
-                    }
+                for partition in &topic.partitions {
+                    let name = (topic.name.clone(), partition.index);
+                    let view = (partition.partition_epoch, partition.isr.clone());
+                    known.entry(name).or_default().insert(view);
                 }
             }
         }
-        held
+        let held = |views: &BTreeSet<(i32, Vec<BrokerId>)>| {
+            let mut isr = views.iter().flat_map(|(_, isr)| isr);
+            views.len() == 1 && isr.any(|member| *member != but && alive.contains(member))
+        };
+        known.retain(|_, views| held(views));
+        known.into_keys().collect()
     }
 }
 
