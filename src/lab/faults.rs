@@ -1,5 +1,6 @@
 //! What goes wrong, and how it is made good again: starts, deaths, power losses, bad disks and wires.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -388,7 +389,7 @@ impl World {
                     Role::Chores(chores) => chores.is_idle(),
                     Role::Reader(_) => true,
                 };
-                if self.clients.iter().all(idle) {
+                if self.clients.iter().all(idle) && self.leaders_are_known() {
                     self.begin_reading();
                 }
             }
@@ -402,6 +403,25 @@ impl World {
             }
             Part::Faults | Part::Over => {}
         }
+    }
+
+    /// Whether all brokers that run name the same leaders. One that has not heard of its successor yet would tell the
+    /// last reader of an end in front of what the successor acknowledged.
+    fn leaders_are_known(&mut self) -> bool {
+        let mut known = BTreeMap::new();
+        let brokers = self.seats.values_mut().filter_map(|s| s.broker.as_mut());
+        for broker in brokers {
+            for topic in broker.picture(self.now, &Focus::default()).topics.iter() {
+                for partition in &topic.partitions {
+                    let leader = (partition.leader, partition.leader_epoch);
+                    let place = (topic.name.clone(), partition.index);
+                    if *known.entry(place).or_insert(leader) != leader {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
     }
 
     fn begin_reading(&mut self) {

@@ -15,9 +15,9 @@ use super::across::Partition;
 use super::plan_chores::MOST_REPLICAS;
 use super::schedule::{Fault, Planned, Schedule};
 use super::world::World;
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, Offset};
 use crate::inspect::{Durability, Focus};
-use crate::storage::{Disk as _, MemoryDisk};
+use crate::storage::{Disk as _, MemoryDisk, recovery_points};
 use crate::wire::records::batches;
 
 /// Where the leader epoch lies in a batch: no checksum covers it.
@@ -55,9 +55,15 @@ impl World {
         }
         self.kill(broker, down_ms);
         let disk = self.seats[&broker].disk.clone();
+        let dir = PathBuf::from(format!("/d/broker-{broker}"));
+        let points = recovery_points(&mut disk.clone(), &dir).unwrap_or_default();
         for (topic, index) in spare {
-            let dir = PathBuf::from(format!("/d/broker-{broker}/{topic}-{index}"));
-            if let Some(place) = flip(&mut self.dice.disk, &disk, &dir) {
+            let name = format!("{topic}-{index}");
+            // A checkpoint tells topics of one name apart by their ids.
+            let of_log = |(known, _): &(&String, _)| known.split('@').next() == Some(&name);
+            let end = points.iter().filter(of_log).map(|(_, end)| *end).min();
+            let end = end.unwrap_or(Offset::ZERO);
+            if let Some(place) = flip(&mut self.dice.disk, &disk, &dir.join(name), end) {
                 self.tally.count("bit flipped");
                 self.trace
                     .text(self.now, &format!("a bit flips in {place}"));
@@ -90,8 +96,9 @@ impl World {
     }
 }
 
-/// Turns a bit over in one batch of a log; in which.
-fn flip(dice: &mut SmallRng, disk: &MemoryDisk, dir: &Path) -> Option<String> {
+/// Turns a bit over in one batch of a log; in which. Only in front of its recovery point: behind it damage is what a
+/// power loss leaves, the log is cut there, and with the system's cache nothing is promised of it.
+fn flip(dice: &mut SmallRng, disk: &MemoryDisk, dir: &Path, end: Offset) -> Option<String> {
     let paths = disk.paths();
     let mut segments = paths.iter().filter(|path| path.parent() == Some(dir));
     let segments: Vec<&PathBuf> = segments
@@ -105,7 +112,9 @@ fn flip(dice: &mut SmallRng, disk: &MemoryDisk, dir: &Path) -> Option<String> {
     let mut at = 0;
     let mut found = Vec::new();
     for batch in batches(&file).map_while(Result::ok) {
-        found.push((at, batch.bytes().len(), batch.header().base_offset));
+        if batch.header().last_offset() < end {
+            found.push((at, batch.bytes().len(), batch.header().base_offset));
+        }
         at += batch.bytes().len();
     }
     let (start, len, offset) = *found.choose(dice)?;

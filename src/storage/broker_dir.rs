@@ -422,6 +422,20 @@ pub(super) fn read_clean_stop(file: &[u8]) -> Result<BTreeMap<String, LogState>,
     Ok(states)
 }
 
+/// The recovery points a broker would find that started on this directory now: none where it would read every log.
+///
+/// # Errors
+/// The checkpoint is there and cannot be read at all.
+pub fn recovery_points(
+    disk: &mut dyn Disk,
+    dir: &Path,
+) -> Result<BTreeMap<String, Offset>, StorageError> {
+    let path = dir.join(RECOVERY_POINTS_FILE);
+    let bytes = read_whole(disk, &path).map_err(StorageError::io("read", &path))?;
+    let points = bytes.and_then(|bytes| read_recovery_points(&bytes).ok());
+    Ok(points.unwrap_or_default())
+}
+
 /// Reads the recovery point checkpoint.
 pub(super) fn read_recovery_points(file: &[u8]) -> Result<BTreeMap<String, Offset>, FormatError> {
     let mut fields = Fields::new(format::open(format::MAGIC_RECOVERY_POINTS, file)?);

@@ -38,7 +38,7 @@ mod tests;
 
 pub use append::{Appended, COPIED_BYTES};
 pub use beside::{metadata_snapshot_id, metadata_snapshot_name};
-pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun};
+pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun, recovery_points};
 pub use config::{LogConfig, TimestampType};
 pub use disk::{
     Disk, Entry, FailingDisk, Fault, FaultPlan, MemoryDisk, MemoryFiles, Operation, RealDisk,
