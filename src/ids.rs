@@ -139,6 +139,11 @@ impl Time {
         Time(ms.saturating_mul(1000))
     }
 
+    /// The moment this many microseconds later, saturating.
+    pub fn plus_us(self, us: u64) -> Time {
+        Time(self.0.saturating_add_unsigned(us))
+    }
+
     /// This moment moved by `ms` milliseconds, saturating.
     pub fn plus_ms(self, ms: i64) -> Time {
         Time(self.0.saturating_add(ms.saturating_mul(1000)))

@@ -6,6 +6,7 @@
 use egui::{Key, Modifiers};
 
 use super::faults;
+use super::pace;
 use super::scene::Scene;
 use super::state::{Dialog, ThemeChoice, TopicTab, ViewKey};
 use super::views::View;
@@ -96,6 +97,9 @@ impl Keys {
             Key::ArrowDown => "↓",
             Key::ArrowLeft => "←",
             Key::ArrowRight => "→",
+            Key::OpenBracket => "[",
+            Key::CloseBracket => "]",
+            Key::Period => ".",
             key => key.symbol_or_name(),
         });
         parts.join(" ")
@@ -298,6 +302,7 @@ pub fn available(views: &[Box<dyn View>], scene: &Scene<'_>) -> Vec<Action> {
         .map_or(&[][..], |view| view.actions());
     own.iter()
         .chain(faults::ACTIONS)
+        .chain(pace::ACTIONS)
         .chain(GLOBAL)
         .filter(|action| (action.can)(scene))
         .copied()

@@ -33,6 +33,8 @@ pub enum Verb {
     Elect,
     ElectUnclean,
     Add,
+    /// How time passes.
+    Time,
 }
 
 /// One command that makes sense now.
@@ -320,7 +322,7 @@ fn undo_of(scene: &Scene<'_>, command: &Command) -> Option<Undo> {
             broker: before,
             unclean: false,
         },
-        until: scene.now.plus_ms(UNDO_MS),
+        until: scene.wall.plus_ms(UNDO_MS),
     })
 }
 
@@ -465,6 +467,7 @@ mod tests {
             quorum: None,
             brokers: Vec::new(),
             links: Vec::new(),
+            pace: crate::inspect::PaceSnapshot::default(),
             topics: Vec::new(),
             totals: crate::inspect::Totals::default(),
             connections: Vec::new(),

@@ -11,6 +11,7 @@ pub mod format;
 pub mod history;
 pub mod inspector;
 pub mod notices;
+pub mod pace;
 pub mod panels;
 pub mod replicas;
 pub mod run;
@@ -35,7 +36,7 @@ use self::settings::SettingsFile;
 use self::state::{ThemeChoice, UiState};
 use self::views::View;
 use crate::ids::Time;
-use crate::inspect::Focus;
+use crate::inspect::{ClusterSnapshot, Focus};
 use crate::source::Source;
 
 /// Milliseconds after which the window looks again while rates fall or a notice is up.
@@ -59,7 +60,11 @@ pub struct App {
 enum Clock {
     /// The newest picture's time plus what has passed since it came, so that rates fall to zero when
     /// nothing is published any more.
-    Running { picture: Time, seen: Instant },
+    Running {
+        picture: Time,
+        seen: Instant,
+        opened: Instant,
+    },
     /// The picture's time: tests and still pictures.
     Still,
 }
@@ -80,6 +85,7 @@ impl App {
             clock: Clock::Running {
                 picture: Time(i64::MIN),
                 seen: Instant::now(),
+                opened: Instant::now(),
             },
         }
     }
@@ -126,10 +132,11 @@ impl App {
     pub fn draw(&mut self, ui: &mut egui::Ui) {
         self.apply_theme(ui.ctx());
         let picture = self.source.latest();
-        let now = self.now(picture.time);
+        let now = self.now(&picture);
+        let wall = self.wall(picture.time);
         self.history.see(now, &picture);
-        self.notices.see(now, &picture);
-        self.state.see(now, &picture);
+        self.notices.see(wall, &picture);
+        self.state.see(wall, &picture);
         let mut focus = Focus::default();
         let ctx = ui.ctx().clone();
         let mut scene = Scene {
@@ -139,6 +146,7 @@ impl App {
             notices: &mut self.notices,
             focus: &mut focus,
             now,
+            wall,
             abilities: self.source.abilities(),
             dark: ctx.theme() == egui::Theme::Dark,
             ctx: &ctx,
@@ -172,20 +180,32 @@ impl App {
         }
     }
 
-    fn now(&mut self, picture: Time) -> Time {
-        match &mut self.clock {
+    /// The cluster's time: that of the picture plus what has passed in the cluster since.
+    fn now(&mut self, picture: &ClusterSnapshot) -> Time {
+        let Clock::Running {
+            picture: last,
+            seen,
+            ..
+        } = &mut self.clock
+        else {
+            return picture.time;
+        };
+        if *last != picture.time {
+            *last = picture.time;
+            *seen = Instant::now();
+        }
+        let passed = seen.elapsed() / picture.pace.slowdown.max(1);
+        match picture.pace.paused {
+            true => picture.time,
+            false => picture.time.plus_us(micros(passed)),
+        }
+    }
+
+    /// The user's time, which nobody slows down: since the window opened.
+    fn wall(&self, picture: Time) -> Time {
+        match self.clock {
             Clock::Still => picture,
-            Clock::Running {
-                picture: last,
-                seen,
-            } => {
-                if *last != picture {
-                    *last = picture;
-                    *seen = Instant::now();
-                }
-                let passed = i64::try_from(seen.elapsed().as_micros()).unwrap_or(i64::MAX);
-                Time(picture.0.saturating_add(passed))
-            }
+            Clock::Running { opened, .. } => Time(0).plus_us(micros(opened.elapsed())),
         }
     }
 
@@ -195,7 +215,8 @@ impl App {
             return;
         }
         let picture = self.source.latest();
-        if self.history.is_settling(now, &picture)
+        let settles = !picture.pace.paused && self.history.is_settling(now, &picture);
+        if settles
             || self.notices.is_waiting()
             || self.state.undo.is_some()
             || !picture.deleting.is_empty()
@@ -205,4 +226,8 @@ impl App {
             ctx.request_repaint_after(Duration::from_millis(LOOK_AGAIN_MS));
         }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

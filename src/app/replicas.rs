@@ -199,7 +199,7 @@ pub fn is_up(state: &BrokerState) -> bool {
 pub fn ended_at(picture: &ClusterSnapshot, broker: BrokerId) -> Option<Time> {
     use EventKind::{BrokerCrashed, BrokerKilled, BrokerPaused, BrokerStopped};
     let ended = |event: &&Arc<Event>| {
-        event.broker == broker
+        event.broker == Some(broker)
             && matches!(
                 event.kind,
                 BrokerCrashed { .. }

@@ -18,8 +18,10 @@ pub struct Scene<'a> {
     pub notices: &'a mut Notices,
     /// What the next pictures must contain: filled anew each frame by what is visible.
     pub focus: &'a mut Focus,
-    /// The moment of this frame.
+    /// The moment of this frame in the cluster's time.
     pub now: Time,
+    /// The same for what the window itself shows for a while: slow motion does not stretch it.
+    pub wall: Time,
     pub abilities: Abilities,
     /// The window is drawn in the dark theme.
     pub dark: bool,
@@ -33,6 +35,13 @@ impl Scene<'_> {
         // A deletion that can be undone says so by its undo chip.
         let say = match command {
             Command::DeleteTopic { now: false, .. } if self.abilities.undo_delete => Say::Failures,
+            // The line across the view says how time passes, the timeline what was let through.
+            Command::SlowTime { .. }
+            | Command::PauseTime
+            | Command::ResumeTime
+            | Command::Step
+            | Command::FreezeReplication
+            | Command::ThawReplication => Say::Failures,
             _ => Say::Everything,
         };
         let id = self.source.send(command);
@@ -59,7 +68,7 @@ impl Scene<'_> {
     /// Copies text and says so.
     pub fn copy(&mut self, text: String, confirmation: &str) {
         self.ctx.copy_text(text);
-        self.notices.confirm(self.now, confirmation);
+        self.notices.confirm(self.wall, confirmation);
     }
 
     /// A topic of the picture by its name.

@@ -5,13 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::options::{Options, setting};
 use crate::cluster::control::{Ask, Heard, socket_of};
 use crate::ids::{BrokerId, PartitionIndex};
-use crate::inspect::{Command, Failure, ProduceOne};
+use crate::inspect::{Command, Failure, MAX_SLOWDOWN, ProduceOne};
 
 /// What every snapshot line begins with; the rest of the line is the snapshot and one brace.
 const SNAPSHOT: &str = "{\"snapshot\":";
@@ -57,6 +57,21 @@ pub enum Ctl {
         b: BrokerId,
         delay_ms: u32,
     },
+    /// Slow time down for the brokers and klar's own clients: `speed 1/100`, `speed 1` is real time
+    Speed {
+        #[arg(value_parser = speed)]
+        speed: Slowdown,
+    },
+    /// Have time stand still (`time pause`), go on, or let one message between brokers through (`time step`)
+    Time {
+        #[arg(value_enum)]
+        what: TimeVerb,
+    },
+    /// Hold back what followers ask of leaders, or let it go on: `replication freeze`, `replication thaw`
+    Replication {
+        #[arg(value_enum)]
+        what: ReplicationVerb,
+    },
     /// Make all links between brokers as good as new
     Heal,
     /// Start one more broker
@@ -98,6 +113,23 @@ pub enum Ctl {
         #[arg(value_parser = broker)]
         broker: Option<BrokerId>,
     },
+}
+
+/// How many seconds a second of the cluster takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slowdown(u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TimeVerb {
+    Pause,
+    Resume,
+    Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplicationVerb {
+    Freeze,
+    Thaw,
 }
 
 #[derive(Debug, Subcommand)]
@@ -230,6 +262,18 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
         Ctl::Resume { broker } => Command::ResumeBroker { broker },
         Ctl::Cut { from, to } => cut_command(&from, to)?,
         Ctl::Slow { a, b, delay_ms } => Command::SlowLink { a, b, delay_ms },
+        Ctl::Speed {
+            speed: Slowdown(times),
+        } => Command::SlowTime { times },
+        Ctl::Time { what } => match what {
+            TimeVerb::Pause => Command::PauseTime,
+            TimeVerb::Resume => Command::ResumeTime,
+            TimeVerb::Step => Command::Step,
+        },
+        Ctl::Replication { what } => match what {
+            ReplicationVerb::Freeze => Command::FreezeReplication,
+            ReplicationVerb::Thaw => Command::ThawReplication,
+        },
         Ctl::Heal => Command::HealLinks,
         Ctl::AddBroker => Command::AddBroker,
         Ctl::RemoveBroker { yes: false, broker } => {
@@ -371,6 +415,17 @@ fn broker(text: &str) -> Result<BrokerId, String> {
     number
         .map(BrokerId)
         .map_err(|_| "not a broker's number".to_owned())
+}
+
+/// A speed as the window names it: `1`, `1/20`.
+fn speed(text: &str) -> Result<Slowdown, String> {
+    let text = text.trim().trim_end_matches(['x', '×']);
+    let times = text.strip_prefix("1/").unwrap_or(text).parse();
+    let whole = text.starts_with("1/") || text == "1";
+    match times {
+        Ok(times) if whole && (1..=MAX_SLOWDOWN).contains(&times) => Ok(Slowdown(times)),
+        _ => Err(format!("write 1 for real time, or 1/2 to 1/{MAX_SLOWDOWN}")),
+    }
 }
 
 /// A partition as logs name it: `orders-0`.

@@ -15,13 +15,16 @@ use tokio::sync::{mpsc, watch};
 use super::chance;
 use super::commands::{Concluded, reachable};
 use super::member::{Member, Seen};
+use super::pace::{Changed, Pace, PaceCommand};
 use super::remains::{Found, look_for};
 use crate::broker::BrokerConfig;
 use crate::ids::{BrokerId, Time};
-use crate::inspect::{BrokerState, Durability, EventKind, Failure, Focus, LinkSnapshot};
+use crate::inspect::{
+    BrokerState, CommandId, Durability, EventKind, Failure, Focus, LinkSnapshot, PaceSnapshot,
+};
 use crate::links::{End, Links};
 use crate::runtime::{
-    BrokerStart, BrokerThread, Ended, Medium, Neighbours, Order, Port, Report, Told,
+    BrokerStart, BrokerThread, Course, Ended, Medium, Neighbours, Order, Port, Report, Told,
 };
 use crate::storage::{RealDisk, Roster, StorageError};
 pub use commands::BrokerCommand;
@@ -47,13 +50,14 @@ pub struct Brokers {
     neighbours: watch::Sender<Arc<Neighbours>>,
     /// The wires between them.
     links: Links,
+    pace: Pace,
     reports: mpsc::Sender<Told>,
     runs: u64,
     waits: Vec<Wait>,
     concluded: Vec<Concluded>,
     /// Where it is told what dead brokers left on disk.
     found: mpsc::Sender<Found>,
-    notes: Vec<(BrokerId, EventKind)>,
+    notes: Vec<(Option<BrokerId>, EventKind)>,
 }
 
 /// What a report came to.
@@ -65,6 +69,8 @@ pub enum News {
     Joined,
     Note(BrokerId, Time, EventKind),
     Picture(BrokerId),
+    /// Other messages between brokers wait than did.
+    Held,
     Ended(BrokerId, Ended),
 }
 
@@ -76,6 +82,7 @@ impl Brokers {
             members: BTreeMap::new(),
             neighbours: watch::channel(Arc::default()).0,
             links: Links::default(),
+            pace: Pace::new(),
             reports,
             runs: 0,
             waits: Vec::new(),
@@ -98,6 +105,7 @@ impl Brokers {
         self.neighbours.send_replace(Arc::new(Neighbours {
             addresses: addresses.collect(),
             links: self.links.clone(),
+            gate: self.pace.gate(),
         }));
     }
 
@@ -115,6 +123,7 @@ impl Brokers {
             return Ok(());
         };
         self.runs += 1;
+        self.pace.forget(id);
         let recipe = &self.recipe;
         let start = BrokerStart {
             config: BrokerConfig {
@@ -129,6 +138,7 @@ impl Brokers {
             },
             run: self.runs,
             neighbours: self.neighbours.subscribe(),
+            courses: self.pace.courses(),
             listener,
             medium: match recipe.durability {
                 Durability::Memory => Medium::Memory(std::mem::take(&mut member.memory)),
@@ -167,6 +177,17 @@ impl Brokers {
             Report::Picture(picture) => {
                 member.show(picture);
                 News::Picture(broker)
+            }
+            Report::Held { ticket, message } => {
+                let let_through = self.pace.on_held(broker, ticket, message);
+                if let Some(changed) = let_through {
+                    self.changed_pace(changed);
+                }
+                News::Held
+            }
+            Report::LetGo { ticket } => {
+                self.pace.on_let_go(broker, ticket);
+                News::Held
             }
             Report::Ended(ended, memory) => {
                 member.ended(&ended, memory);
@@ -228,9 +249,34 @@ impl Brokers {
         std::mem::take(&mut self.concluded)
     }
 
-    /// What happened to brokers since the last call, besides what they say themselves.
-    pub fn take_notes(&mut self) -> Vec<(BrokerId, EventKind)> {
+    /// What happened to brokers since the last call, besides what they say themselves, and to all of them together.
+    pub fn take_notes(&mut self) -> Vec<(Option<BrokerId>, EventKind)> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// What every clock of the cluster follows.
+    pub fn courses(&self) -> watch::Receiver<Course> {
+        self.pace.courses()
+    }
+
+    /// How time passes.
+    pub fn pace(&self) -> PaceSnapshot {
+        self.pace.snapshot()
+    }
+
+    /// Runs a command about time.
+    pub fn run_pace(&mut self, id: CommandId, command: PaceCommand) {
+        let concluded = match self.pace.run(command, ASKED) {
+            Ok(changed) => Concluded::done(id, self.changed_pace(changed)),
+            Err(failure) => Concluded::failed(id, failure),
+        };
+        self.concluded.push(concluded);
+    }
+
+    fn changed_pace(&mut self, changed: Changed) -> String {
+        self.notes.extend(changed.noted);
+        self.tell_neighbours();
+        changed.sentence
     }
 
     /// Brokers that run and follow what happens.
@@ -302,7 +348,7 @@ impl Brokers {
                 })
             }
         };
-        self.notes.extend(kind.map(|kind| (id, kind)));
+        self.notes.extend(kind.map(|kind| (Some(id), kind)));
         let again = member.again && *ended == Ended::Clean;
         if !again && self.recipe.durability != Durability::Memory {
             let dir = self.recipe.dir.join(format!("broker-{id}"));

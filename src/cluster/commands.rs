@@ -142,6 +142,12 @@ impl Commands {
             | Command::CutLink { .. }
             | Command::SlowLink { .. }
             | Command::HealLinks
+            | Command::SlowTime { .. }
+            | Command::PauseTime
+            | Command::ResumeTime
+            | Command::Step
+            | Command::FreezeReplication
+            | Command::ThawReplication
             | Command::AddBroker => unreachable!("no client's business"),
         }
     }
@@ -211,7 +217,7 @@ impl Commands {
             browse: self.browser.as_ref().map(Browser::picture),
             producers: self.producing.pictures(),
             deleting: self.topics.as_ref().map_or_else(Vec::new, Topics::deleting),
-            links: Vec::new(),
+            ..Panels::default()
         }
     }
 

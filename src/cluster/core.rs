@@ -16,6 +16,7 @@ use super::commands::{Commands, Concluded};
 use super::fuse::{Chronicle, Panels, fuse};
 use super::fuse_topics::FusedTopics;
 use super::link::{Reply, Request};
+use super::pace::PaceCommand;
 use super::remains::Found;
 use super::show::Show;
 use super::wires::Happened;
@@ -83,7 +84,7 @@ impl Core {
     ) -> Core {
         let mut core = Core {
             facts,
-            clock: Clock::new(),
+            clock: Clock::following(brokers.courses()),
             commands: Commands::new(brokers.addresses(), events),
             brokers,
             fused: FusedTopics::default(),
@@ -142,7 +143,8 @@ impl Core {
 
     fn next_due(&self) -> Option<Instant> {
         let wakeup = self.commands.next_wakeup();
-        let wakeup = wakeup.map(|time| Instant::from_std(self.clock.instant_of(time)));
+        let wakeup = wakeup.and_then(|time| self.clock.instant_of(time));
+        let wakeup = wakeup.map(Instant::from_std);
         let stop = self.stopping.as_ref().map(|(_, at)| *at);
         let asked = self.askers.iter().map(|asker| asker.until).min();
         let dues = [wakeup, self.show.due(), stop, asked];
@@ -150,7 +152,7 @@ impl Core {
     }
 
     /// Keeps what a broker noted.
-    pub fn note(&mut self, broker: BrokerId, time: Time, kind: EventKind) {
+    pub fn note(&mut self, broker: Option<BrokerId>, time: Time, kind: EventKind) {
         self.chronicle.note(broker, time, kind);
         self.show.news();
     }
@@ -159,8 +161,8 @@ impl Core {
         match self.brokers.on_told(told) {
             News::Nothing => return,
             News::Ready(broker) => self.on_ready(broker),
-            News::Joined => {}
-            News::Note(broker, time, kind) => self.note(broker, time, kind),
+            News::Joined | News::Held => {}
+            News::Note(broker, time, kind) => self.note(Some(broker), time, kind),
             News::Picture(broker) => self.has_shown(broker),
             News::Ended(broker, ended) => {
                 self.has_shown(broker);
@@ -227,6 +229,8 @@ impl Core {
         if command == Command::Stop {
             self.conclude(Concluded::done(id, "klar stops."));
             self.stop("asked to stop".to_owned());
+        } else if let Some(command) = PaceCommand::of(&command) {
+            self.brokers.run_pace(id, command);
         } else if let Some(command) = BrokerCommand::of(&command) {
             self.brokers.run(id, command);
         } else if let Err(failure) = self.begin_removal(id, &command) {
@@ -250,7 +254,10 @@ impl Core {
     fn take_notes(&mut self) {
         let now = self.clock.now();
         for (broker, kind) in self.brokers.take_notes() {
-            tracing::info!("broker {broker}: {}", kind.sentence());
+            match broker {
+                Some(broker) => tracing::info!("broker {broker}: {}", kind.sentence()),
+                None => tracing::info!("cluster: {}", kind.sentence()),
+            }
             self.note(broker, now, kind);
         }
     }
@@ -343,6 +350,7 @@ impl Core {
             &self.chronicle,
             Panels {
                 links: self.brokers.links(),
+                pace: self.brokers.pace(),
                 ..self.commands.panels()
             },
         )

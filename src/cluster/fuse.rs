@@ -13,8 +13,8 @@ use super::member::Seen;
 use crate::ids::Time;
 use crate::inspect::{
     BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot, EVENTS_KEPT, Event,
-    EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome, ProducerSnapshot,
-    QuorumSnapshot, Totals,
+    EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome, PaceSnapshot,
+    ProducerSnapshot, QuorumSnapshot, Totals,
 };
 
 /// The newest events and outcomes, each bounded.
@@ -33,11 +33,12 @@ pub struct Panels {
     pub deleting: Vec<(String, Time)>,
     /// Links between brokers that are not as good as new.
     pub links: Vec<LinkSnapshot>,
+    pub pace: PaceSnapshot,
 }
 
 impl Chronicle {
     /// Numbers and keeps one event.
-    pub fn note(&mut self, broker: crate::ids::BrokerId, time: Time, kind: EventKind) {
+    pub fn note(&mut self, broker: Option<crate::ids::BrokerId>, time: Time, kind: EventKind) {
         self.newest += 1;
         if self.events.len() == EVENTS_KEPT {
             self.events.pop_front();
@@ -89,6 +90,7 @@ pub fn fuse(
         quorum,
         brokers: broker_snapshots(now, seen),
         links: panels.links,
+        pace: panels.pace,
         totals: totals(seen),
         connections: connections(seen),
         in_flight: in_flight(seen),

@@ -302,7 +302,7 @@ impl ClusterThread {
         let mut core = Core::new(facts, started.brokers, show, events, self.next_command);
         core.stay_after_crash(self.stay_after_crash);
         for (broker, time, kind) in started.early {
-            core.note(broker, time, kind);
+            core.note(Some(broker), time, kind);
         }
         match Signals::listen() {
             Ok(signals) => drop(spawn_local(pass_signals(signals, self.requests.clone()))),

@@ -90,6 +90,21 @@ pub enum Command {
     },
     /// Makes all links between brokers as good as new.
     HealLinks,
+    /// Has a second of the cluster take so many seconds, 1 to [`MAX_SLOWDOWN`]: timers of brokers and of klar's own
+    /// clients, and what is on its way between brokers. Foreign clients keep their time.
+    SlowTime {
+        times: u32,
+    },
+    /// Has time stand still: no timer fires, and nothing arrives between brokers.
+    PauseTime,
+    /// Has time go on at the speed it had.
+    ResumeTime,
+    /// Lets one message through while time stands still or replication is frozen. Is there none, time goes on until
+    /// a broker sends something.
+    Step,
+    /// Holds back what followers ask of leaders and are answered; all else goes on.
+    FreezeReplication,
+    ThawReplication,
     /// Starts one more broker, with the next number, on the next free port.
     AddBroker,
     /// Forgets a broker that was stopped, hosts nothing and has no vote; its directory is set aside.
@@ -123,6 +138,9 @@ pub enum Command {
 
 /// The longest delay a link may be given, milliseconds.
 pub const MAX_LINK_DELAY_MS: u32 = 60_000;
+
+/// How many seconds a second of the cluster may take.
+pub const MAX_SLOWDOWN: u32 = 1_000;
 
 /// Milliseconds during which deleting an embedded topic can be undone.
 pub const UNDO_DELETE_MS: i64 = 10_000;

@@ -10,8 +10,24 @@ pub struct Event {
     /// Position in the cluster's sequence of events, from 1, without gaps.
     pub number: u64,
     pub time: Time,
-    pub broker: BrokerId,
+    /// Who reports it; `None` for what happens to the whole cluster.
+    pub broker: Option<BrokerId>,
     pub kind: EventKind,
+}
+
+impl Event {
+    /// The broker it is about.
+    pub fn about(&self) -> Option<BrokerId> {
+        self.kind.subject().or(self.broker)
+    }
+
+    /// Who reports it: `broker 2`.
+    pub fn reporter(&self) -> String {
+        match self.broker {
+            Some(broker) => format!("broker {broker}"),
+            None => "the cluster".to_owned(),
+        }
+    }
 }
 
 /// What happened and why. The window turns each into a sentence with [`EventKind::sentence`].
@@ -60,6 +76,30 @@ pub enum EventKind {
     /// What goes from this broker to another is as good as new.
     LinkHealed {
         to: BrokerId,
+        cause: String,
+    },
+    /// A second of the cluster takes so many seconds from now on.
+    TimeSlowed {
+        times: u32,
+        cause: String,
+    },
+    TimePaused {
+        cause: String,
+    },
+    TimeResumed {
+        cause: String,
+    },
+    /// One message was let through, from the reporting broker.
+    MessageStepped {
+        to: BrokerId,
+        api: String,
+        answer: bool,
+    },
+    /// Nothing of what followers ask of leaders arrives any more.
+    ReplicationFrozen {
+        cause: String,
+    },
+    ReplicationThawed {
         cause: String,
     },
     /// A broker's incarnation is known to the controller; it is fenced until it has caught up.

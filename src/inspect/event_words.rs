@@ -71,6 +71,22 @@ impl EventKind {
             LinkHealed { to, cause } => {
                 format!("The link to broker {to} is as good as new: {cause}.")
             }
+            TimeSlowed { times: 1, cause } => format!("Time passes as it does outside: {cause}."),
+            TimeSlowed { times, cause } => {
+                format!("A second of the cluster takes {times} s: {cause}.")
+            }
+            TimePaused { cause } => format!("Time stands still: {cause}."),
+            TimeResumed { cause } => format!("Time goes on: {cause}."),
+            MessageStepped {
+                to,
+                api,
+                answer: false,
+            } => format!("Let through: {api} to broker {to}."),
+            MessageStepped { to, api, .. } => {
+                format!("Let through: the answer to {api}, to broker {to}.")
+            }
+            ReplicationFrozen { cause } => format!("Replication is frozen: {cause}."),
+            ReplicationThawed { cause } => format!("Replication goes on: {cause}."),
             BrokerRegistered {
                 subject,
                 epoch,

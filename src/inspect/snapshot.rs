@@ -33,6 +33,8 @@ pub struct ClusterSnapshot {
     pub brokers: Vec<BrokerSnapshot>,
     /// Directions between brokers that are not as good as new.
     pub links: Vec<LinkSnapshot>,
+    /// How time passes in it.
+    pub pace: PaceSnapshot,
     /// By name.
     pub topics: Vec<Arc<TopicSnapshot>>,
     pub totals: Totals,
@@ -232,6 +234,62 @@ pub struct LinkSnapshot {
     pub cut: bool,
     /// Everything takes this much longer, milliseconds.
     pub delay_ms: u64,
+}
+
+/// How fast time passes for the brokers and klar's own clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaceSnapshot {
+    /// A second of the cluster takes so many seconds; 1 is real time.
+    pub slowdown: u32,
+    /// Time stands still.
+    pub paused: bool,
+    /// What followers ask of leaders does not arrive.
+    pub replication_frozen: bool,
+    /// How far the cluster's clock is behind the system's because of all this, milliseconds.
+    pub behind_ms: u64,
+    /// Messages between brokers that a step would let through, in its order.
+    pub held: Vec<HeldMessage>,
+}
+
+impl PaceSnapshot {
+    /// Everything runs as it does by itself.
+    pub fn is_real(&self) -> bool {
+        self.slowdown == 1 && !self.paused && !self.replication_frozen
+    }
+}
+
+impl Default for PaceSnapshot {
+    fn default() -> PaceSnapshot {
+        PaceSnapshot {
+            slowdown: 1,
+            paused: false,
+            replication_frozen: false,
+            behind_ms: 0,
+            held: Vec::new(),
+        }
+    }
+}
+
+/// A request or an answer between two brokers that is held back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldMessage {
+    pub from: BrokerId,
+    pub to: BrokerId,
+    /// Name and version, such as `Fetch v18`.
+    pub api: String,
+    /// It answers such a request.
+    pub answer: bool,
+}
+
+impl HeldMessage {
+    /// `Fetch v18 from broker 2 to broker 1`.
+    pub fn words(&self) -> String {
+        let answer = if self.answer { "The answer to " } else { "" };
+        format!(
+            "{answer}{} from broker {} to broker {}",
+            self.api, self.from, self.to
+        )
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

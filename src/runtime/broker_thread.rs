@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::clock::Clock;
+use super::clock::{Clock, Course};
 use super::driver::Driver;
 use super::flush::{FlushThread, Flushed};
 use super::kill::KillSwitch;
@@ -52,6 +52,8 @@ pub struct BrokerStart {
     pub run: u64,
     /// The cluster's other brokers.
     pub neighbours: watch::Receiver<Arc<Neighbours>>,
+    /// How time passes in the cluster.
+    pub courses: watch::Receiver<Course>,
     pub listener: std::net::TcpListener,
     pub medium: Medium,
     pub seed: u64,
@@ -248,11 +250,11 @@ fn open(
     let (done, flushed) = mpsc::unbounded_channel();
     let name = format!("flush-{}", start.config.id);
     let flush = FlushThread::start(name, done).map_err(|error| error.to_string())?;
-    let now = Clock::new().now();
-    let broker = Broker::open(start.config.clone(), disk, start.seed, now)
+    let clock = Clock::following(start.courses.clone());
+    let broker = Broker::open(start.config.clone(), disk, start.seed, clock.now())
         .map_err(|error| error.to_string())?;
     let neighbours = start.neighbours.clone();
-    let driver = Driver::new(broker, flush, reports, neighbours, switch);
+    let driver = Driver::new(broker, clock, flush, reports, neighbours, switch);
     // Carries out what opening left to do and arms the timer.
     let _ = driver.drive(|_, _| ());
     Ok((driver, flushed))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::flush::{FlushOrder, FlushThread};
 use super::frame_reader::Shared;
 use super::kill::KillSwitch;
@@ -29,7 +29,7 @@ use crate::inspect::EventKind;
 /// A broker and what its thread gives it.
 pub struct Driver {
     broker: RefCell<Broker>,
-    clock: Clock,
+    clock: Rc<Clock>,
     slots: RefCell<HashMap<ConnectionId, Rc<Slot>>>,
     flush: FlushThread,
     reports: Reports,
@@ -70,19 +70,28 @@ struct Crash {
 impl Driver {
     pub fn new(
         broker: Broker,
+        clock: Clock,
         flush: FlushThread,
         reports: Reports,
         neighbours: watch::Receiver<Arc<Neighbours>>,
         switch: Arc<KillSwitch>,
     ) -> Rc<Driver> {
         let frames = Shared::new(broker.request_max_bytes());
+        let clock = Rc::new(clock);
         Rc::new_cyclic(|me: &Weak<Driver>| {
             let me = Weak::clone(me);
             let tell = move |event| me.upgrade().ok_or(Gone)?.on_peer(event);
             Driver {
-                peers: Peers::new(broker.id(), neighbours, Arc::clone(&switch), tell),
+                peers: Peers::new(
+                    broker.id(),
+                    neighbours,
+                    Rc::clone(&clock),
+                    reports.clone(),
+                    Arc::clone(&switch),
+                    tell,
+                ),
                 broker: RefCell::new(broker),
-                clock: Clock::new(),
+                clock,
                 slots: RefCell::default(),
                 flush,
                 reports,
@@ -202,15 +211,18 @@ impl Driver {
 
     /// Calls `on_tick` whenever the broker wants to be woken; returns when it crashed.
     pub async fn run_timer(&self) {
+        let mut courses = self.clock.courses();
         loop {
             let moved = self.timer.moved.notified();
             let Some(due) = self.timer.armed.get() else {
                 moved.await;
                 continue;
             };
-            let sleep = tokio::time::sleep_until(self.clock.instant_of(due).into());
+            courses.mark_unchanged();
+            let sleep = clock::at(self.clock.instant_of(due));
             tokio::select! {
                 () = moved => {}
+                () = clock::turned(&mut courses) => {}
                 () = sleep => {
                     if self.clock.now() >= due && self.drive(Broker::on_tick).is_err() {
                         return;

@@ -54,8 +54,8 @@ pub const PRESSED_FILL_S: u64 = 60;
 pub const PEER_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// A connection to another broker that takes longer to make is given up, as Kafka's
-/// `socket.connection.setup.timeout.ms` has it.
-pub const PEER_CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// `socket.connection.setup.timeout.ms` has it, microseconds of the cluster's time.
+pub const PEER_CONNECT_WAIT_US: u64 = 10_000_000;
 
 /// A client that reads nothing of its response for this long is cut off.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);

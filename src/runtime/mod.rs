@@ -26,16 +26,16 @@ use std::any::Any;
 use tokio::sync::mpsc;
 
 pub use broker_thread::{BrokerStart, BrokerThread, Medium, Order};
-pub use clock::Clock;
+pub use clock::{Clock, Course, Pace};
 pub use limits::PICTURE_INTERVAL;
 pub use listener::{BindError, Port, bind_row};
 pub use open_files::{connections_allowed, raise_limit};
-pub use peers::Neighbours;
+pub use peers::{Gate, Neighbours};
 pub use response::Response;
 
 use crate::broker::BrokerPicture;
 use crate::ids::{BrokerId, Time};
-use crate::inspect::EventKind;
+use crate::inspect::{EventKind, HeldMessage};
 use crate::storage::MemoryFiles;
 
 /// What a broker's thread says.
@@ -52,6 +52,15 @@ pub enum Report {
         kind: EventKind,
     },
     Picture(Box<BrokerPicture>),
+    /// A message to or from another broker waits until it is let through. Tickets count up.
+    Held {
+        ticket: u64,
+        message: HeldMessage,
+    },
+    /// It does not wait any more.
+    LetGo {
+        ticket: u64,
+    },
     /// The thread's last word, and the files of a broker that kept them in memory.
     Ended(Ended, MemoryFiles),
 }

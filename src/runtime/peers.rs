@@ -3,8 +3,11 @@
 //! Guarantees that requests leave in order, that each answer is told once, and that a connection that
 //! cannot be made or is lost is told exactly once, after it was forgotten: whatever is sent from then on
 //! goes over a new one. A line that was hung up says nothing more. Never calls back from inside a call.
-//! Whatever is wrong with the wires between two brokers (`links`) happens here, to whole requests and
-//! answers. It does not try again by itself and knows no timeouts but that of connecting.
+//! Whatever is wrong with the wires between two brokers (`links`), and whatever holds messages back, happens in
+//! `passage`, to whole requests and answers. It does not try again by itself and knows no timeouts but that of
+//! connecting.
+
+mod passage;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,23 +15,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::timeout;
 
+use super::Reports;
+use super::clock::Clock;
 use super::driver::Gone;
 use super::frame_reader::{FrameError, FrameReader, Shared};
 use super::kill::{KillSwitch, Socket};
-use super::limits::{PEER_CONNECT_WAIT, TURN_BYTES};
+use super::limits::{PEER_CONNECT_WAIT_US, TURN_BYTES};
 use super::response::Response;
 use super::slot::Slot;
 use crate::broker::effect::PeerLane;
 use crate::ids::BrokerId;
-use crate::links::{End, Fate, Links};
+use crate::links::Links;
+pub use passage::Gate;
+use passage::{Cargo, Passage, WireFailed};
 
 /// What a broker's thread knows of its cluster's other brokers. Kept by whoever starts them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct Neighbours {
     pub addresses: BTreeMap<BrokerId, SocketAddr>,
     /// The wires between them; a change is seen by the next request or answer, and by those that wait.
     pub links: Links,
+    /// What else holds back what goes between them; seen as soon.
+    pub gate: Gate,
 }
 
 /// What happened on a line.
@@ -55,6 +62,8 @@ type Tell = Box<dyn Fn(PeerEvent) -> Result<(), Gone>>;
 pub struct Peers {
     me: BrokerId,
     neighbours: watch::Receiver<Arc<Neighbours>>,
+    clock: Rc<Clock>,
+    passage: Passage,
     lines: RefCell<BTreeMap<(BrokerId, PeerLane), Rc<Line>>>,
     answers: Shared,
     switch: Arc<KillSwitch>,
@@ -66,6 +75,8 @@ pub struct Peers {
 struct Line {
     queue: RefCell<VecDeque<Vec<Bytes>>>,
     queued: Notify,
+    /// What was asked last.
+    asked: Cell<Option<Cargo>>,
     task: Cell<Option<AbortHandle>>,
 }
 
@@ -76,7 +87,7 @@ enum Loss {
     Unknown(BrokerId),
     #[error("cannot connect: {0}")]
     Refused(io::Error),
-    #[error("no connection within {} ms", PEER_CONNECT_WAIT.as_millis())]
+    #[error("no connection within {} ms", PEER_CONNECT_WAIT_US / 1_000)]
     ConnectTimedOut,
     #[error("it closed the connection")]
     Closed,
@@ -89,6 +100,12 @@ enum Loss {
     /// Not a loss: nobody wants to hear of this line any more.
     #[error("hung up")]
     HungUp,
+}
+
+impl From<WireFailed> for Loss {
+    fn from(_: WireFailed) -> Loss {
+        Loss::WireFailed
+    }
 }
 
 impl From<FrameError> for Loss {
@@ -105,12 +122,16 @@ impl Peers {
     pub fn new(
         me: BrokerId,
         neighbours: watch::Receiver<Arc<Neighbours>>,
+        clock: Rc<Clock>,
+        reports: Reports,
         switch: Arc<KillSwitch>,
         tell: impl Fn(PeerEvent) -> Result<(), Gone> + 'static,
     ) -> Rc<Peers> {
         Rc::new(Peers {
             me,
+            passage: Passage::new(me, neighbours.clone(), Rc::clone(&clock), reports),
             neighbours,
+            clock,
             lines: RefCell::default(),
             answers: Shared::for_answers(),
             switch,
@@ -163,13 +184,17 @@ impl Peers {
         let address = self.neighbours.borrow().addresses.get(&to).copied();
         let address = address.ok_or(Loss::Unknown(to))?;
         let connecting = async {
-            self.pass(self.me, to).await?;
+            let passage = &self.passage;
+            passage.pass(self.me, to, Cargo::Connection).await?;
             let stream = TcpStream::connect(address).await.map_err(Loss::Refused)?;
-            self.pass(to, self.me).await?;
+            passage.pass(to, self.me, Cargo::Connection).await?;
             Ok::<TcpStream, Loss>(stream)
         };
-        let connected = timeout(PEER_CONNECT_WAIT, connecting).await;
-        let stream = connected.map_err(|_| Loss::ConnectTimedOut)??;
+        let given_up = self.clock.now().plus_us(PEER_CONNECT_WAIT_US);
+        let stream = tokio::select! {
+            connected = connecting => connected?,
+            () = self.clock.sleep_until(given_up) => return Err(Loss::ConnectTimedOut),
+        };
         // A socket that refuses it is slower, not wrong.
         let _ = stream.set_nodelay(true);
         Ok(Socket::new(stream, &self.switch))
@@ -187,7 +212,7 @@ impl Peers {
         let slot = Slot::default();
         let mut turn = 0;
         loop {
-            match self.write_queued(stream, line, to).await {
+            match self.write_queued(stream, line, to, lane).await {
                 Ok(written) => turn += written,
                 Err(loss) => return loss,
             }
@@ -198,8 +223,10 @@ impl Peers {
             };
             match frame {
                 Ok(frame) => {
-                    if let Err(loss) = self.pass(to, self.me).await {
-                        return loss;
+                    let answer = line.asked.get().map(Cargo::answer);
+                    let answer = answer.unwrap_or(Cargo::Connection);
+                    if let Err(failed) = self.passage.pass(to, self.me, answer).await {
+                        return failed.into();
                     }
                     turn += frame.len() + TURN_BYTES / 64;
                     let told = (self.tell)(PeerEvent::Frame(to, lane, frame));
@@ -222,6 +249,7 @@ impl Peers {
         stream: &TcpStream,
         line: &Line,
         to: BrokerId,
+        lane: PeerLane,
     ) -> Result<usize, Loss> {
         let mut written = 0;
         loop {
@@ -229,44 +257,11 @@ impl Peers {
             let Some(frame) = next else {
                 return Ok(written);
             };
-            self.pass(self.me, to).await?;
+            let request = Cargo::request(lane, &frame);
+            line.asked.set(Some(request));
+            self.passage.pass(self.me, to, request).await?;
             let sent = Response::new(frame).write_to(stream).await;
             written += sent.map_err(Loss::Write)?;
-        }
-    }
-
-    /// Waits as long as the wire in this direction takes for one piece. What a cut wire swallowed is gone with
-    /// its connection, which is reset once the wire carries again.
-    async fn pass(&self, from: BrokerId, to: BrokerId) -> Result<(), Loss> {
-        if self.neighbours.borrow().links == Links::default() {
-            return Ok(());
-        }
-        // Boxed, so that a line between perfect wires stays small.
-        Box::pin(self.pass_faulty(End::Broker(from), End::Broker(to))).await
-    }
-
-    async fn pass_faulty(&self, from: End, to: End) -> Result<(), Loss> {
-        let mut neighbours = self.neighbours.clone();
-        let mut swallowed = false;
-        loop {
-            let wire = neighbours.borrow_and_update().links.wire(from, to);
-            // Nothing in live mode makes a wire lossy or jittery, so there is no chance in it.
-            match wire.fate((0, 0)) {
-                Fate::Lost => swallowed = true,
-                _ if swallowed => return Err(Loss::WireFailed),
-                Fate::Reset => return Err(Loss::WireFailed),
-                Fate::Held => {}
-                Fate::Arrives { after_us } => {
-                    if after_us > 0 {
-                        tokio::time::sleep(Duration::from_micros(after_us)).await;
-                    }
-                    return Ok(());
-                }
-            }
-            if neighbours.changed().await.is_err() {
-                // Nobody is left who could change anything.
-                std::future::pending::<()>().await;
-            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Abilities {
     pub undo_delete: bool,
     /// Brokers can be killed, paused and added, links cut, leaders elected.
     pub break_things: bool,
+    /// Time can be slowed and stand still, and messages between brokers be let through one by one.
+    pub turn_time: bool,
 }
 
 impl Abilities {
@@ -45,5 +47,6 @@ impl Abilities {
         produce: true,
         undo_delete: true,
         break_things: true,
+        turn_time: true,
     };
 }

@@ -137,6 +137,7 @@ impl Fixture {
             controller: Some(BrokerId(1)),
             quorum: None,
             links: Vec::new(),
+            pace: PaceSnapshot::default(),
             brokers: vec![broker(sum(|p| p.bytes))],
             totals: Totals {
                 records_in,
@@ -345,7 +346,7 @@ fn events(now_ms: i64) -> Vec<Arc<Event>> {
             Arc::new(Event {
                 number,
                 time: Time::from_ms(NOW_MS - before),
-                broker: BrokerId(1),
+                broker: Some(BrokerId(1)),
                 kind,
             })
         })

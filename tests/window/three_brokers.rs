@@ -204,7 +204,7 @@ fn happen(picture: &mut ClusterSnapshot) {
         picture.events.push(Arc::new(Event {
             number: picture.event_number,
             time: Time::from_ms(NOW_MS - before_ms),
-            broker: BrokerId(by),
+            broker: Some(BrokerId(by)),
             kind,
         }));
     }

@@ -71,7 +71,7 @@ impl Dialogs {
         let Some(Ok(done)) = sent.and_then(|sent| sent.result.clone()) else {
             return;
         };
-        scene.notices.confirm(scene.now, done.sentence);
+        scene.notices.confirm(scene.wall, done.sentence);
         scene.state.dialog_sent = None;
         if self.drawn == Some(Dialog::CreateTopic) {
             scene.state.opening = Some(self.create.take_created());

@@ -47,6 +47,7 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
         controller: None,
         quorum: None,
         links: Vec::new(),
+        pace: crate::inspect::PaceSnapshot::default(),
         brokers: Vec::new(),
         topics: vec![Arc::new(topic)],
         totals: Totals {

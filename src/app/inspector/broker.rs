@@ -45,8 +45,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     offers(ui, scene);
     what_just_happened(ui, scene, |event| {
         let of_broker = event.kind.topic().is_none();
-        let about = event.kind.subject().unwrap_or(event.broker) == id;
-        (of_broker && about) || event.kind.moves().contains(&id)
+        (of_broker && event.about() == Some(id)) || event.kind.moves().contains(&id)
     });
     process(ui, scene, broker);
     settings(ui, broker);

@@ -26,7 +26,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, number: u64) {
     header(ui, &format!("Event {}", format::count(number)), "event");
     widgets::facts(ui, |facts| {
         facts.mono("When", &format::moment(scene.now, event.time.as_ms()));
-        facts.mono("Broker", &event.broker.to_string());
+        facts.text("Told by", &event.reporter());
     });
     widgets::divider(ui);
     widgets::paragraph(ui, &event.kind.sentence());

@@ -52,6 +52,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, a: BrokerId, b: BrokerId) {
             | EventKind::LinkHealed { to, .. } => *to,
             _ => return false,
         };
-        (event.broker, to) == (a, b) || (event.broker, to) == (b, a)
+        let from = event.broker;
+        (from, to) == (Some(a), b) || (from, to) == (Some(b), a)
     });
 }

@@ -129,10 +129,10 @@ pub fn what_just_happened(ui: &mut Ui, scene: &Scene<'_>, concerns: impl Fn(&Eve
             widgets::small(
                 ui,
                 &format!(
-                    "{} · {} · broker {}",
+                    "{} · {} · {}",
                     format::moment(scene.now, event.time.as_ms()),
                     format::ago(scene.now, event.time),
-                    event.broker
+                    event.reporter()
                 ),
             );
             let mut sentence = event.kind.sentence();

@@ -44,9 +44,9 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
     offers(ui, scene);
     let holders: Vec<BrokerId> = partition.replicas.iter().map(|r| r.broker).collect();
     what_just_happened(ui, scene, |event| {
-        let about = event.kind.subject().unwrap_or(event.broker);
+        let holds = |broker| holders.contains(&broker);
         event.kind.topic() == Some((topic_name, Some(index)))
-            || (is_fate(&event.kind) && holders.contains(&about))
+            || (is_fate(&event.kind) && event.about().is_some_and(holds))
     });
     replicas(ui, scene, partition);
     epochs(ui, partition);

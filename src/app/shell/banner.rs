@@ -8,18 +8,38 @@ use crate::app::replicas::{self, Ills, is_up, state_word};
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, radius, size, space};
-use crate::app::{format, widgets};
+use crate::app::{format, pace, widgets};
 use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot};
 
 /// Ways back that stand in one line; the cards have the others.
 const WAYS_BACK: usize = 3;
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
+    time(ui, scene);
     // One broker alone says it in the top bar.
     if scene.picture.brokers.len() > 1 {
         brokers(ui, scene);
         links(ui, scene);
     }
+}
+
+/// How time passes, when it does otherwise than outside.
+fn time(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let Some((title, words)) = pace::words(scene.picture) else {
+        return;
+    };
+    let ways = pace::ways_back(&scene.picture.pace).into_iter();
+    let back: Vec<Offer> = ways
+        .map(|(name, command)| Offer {
+            verb: Verb::Time,
+            short: name.to_owned(),
+            name: name.to_owned(),
+            command,
+        })
+        .collect();
+    let color = Theme::of(ui).accent;
+    line(ui, scene, color, &title, &words, &back, false);
+    ui.add_space(space::S);
 }
 
 fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -44,7 +64,7 @@ fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
         // The line names the broker already.
         only.name.clone_from(&only.short);
     }
-    let shown = line(ui, scene, color, &title(&down), &words, &back);
+    let shown = line(ui, scene, color, &title(&down), &words, &back, true);
     if shown {
         scene.state.select(Selection::Broker(first.id));
     }
@@ -73,14 +93,14 @@ fn links(ui: &mut Ui, scene: &mut Scene<'_>) {
     };
     let mut back = faults::on_cluster(&picture);
     back.retain(|offer| offer.verb == Verb::Heal);
-    if line(ui, scene, color, &title, &words, &back) {
+    if line(ui, scene, color, &title, &words, &back, true) {
         let (a, b) = (link.from.min(link.to), link.from.max(link.to));
         scene.state.select(Selection::Link(a, b));
     }
     ui.add_space(space::S);
 }
 
-/// One line with its ways back; true when what it is about is to be shown.
+/// One line with its ways back; true when what it is about is to be shown, if it is about something to be shown.
 fn line(
     ui: &mut Ui,
     scene: &mut Scene<'_>,
@@ -88,6 +108,7 @@ fn line(
     title: &str,
     words: &str,
     back: &[Offer],
+    shows: bool,
 ) -> bool {
     let theme = Theme::of(ui);
     let back = if scene.abilities.break_things {
@@ -101,9 +122,11 @@ fn line(
         .corner_radius(CornerRadius::same(radius::CONTROL))
         .inner_margin(Margin::symmetric(space::M as i8, space::XS as i8));
     let buttons = |ui: &mut Ui| {
-        let show = widgets::link(ui, "show");
-        let name = format!("Show {}", title.replacen('B', "b", 1));
-        show.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        let show = shows.then(|| widgets::link(ui, "show"));
+        if let Some(show) = &show {
+            let name = format!("Show {}", title.replacen('B', "b", 1));
+            show.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        }
         for offer in back.iter().take(WAYS_BACK).rev() {
             let button = widgets::button(ui, &offer.name);
             let name = format!("Undo: {}", offer.name);
@@ -125,7 +148,7 @@ fn line(
                 shown.on_hover_text(words);
             }
         });
-        show.clicked()
+        show.is_some_and(|show| show.clicked())
     };
     let right_to_left = egui::Layout::right_to_left(egui::Align::Center);
     let drawn = frame.show(ui, |ui| {

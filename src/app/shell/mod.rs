@@ -3,6 +3,7 @@
 mod banner;
 mod nav;
 mod notices;
+mod pace;
 mod timeline;
 mod topbar;
 

@@ -281,27 +281,39 @@ fn label(event: &Event) -> String {
         Some((topic, None)) => topic.to_owned(),
         None => String::new(),
     };
+    let who = event.reporter();
+    let link = |to: &BrokerId, what: &str| match event.broker {
+        Some(from) => format!("link {from}→{to} {what}"),
+        None => format!("links to {to} {what}"),
+    };
     match &event.kind {
-        BrokerStarted { .. } => format!("broker {} started", event.broker),
-        BrokerStopped { .. } => format!("broker {} stopped", event.broker),
-        BrokerCrashed { .. } => format!("broker {} crashed", event.broker),
-        BrokerKilled { .. } => format!("broker {} killed", event.broker),
-        BrokerPaused { .. } => format!("broker {} paused", event.broker),
-        BrokerResumed { .. } => format!("broker {} goes on", event.broker),
-        BrokerAdded { .. } => format!("broker {} added", event.broker),
-        LinkCut { to, .. } => format!("link {}→{to} cut", event.broker),
-        LinkSlowed { to, .. } => format!("link {}→{to} slowed", event.broker),
-        LinkHealed { to, .. } => format!("link {}→{to} healed", event.broker),
+        BrokerStarted { .. } => format!("{who} started"),
+        BrokerStopped { .. } => format!("{who} stopped"),
+        BrokerCrashed { .. } => format!("{who} crashed"),
+        BrokerKilled { .. } => format!("{who} killed"),
+        BrokerPaused { .. } => format!("{who} paused"),
+        BrokerResumed { .. } => format!("{who} goes on"),
+        BrokerAdded { .. } => format!("{who} added"),
+        LinkCut { to, .. } => link(to, "cut"),
+        LinkSlowed { to, .. } => link(to, "slowed"),
+        LinkHealed { to, .. } => link(to, "healed"),
+        TimeSlowed { times: 1, .. } => "time at full speed".to_owned(),
+        TimeSlowed { times, .. } => format!("time at 1/{times}"),
+        TimePaused { .. } => "time stands still".to_owned(),
+        TimeResumed { .. } => "time goes on".to_owned(),
+        MessageStepped { to, api, .. } => match event.broker {
+            Some(from) => format!("step {from}→{to} {api}"),
+            None => format!("step to {to} {api}"),
+        },
+        ReplicationFrozen { .. } => "replication frozen".to_owned(),
+        ReplicationThawed { .. } => "replication goes on".to_owned(),
         BrokerRegistered { subject, .. } => format!("broker {subject} registered"),
         BrokerUnregistered { subject, .. } => format!("broker {subject} removed"),
         BrokerFenced { subject, .. } => format!("broker {subject} fenced"),
         BrokerUnfenced { subject, .. } => format!("broker {subject} unfenced"),
         ShutdownBegan { subject, .. } => format!("broker {subject} stops"),
         ControllerChanged { from, epoch, .. } => {
-            format!(
-                "controller {} · epoch {epoch}",
-                moved(*from, Some(event.broker))
-            )
+            format!("controller {} · epoch {epoch}", moved(*from, event.broker))
         }
         LeaderElected {
             from, to, epoch, ..
@@ -323,9 +335,9 @@ fn label(event: &Event) -> String {
         LogRecovered { .. } => format!("{place} recovered"),
         LogDamaged { .. } => format!("{place} damaged"),
         ReplicaRenewed { .. } => format!("{place} fetched again"),
-        SnapshotWritten { .. } => format!("broker {} wrote a snapshot", event.broker),
-        SnapshotFetched { .. } => format!("broker {} fetched a snapshot", event.broker),
-        SnapshotDamaged { .. } => format!("broker {} snapshot damaged", event.broker),
+        SnapshotWritten { .. } => format!("{who} wrote a snapshot"),
+        SnapshotFetched { .. } => format!("{who} fetched a snapshot"),
+        SnapshotDamaged { .. } => format!("{who} snapshot damaged"),
         StorageFailed { .. } => "writing failed".to_owned(),
         StorageHealed { .. } => "writing works again".to_owned(),
         ConnectionRefused { peer, .. } => format!("refused {peer}"),

@@ -4,6 +4,7 @@ use egui::{
     Align, Button, Color32, Frame, Layout, Margin, RichText, Role, Sense, Ui, WidgetInfo, vec2,
 };
 
+use super::pace;
 use crate::app::actions::{GLOBAL, Keys};
 use crate::app::replicas::{Ills, is_up, state_word};
 use crate::app::scene::Scene;
@@ -11,6 +12,11 @@ use crate::app::state::{Dialog, ThemeChoice};
 use crate::app::theme::{self, Theme, radius, size, space};
 use crate::app::{format, widgets};
 use crate::inspect::{BrokerState, ClusterSnapshot};
+
+/// What the buttons at the right take, points.
+const BUTTONS_ROOM: f32 = 330.0;
+/// The least the health's words take, points.
+const HEALTH_LEAST: f32 = 90.0;
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
     ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -38,11 +44,13 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
             {
                 scene.state.dialog = Some(Dialog::Connect);
             }
+            let room = ui.available_width();
+            pace::draw(ui, scene, room);
         });
     });
 }
 
-fn chip<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> egui::InnerResponse<R> {
+pub(super) fn chip<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> egui::InnerResponse<R> {
     let theme = Theme::of(ui);
     Frame::new()
         .fill(theme.card)
@@ -146,11 +154,14 @@ fn reasons(picture: &ClusterSnapshot) -> String {
 
 fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
     let (color, words, reasons) = health(scene.picture, Theme::of(ui));
+    let room = ui.available_width() - BUTTONS_ROOM - pace::NARROW;
     let drawn = chip(ui, |ui| {
         let (rect, _) =
             ui.allocate_exact_size(vec2(2.0 * size::DOT, size::CONTROL - 2.0), Sense::hover());
         ui.painter().circle_filled(rect.center(), size::DOT, color);
-        ui.label(&words);
+        let text = Theme::of(ui).text;
+        let line = widgets::elided(ui, &words, theme::body(), text, room.max(HEALTH_LEAST));
+        ui.add(egui::Label::new(line));
     });
     let response = ui
         .interact(
@@ -158,7 +169,7 @@ fn health_chip(ui: &mut Ui, scene: &mut Scene<'_>) {
             ui.scope_id().with("health"),
             Sense::click(),
         )
-        .on_hover_text(reasons);
+        .on_hover_text(format!("{words}\n{reasons}"));
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Health: {words}")));
     // What is wrong is worth more than what is well.
     let brokers = &scene.picture.brokers;

@@ -158,7 +158,8 @@ impl Brokers {
         }
         member.state = BrokerState::Paused;
         let cause = ASKED.to_owned();
-        self.notes.push((id, EventKind::BrokerPaused { cause }));
+        self.notes
+            .push((Some(id), EventKind::BrokerPaused { cause }));
         Ok(Step::Done(format!("Broker {id} stands still.")))
     }
 
@@ -183,7 +184,8 @@ impl Brokers {
         if member.state == BrokerState::Paused {
             member.state = BrokerState::Running;
             let cause = ASKED.to_owned();
-            self.notes.push((id, EventKind::BrokerResumed { cause }));
+            self.notes
+                .push((Some(id), EventKind::BrokerResumed { cause }));
         }
     }
 
@@ -227,7 +229,7 @@ impl Brokers {
         for link in self.links() {
             let (to, cause) = (link.to, ASKED.to_owned());
             self.notes
-                .push((link.from, EventKind::LinkHealed { to, cause }));
+                .push((Some(link.from), EventKind::LinkHealed { to, cause }));
         }
         self.links.heal();
         self.tell_neighbours();
@@ -244,7 +246,7 @@ impl Brokers {
         self.links
             .change(End::Broker(from), End::Broker(to), change);
         self.tell_neighbours();
-        self.notes.push((from, kind(to)));
+        self.notes.push((Some(from), kind(to)));
     }
 
     fn check_link(&mut self, a: BrokerId, b: BrokerId) -> Result<(), Failure> {
@@ -285,7 +287,7 @@ impl Brokers {
         let port_number = port.address().port();
         self.add(id, port);
         self.notes.push((
-            id,
+            Some(id),
             EventKind::BrokerAdded {
                 port: port_number,
                 cause,

@@ -117,7 +117,11 @@ fn events_are_numbered_without_gaps_and_the_oldest_are_forgotten() {
     let mut chronicle = Chronicle::default();
     for _ in 0..EVENTS_KEPT + 3 {
         let cause = String::new();
-        chronicle.note(BrokerId(1), Time(0), EventKind::BrokerStopped { cause });
+        chronicle.note(
+            Some(BrokerId(1)),
+            Time(0),
+            EventKind::BrokerStopped { cause },
+        );
     }
     let snapshot = fuse(
         &ClusterFacts::example(),

@@ -7,12 +7,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::*;
 use crate::broker::BrokerConfig;
-use crate::inspect::Durability;
-use crate::links::Wire;
-use crate::runtime::{BrokerStart, BrokerThread, Ended, Medium, Port, Report, Told, bind_row};
+use crate::inspect::{Durability, HeldMessage};
+use crate::links::{End, Wire};
+use crate::runtime::{
+    BrokerStart, BrokerThread, Course, Ended, Medium, Port, Report, Told, bind_row,
+};
 use crate::storage::MemoryFiles;
 use crate::wire::messages::api_versions::ApiVersionsRequest;
 use crate::wire::request::RequestHeader;
@@ -26,6 +29,8 @@ struct Rig {
     peers: Rc<Peers>,
     events: mpsc::UnboundedReceiver<PeerEvent>,
     neighbours: watch::Sender<Arc<Neighbours>>,
+    /// What the cluster is told.
+    reports: mpsc::Receiver<Told>,
 }
 
 const ME: BrokerId = BrokerId(1);
@@ -40,10 +45,18 @@ impl Rig {
         let (sender, neighbours) = watch::channel(Arc::new(known));
         let (told, events) = mpsc::unbounded_channel();
         let tell = move |event| told.send(event).map_err(|_| Gone);
+        let clock = Rc::new(Clock::new());
+        let (queue, reports) = mpsc::channel(100);
+        let to_cluster = Reports {
+            broker: ME,
+            run: 1,
+            queue,
+        };
         Rig {
-            peers: Peers::new(ME, neighbours, Arc::default(), tell),
+            peers: Peers::new(ME, neighbours, clock, to_cluster, Arc::default(), tell),
             events,
             neighbours: sender,
+            reports,
         }
     }
 
@@ -52,6 +65,28 @@ impl Rig {
             let links = &mut Arc::make_mut(known).links;
             links.change(End::Broker(from), End::Broker(to), change);
         });
+    }
+
+    fn change_gate(&self, change: impl FnOnce(&mut Gate)) {
+        self.neighbours
+            .send_modify(|known| change(&mut Arc::make_mut(known).gate));
+    }
+
+    /// The next message that waits, and its ticket.
+    async fn held(&mut self) -> (u64, HeldMessage) {
+        let told = timeout(PATIENCE, self.reports.recv()).await;
+        match told.expect("a report").unwrap().report {
+            Report::Held { ticket, message } => (ticket, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn let_go(&mut self) -> u64 {
+        let told = timeout(PATIENCE, self.reports.recv()).await;
+        match told.expect("a report").unwrap().report {
+            Report::LetGo { ticket } => ticket,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn send(&self, lane: PeerLane, body: &[u8]) {
@@ -220,6 +255,54 @@ fn a_slow_wire_delays_each_way_and_a_held_one_lets_go_in_order() {
     });
 }
 
+#[test]
+fn what_waits_at_the_gate_is_told_and_goes_through_by_its_ticket() {
+    run(async {
+        let (listener, address) = listener().await;
+        let mut rig = Rig::knowing(Some(address));
+        rig.change_gate(|gate| gate.shut = true);
+        rig.peers.send(PEER, PeerLane::Control, api_versions());
+        // Connecting is no message.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (ticket, request) = rig.held().await;
+        assert_eq!(
+            (ticket, request.words().as_str()),
+            (1, "ApiVersions v3 from broker 1 to broker 2")
+        );
+        rig.change_gate(|gate| {
+            gate.let_through.insert(ME, 1);
+        });
+        assert_eq!(rig.let_go().await, 1);
+        read(&mut stream).await;
+        // Its answer waits in turn, and opening the gate lets everything go.
+        stream.write_all(&framed(b"yes").concat()).await.unwrap();
+        let (ticket, answer) = rig.held().await;
+        assert_eq!((ticket, answer.answer, answer.from), (2, true, PEER));
+        assert!(rig.events.try_recv().is_err());
+        rig.change_gate(|gate| gate.shut = false);
+        assert_eq!(rig.let_go().await, 2);
+        assert!(matches!(rig.next().await, PeerEvent::Frame(..)));
+    });
+}
+
+#[test]
+fn frozen_replication_holds_followers_and_nobody_else() {
+    run(async {
+        let (listener, address) = listener().await;
+        let mut rig = Rig::knowing(Some(address));
+        rig.change_gate(|gate| gate.replication_shut = true);
+        rig.peers.send(PEER, PeerLane::Replica, api_versions());
+        let (_replica, _) = listener.accept().await.unwrap();
+        assert_eq!(rig.held().await.0, 1);
+        rig.send(PeerLane::Control, b"beat");
+        let (mut control, _) = listener.accept().await.unwrap();
+        assert_eq!(read(&mut control).await, b"beat");
+        // A line that is hung up waits for nothing.
+        rig.peers.hang_up(PEER, PeerLane::Replica);
+        assert_eq!(rig.let_go().await, 1);
+    });
+}
+
 /// A broker on its own thread, keeping nothing.
 fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, Port) {
     let mut row = bind_row(Ipv4Addr::LOCALHOST.into(), 0, 1).unwrap();
@@ -239,6 +322,7 @@ fn real_broker() -> (BrokerThread, mpsc::Receiver<Told>, Port) {
         },
         run: 7,
         neighbours: watch::channel(Arc::default()).1,
+        courses: watch::channel(Course::real()).1,
         listener,
         medium: Medium::Memory(MemoryFiles::default()),
         seed: 1,
