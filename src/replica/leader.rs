@@ -584,7 +584,7 @@ impl Leader {
     /// Whether a follower belongs to the in-sync replicas; an error is why a member no longer does.
     fn belongs(&self, follower: &Progress, now: Time) -> Result<bool, Leaving> {
         if !follower.in_isr {
-            return Ok(self.may_join(follower));
+            return Ok(self.may_join(follower, now));
         }
         if let Some(log_end) = follower.log_end.filter(|end| *end < self.high_watermark) {
             return Err(Leaving::LostRecords {
@@ -601,13 +601,19 @@ impl Leader {
         }
     }
 
-    fn may_join(&self, follower: &Progress) -> bool {
+    /// Whether a follower may come in: with every committed record, and as close to the end as a member has to be.
+    /// One that fell silent in front of a high watermark that waits for others would be let in again and again, each
+    /// time for a whole lag, and with two of them nothing would be committed any more.
+    fn may_join(&self, follower: &Progress, now: Time) -> bool {
         let least = match planted(Plant::JoinsBelow) {
             true => Offset::ZERO,
             false => self.high_watermark.max(self.epoch_start),
         };
         let registered = follower.is_eligible() || planted(Plant::NoIncarnationFence);
-        registered && follower.log_end.is_some_and(|end| end >= least)
+        let lag_ms = self.config.lag_time_max_ms;
+        registered
+            && follower.log_end.is_some_and(|end| end >= least)
+            && follower.is_caught_up(now, self.log_end, lag_ms)
     }
 }
 

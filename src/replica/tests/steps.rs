@@ -311,6 +311,28 @@ fn a_member_leaves_when_it_lags_and_returns_when_it_has_caught_up() {
     assert_eq!(members(&proposal), [1, 2, 3]);
 }
 
+/// Two that fell silent held each other's place: whoever left was let in again while the other was out, and the
+/// high watermark waited for ever.
+#[test]
+fn members_that_fell_silent_stay_out_until_they_fetch() {
+    let mut leader = leader(&ALL, 10, 10, 1);
+    fetch(&mut leader, 10, 2, 10, 10);
+    fetch(&mut leader, 30, 3, 10, 10);
+    leader.on_append(ms(40), Offset(11));
+    let first = leader.wanted_isr(ms(1_011)).expect("2 lags");
+    assert_eq!(members(&first), [1, 3]);
+    leader.on_alter_outcome(ms(1_012), first.attempt, accepted(8, &[1, 3]));
+    assert_eq!(leader.high_watermark(), Offset(10), "3 is waited for");
+    assert_eq!(leader.wanted_isr(ms(1_013)), None, "2 is not let in again");
+    let second = leader.wanted_isr(ms(1_031)).expect("3 lags");
+    assert_eq!((members(&second), second.joins.len()), (vec![1], 0));
+    leader.on_alter_outcome(ms(1_032), second.attempt, accepted(9, &[1]));
+    assert_eq!(leader.high_watermark(), Offset(11));
+    fetch(&mut leader, 1_040, 2, 11, 11);
+    let third = leader.wanted_isr(ms(1_041)).expect("2 is back");
+    assert_eq!(members(&third), [1, 2]);
+}
+
 #[test]
 fn a_member_that_lost_records_leaves_at_once() {
     let mut leader = leader(&ALL[..2], 10, 10, 1);
