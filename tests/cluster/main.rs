@@ -8,5 +8,6 @@ mod crowds;
 mod ctl;
 mod live;
 mod openings;
+mod pace;
 mod program;
 mod serve;
