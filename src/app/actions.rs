@@ -6,6 +6,7 @@
 use egui::{Key, Modifiers};
 
 use super::faults;
+use super::moves;
 use super::scene::Scene;
 use super::state::{Dialog, ThemeChoice, TopicTab, ViewKey};
 use super::views::View;
@@ -298,6 +299,7 @@ pub fn available(views: &[Box<dyn View>], scene: &Scene<'_>) -> Vec<Action> {
         .map_or(&[][..], |view| view.actions());
     own.iter()
         .chain(faults::ACTIONS)
+        .chain(moves::ACTIONS)
         .chain(GLOBAL)
         .filter(|action| (action.can)(scene))
         .copied()
