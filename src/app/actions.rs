@@ -6,6 +6,7 @@
 use egui::{Key, Modifiers};
 
 use super::faults;
+use super::moves;
 use super::pace;
 use super::scene::Scene;
 use super::state::{Dialog, ThemeChoice, TopicTab, ViewKey};
@@ -303,6 +304,7 @@ pub fn available(views: &[Box<dyn View>], scene: &Scene<'_>) -> Vec<Action> {
     own.iter()
         .chain(faults::ACTIONS)
         .chain(pace::ACTIONS)
+        .chain(moves::ACTIONS)
         .chain(GLOBAL)
         .filter(|action| (action.can)(scene))
         .copied()

@@ -5,6 +5,7 @@
 //! so it is shown for exactly as long as it lasts, whoever made it.
 
 use super::actions::{Action, Keys};
+use super::moves;
 use super::replicas::{ReplicaRole, is_up};
 use super::scene::Scene;
 use super::state::{Selection, Undo};
@@ -14,8 +15,8 @@ use crate::inspect::{BrokerState, ClusterSnapshot, Command, PartitionSnapshot};
 /// Delays a link is offered, milliseconds.
 const DELAYS_MS: [u32; 3] = [50, 200, 1_000];
 
-/// Milliseconds an election is offered back.
-const UNDO_MS: i64 = 10_000;
+/// Milliseconds an election or a move is offered back.
+pub const UNDO_MS: i64 = 10_000;
 
 /// What an offer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub enum Verb {
     Heal,
     Elect,
     ElectUnclean,
+    CancelMove,
     Add,
     /// How time passes.
     Time,
@@ -145,54 +147,61 @@ fn heal(picture: &ClusterSnapshot) -> Option<Offer> {
     needed.then(|| Offer::new(Verb::Heal, "Heal", "all links", Command::HealLinks))
 }
 
-/// Who else may lead a partition.
+/// Who else may lead a partition, and the way back from a move.
 pub fn on_partition(picture: &ClusterSnapshot, topic: &str, index: PartitionIndex) -> Vec<Offer> {
-    let found = super::history::find_topic(&picture.topics, topic);
-    let found = found.and_then(|topic| topic.partitions.iter().find(|p| p.index == index));
-    let Some(partition) = found else {
+    let Some((_, partition)) = moves::find(picture, topic, index) else {
         return Vec::new();
     };
     let able = partition.replicas.iter().filter_map(|replica| {
-        let unclean = may_lead(picture, partition, replica.broker)?;
-        let about = format!("as leader of {topic}-{index}");
-        let broker = replica.broker;
-        let (verb, short) = match unclean {
-            false => (Verb::Elect, format!("Elect broker {broker}")),
-            true => (
-                Verb::ElectUnclean,
-                format!("Elect broker {broker} uncleanly"),
-            ),
-        };
-        let command = Command::ElectLeader {
-            topic: topic.to_owned(),
-            partition: index,
-            broker,
-            unclean,
-        };
-        Some(Offer::new(verb, &short, &about, command))
+        let unclean = may_lead(picture, partition, replica.broker).ok()?;
+        Some(elect(topic, index, replica.broker, unclean))
     });
-    able.collect()
+    able.chain(moves::cancel(topic, partition)).collect()
 }
 
-/// Whether a broker could be elected, and if so whether records may be lost by it.
-fn may_lead(
+/// Has a broker lead a partition.
+pub fn elect(topic: &str, index: PartitionIndex, broker: BrokerId, unclean: bool) -> Offer {
+    let about = format!("as leader of {topic}-{index}");
+    let (verb, short) = match unclean {
+        false => (Verb::Elect, format!("Elect broker {broker}")),
+        true => (
+            Verb::ElectUnclean,
+            format!("Elect broker {broker} uncleanly"),
+        ),
+    };
+    let command = Command::ElectLeader {
+        topic: topic.to_owned(),
+        partition: index,
+        broker,
+        unclean,
+    };
+    Offer::new(verb, &short, &about, command)
+}
+
+/// Whether records may be lost if a broker that holds a replica is elected; or why it cannot be.
+pub fn may_lead(
     picture: &ClusterSnapshot,
     partition: &PartitionSnapshot,
     id: BrokerId,
-) -> Option<bool> {
-    let broker = picture.brokers.iter().find(|broker| broker.id == id)?;
-    let used = broker.registration.is_some_and(|one| !one.fenced);
-    if broker.state != BrokerState::Running || !used || partition.leader == Some(id) {
-        return None;
+) -> Result<bool, String> {
+    moves::takes(picture, id)?;
+    if partition.leader == Some(id) {
+        return Err(format!("broker {id} leads already"));
     }
-    let replica = partition
-        .replicas
-        .iter()
-        .find(|replica| replica.broker == id)?;
+    if moves::is_moving(partition) {
+        return Err("its replicas are on their way: wait, or cancel the move".to_owned());
+    }
+    let mut replicas = partition.replicas.iter();
+    let Some(replica) = replicas.find(|replica| replica.broker == id) else {
+        return Err(format!("broker {id} holds no replica"));
+    };
     match ReplicaRole::of(partition, replica) {
-        ReplicaRole::InSync => Some(false),
-        _ if partition.leader.is_none() => Some(true),
-        _ => None,
+        ReplicaRole::InSync => Ok(false),
+        _ if partition.leader.is_none() => Ok(true),
+        role => Err(format!(
+            "broker {id} is {}: records could be lost",
+            role.word()
+        )),
     }
 }
 
@@ -430,7 +439,10 @@ mod tests {
             link(3, 2, false, 200),
         ];
         let told = |links| {
-            let picture = ClusterSnapshot { links, ..picture() };
+            let picture = ClusterSnapshot {
+                links,
+                ..ClusterSnapshot::default()
+            };
             let faults = faulty_links(&picture).into_iter();
             faults.map(|fault| fault.what).collect::<Vec<_>>()
         };
@@ -444,7 +456,10 @@ mod tests {
     #[test]
     fn a_cut_direction_is_not_offered_again() {
         let links = vec![link(1, 2, true, 0)];
-        let picture = ClusterSnapshot { links, ..picture() };
+        let picture = ClusterSnapshot {
+            links,
+            ..ClusterSnapshot::default()
+        };
         let names: Vec<String> = on_link(&picture, BrokerId(1), BrokerId(2))
             .into_iter()
             .filter(|offer| offer.verb != Verb::Slow)
@@ -452,34 +467,5 @@ mod tests {
             .collect();
         let expected = ["Cut link 1–2", "Cut 2→1 of link 1–2", "Heal all links"];
         assert_eq!(names, expected);
-    }
-
-    fn picture() -> ClusterSnapshot {
-        ClusterSnapshot {
-            event_number: 0,
-            time: crate::ids::Time(0),
-            cluster_id: String::new(),
-            bootstrap: String::new(),
-            data_dir: None,
-            durability: crate::inspect::Durability::Os,
-            listens_beyond_loopback: false,
-            controller: None,
-            quorum: None,
-            brokers: Vec::new(),
-            links: Vec::new(),
-            pace: crate::inspect::PaceSnapshot::default(),
-            topics: Vec::new(),
-            totals: crate::inspect::Totals::default(),
-            connections: Vec::new(),
-            in_flight: Vec::new(),
-            events: Vec::new(),
-            outcomes: Vec::new(),
-            lanes: Vec::new(),
-            record: None,
-            segment: None,
-            browse: None,
-            producers: Vec::new(),
-            deleting: Vec::new(),
-        }
     }
 }

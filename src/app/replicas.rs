@@ -16,6 +16,8 @@ pub enum ReplicaRole {
     Leader,
     InSync,
     OutOfSync,
+    /// A reassignment adds it: it copies what the leader has.
+    Adding,
     /// Its broker does not run.
     Offline,
     /// Its log cannot be used.
@@ -25,10 +27,11 @@ pub enum ReplicaRole {
 }
 
 impl ReplicaRole {
-    pub const ALL: [ReplicaRole; 6] = [
+    pub const ALL: [ReplicaRole; 7] = [
         ReplicaRole::Leader,
         ReplicaRole::InSync,
         ReplicaRole::OutOfSync,
+        ReplicaRole::Adding,
         ReplicaRole::Offline,
         ReplicaRole::Failed,
         ReplicaRole::Unknown,
@@ -39,6 +42,9 @@ impl ReplicaRole {
             ReplicaState::Offline => ReplicaRole::Offline,
             ReplicaState::Failed => ReplicaRole::Failed,
             _ if partition.leader == Some(replica.broker) => ReplicaRole::Leader,
+            _ if partition.adding.contains(&replica.broker) && !replica.in_sync => {
+                ReplicaRole::Adding
+            }
             ReplicaState::Unknown => ReplicaRole::Unknown,
             _ if replica.in_sync => ReplicaRole::InSync,
             _ => ReplicaRole::OutOfSync,
@@ -50,6 +56,7 @@ impl ReplicaRole {
             ReplicaRole::Leader => "leader",
             ReplicaRole::InSync => "in-sync",
             ReplicaRole::OutOfSync => "out of ISR",
+            ReplicaRole::Adding => "adding",
             ReplicaRole::Offline => "offline",
             ReplicaRole::Failed => "failed",
             ReplicaRole::Unknown => "unknown",
@@ -135,9 +142,14 @@ pub fn refusal(topic: &TopicSnapshot, partition: &PartitionSnapshot) -> Option<S
     ))
 }
 
-/// Whether fewer replicas are in sync than there are.
+/// Whether fewer replicas are in sync than there are to be.
 pub fn is_thin(partition: &PartitionSnapshot) -> bool {
-    partition.isr.len() < partition.replicas.len()
+    partition.isr.len() < factor(partition)
+}
+
+/// Replicas there are to be, without those a reassignment is adding: what Kafka counts under-replicated against.
+pub fn factor(partition: &PartitionSnapshot) -> usize {
+    partition.replicas.len() - partition.adding.len().min(partition.replicas.len())
 }
 
 /// The worst a topic has, in words, and whether it is grave.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::history::find_topic;
+use super::moves::{self, Watched};
 use super::panels::produce_form::ProduceForm;
 use super::sent::Sent;
 use super::widgets::lane_view::Align;
@@ -97,6 +98,10 @@ pub enum Dialog {
     EmptyTopic(String),
     /// This topic's configuration.
     TopicSettings(String),
+    /// Where this partition's replicas shall be, beginning with these brokers.
+    Reassign(String, PartitionIndex, Vec<BrokerId>),
+    /// Who shall lead this partition.
+    MoveLeader(String, PartitionIndex),
 }
 
 /// Choices that outlive the program.
@@ -269,6 +274,8 @@ pub struct UiState {
     pub dialog_sent: Option<Sent>,
     /// What was done last and can be taken back.
     pub undo: Option<Undo>,
+    /// Moves of replicas begun here that have not ended.
+    pub moves: Vec<Watched>,
     /// A topic that was created here: its page opens in the first picture that has it.
     pub opening: Option<String>,
     /// Set by `/`: the view's filter field takes the keyboard in this frame.
@@ -305,7 +312,8 @@ impl UiState {
 
     /// Takes what is awaited from the picture. Once a frame, before it is drawn.
     pub fn see(&mut self, now: Time, picture: &ClusterSnapshot) {
-        self.undo = self.undo.take().filter(|undo| now < undo.until);
+        let undo = self.undo.take().filter(|undo| now < undo.until);
+        self.undo = moves::see(&mut self.moves, now, picture).or(undo);
         let sent = [&mut self.produce_sent, &mut self.dialog_sent];
         for sent in sent.into_iter().flatten() {
             sent.see(picture);

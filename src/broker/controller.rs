@@ -19,6 +19,7 @@ use super::partition::{METADATA_LOG, PartitionKey};
 use super::telling::Telling;
 use super::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, Time, TopicId};
+use crate::inspect::EventKind;
 use crate::metadata::decide::{self, Refusal, Sessions};
 use crate::metadata::{Record, Resource};
 
@@ -198,9 +199,24 @@ impl Broker {
         }
         for id in controller.sessions.due(now, &controller.decided) {
             let records = decide::fence(self.facts(), id);
+            self.tell_unheard(now, id);
             let cause = format!("no heartbeat came from broker {id} in time");
             self.decide_by_itself(now, &records, &cause);
         }
+    }
+
+    /// Says what a broker is given up for: when it was heard last, or when its connection was lost.
+    fn tell_unheard(&mut self, now: Time, subject: BrokerId) {
+        let controller = self.controller_mut();
+        let Some(silence) = controller.and_then(|c| c.sessions.silence(subject)) else {
+            return;
+        };
+        self.note(EventKind::BrokerUnheard {
+            subject,
+            lost: silence.lost,
+            waited_ms: now.since_us(silence.since) / 1_000,
+            timeout_ms: silence.timeout_ms,
+        });
     }
 
     fn balance_leaders(&mut self, now: Time) {

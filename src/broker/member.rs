@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::dispatch::Asked;
+use super::first_acks::Awaited;
 use super::lost::Lost;
 use super::partition::PartitionKey;
 use super::peers::Peers;
@@ -62,6 +63,8 @@ pub(super) struct Member {
     pub local_alters: Vec<(PartitionKey, Attempt)>,
     /// Replicas that are not to be relied on.
     pub lost: BTreeMap<PartitionKey, Lost>,
+    /// Partitions taken over from a leader that is gone, in which nothing was acknowledged yet.
+    pub first_acks: BTreeMap<PartitionKey, Awaited>,
     /// When replicas were given up last.
     pub renewed: BTreeMap<PartitionKey, Time>,
     /// Leaders and followers to look at before the verb is over.

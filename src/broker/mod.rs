@@ -17,6 +17,7 @@ mod dispatch;
 pub mod effect;
 mod event_rate;
 mod fetch_sessions;
+mod first_acks;
 mod flush;
 mod forwarding;
 mod lost;

@@ -204,6 +204,7 @@ impl Broker {
             proposals: Vec::new(),
             local_alters: Vec::new(),
             lost: Default::default(),
+            first_acks: Default::default(),
             renewed: Default::default(),
             touched: Default::default(),
             wakeups: Wakeups::default(),

@@ -71,6 +71,7 @@ impl Broker {
 
     fn host(&mut self, now: Time, key: PartitionKey, image: &PartitionImage) {
         self.open_replica(now, key);
+        self.await_first_ack(key, image);
         let config = self.leader_config(key.0);
         let me = self.config.id;
         let Some(member) = self.member.as_mut() else {

@@ -28,7 +28,7 @@ use crate::runtime::{
 };
 use crate::storage::{RealDisk, Roster, StorageError};
 pub use commands::BrokerCommand;
-use commands::{ASKED, Until, Wait, did_not_start};
+use commands::{ASKED, Until, Wait, did_not_start, killed};
 
 /// What every broker of the cluster is started with.
 #[derive(Debug, Clone)]
@@ -238,7 +238,9 @@ impl Brokers {
             any = true;
             if !member.stop(cause, false) {
                 tracing::warn!("broker {id} does not listen, so it is ended");
-                member.kill();
+                if member.kill() {
+                    self.notes.push((Some(*id), killed()));
+                }
             }
         }
         any
@@ -337,11 +339,8 @@ impl Brokers {
             return;
         };
         let kind = match ended {
-            // It says so itself.
-            Ended::Clean => None,
-            Ended::Killed => Some(EventKind::BrokerKilled {
-                cause: ASKED.to_owned(),
-            }),
+            // It says so itself, and who was killed was told then.
+            Ended::Clean | Ended::Killed => None,
             Ended::Crashed { message } | Ended::Failed { message } => {
                 Some(EventKind::BrokerCrashed {
                     message: message.clone(),

@@ -28,6 +28,8 @@ pub struct Member {
     past: Totals,
     /// Starts again as soon as it has ended.
     pub again: bool,
+    /// It was killed and has not ended yet.
+    killed: bool,
     /// What it left in memory, if it keeps nothing in files.
     pub memory: MemoryFiles,
 }
@@ -68,6 +70,7 @@ impl Member {
             remains: None,
             past: Totals::default(),
             again: false,
+            killed: false,
             memory: MemoryFiles::default(),
         }
     }
@@ -79,6 +82,7 @@ impl Member {
         self.state = BrokerState::Starting;
         self.joined = false;
         self.again = false;
+        self.killed = false;
         self.remains = None;
         if let Some(picture) = &mut self.picture {
             // The next picture counts from zero again.
@@ -109,11 +113,12 @@ impl Member {
         self.thread.is_some()
     }
 
-    /// Ends it as `kill -9` ends a process.
-    pub fn kill(&mut self) {
+    /// Ends it as `kill -9` ends a process; false when that was done before.
+    pub fn kill(&mut self) -> bool {
         if let Some(thread) = &mut self.thread {
             thread.kill();
         }
+        !std::mem::replace(&mut self.killed, true)
     }
 
     /// Orders a clean stop, while `others` go on or not. False when the thread does not take it.

@@ -112,6 +112,16 @@ pub enum EventKind {
         subject: BrokerId,
         cause: String,
     },
+    /// The controller gives a broker up: it has the voters agree to fence it.
+    BrokerUnheard {
+        subject: BrokerId,
+        /// When its connection was lost, if that is how the silence began: it is then given a third of the time.
+        lost: Option<Time>,
+        /// Since its last heartbeat, or since its connection was lost.
+        waited_ms: u64,
+        /// broker.session.timeout.ms.
+        timeout_ms: i64,
+    },
     /// The controller has it lead nothing and be in no ISR any more.
     BrokerFenced {
         subject: BrokerId,
@@ -142,6 +152,14 @@ pub enum EventKind {
         /// Records may be lost by it.
         unclean: bool,
         cause: String,
+    },
+    /// The first produce was acknowledged in a leader epoch that began because the leader before was gone.
+    FirstProduceAcked {
+        topic: String,
+        partition: PartitionIndex,
+        epoch: LeaderEpoch,
+        /// Who led before; `None` where nobody did.
+        after: Option<BrokerId>,
     },
     IsrChanged {
         topic: String,
@@ -298,10 +316,14 @@ impl EventKind {
             BrokerResumed { .. }
             | BrokerAdded { .. }
             | BrokerUnfenced { .. }
+            | FirstProduceAcked { .. }
             | LinkHealed { .. } => Severity::Good,
             IsrChanged { from, to, .. } if to.len() > from.len() => Severity::Good,
             IsrChanged { from, to, .. } if to.len() < from.len() => Severity::Warning,
-            BrokerFenced { .. } | LogTruncated { .. } | ReplicaRenewed { .. } => Severity::Warning,
+            BrokerUnheard { .. }
+            | BrokerFenced { .. }
+            | LogTruncated { .. }
+            | ReplicaRenewed { .. } => Severity::Warning,
             BrokerStarted { .. }
             | BrokerPaused { .. }
             | LinkSlowed { .. }
@@ -321,6 +343,9 @@ impl EventKind {
             | PartitionsAdded { topic, .. }
             | ConfigChanged { topic, .. } => Some((topic, None)),
             LeaderElected {
+                topic, partition, ..
+            }
+            | FirstProduceAcked {
                 topic, partition, ..
             }
             | IsrChanged {
@@ -373,6 +398,7 @@ impl EventKind {
         match self {
             BrokerRegistered { subject, .. }
             | BrokerUnregistered { subject, .. }
+            | BrokerUnheard { subject, .. }
             | BrokerFenced { subject, .. }
             | BrokerUnfenced { subject, .. }
             | ShutdownBegan { subject, .. } => Some(*subject),

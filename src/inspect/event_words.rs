@@ -95,6 +95,22 @@ impl EventKind {
             BrokerUnregistered { subject, cause } => {
                 format!("Broker {subject} is no part of the cluster any more: {cause}.")
             }
+            BrokerUnheard {
+                subject,
+                lost: Some(_),
+                waited_ms,
+                timeout_ms,
+            } => format!(
+                "Broker {subject} is given up: its connection was lost and nothing came for {waited_ms} ms, a third of broker.session.timeout.ms = {timeout_ms}."
+            ),
+            BrokerUnheard {
+                subject,
+                lost: None,
+                waited_ms,
+                timeout_ms,
+            } => format!(
+                "Broker {subject} is given up: no heartbeat came for {waited_ms} ms, broker.session.timeout.ms = {timeout_ms}."
+            ),
             BrokerFenced { subject, cause } => format!(
                 "Broker {subject} is fenced, so it leads nothing and is in no ISR: {cause}."
             ),
@@ -132,6 +148,20 @@ impl EventKind {
                     ),
                     None => format!("Nobody leads {topic}-{partition}{after}: {cause}."),
                 }
+            }
+            FirstProduceAcked {
+                topic,
+                partition,
+                epoch,
+                after,
+            } => {
+                let after = match after {
+                    Some(before) => format!("after broker {before}"),
+                    None => "after nobody led".to_owned(),
+                };
+                format!(
+                    "{topic}-{partition} takes writes again: the first produce with leader epoch {epoch} is acknowledged, {after}."
+                )
             }
             IsrChanged {
                 topic,

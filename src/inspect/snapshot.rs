@@ -12,7 +12,7 @@ use crate::ids::{
 
 /// Everything the window draws and `klar ctl snapshot` prints, at one moment. Counters only grow;
 /// rates are differences the reader makes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ClusterSnapshot {
     /// Number of the last event this picture includes.
     pub event_number: u64,
@@ -292,7 +292,7 @@ impl HeldMessage {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TopicSnapshot {
     pub name: String,
     pub id: TopicId,
@@ -313,7 +313,7 @@ pub struct ConfigValue {
 }
 
 /// One partition as its leader reports it; as the last leader did while there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct PartitionSnapshot {
     pub index: PartitionIndex,
     pub leader: Option<BrokerId>,

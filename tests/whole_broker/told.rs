@@ -10,6 +10,11 @@ const ALL: [BrokerId; 3] = [BrokerId(1), BrokerId(2), BrokerId(3)];
 /// Three brokers with the topic `orders` on all of them and two records in it; and its leader.
 fn with_orders() -> (Cluster, BrokerId) {
     let mut cluster = Cluster::new(3, Durability::Os);
+    let leader = make_orders(&mut cluster);
+    (cluster, leader)
+}
+
+fn make_orders(cluster: &mut Cluster) -> BrokerId {
     cluster.wait_until_whole();
     cluster.create(BrokerId(1), "orders", 3);
     cluster.wait_for("the topic is known", |c| {
@@ -17,7 +22,7 @@ fn with_orders() -> (Cluster, BrokerId) {
     });
     let leader = cluster.leader(BrokerId(1), "orders").unwrap();
     assert_eq!(cluster.produce(leader, "orders", &["a", "b"]), (0, 0));
-    (cluster, leader)
+    leader
 }
 
 fn others(than: BrokerId) -> Vec<BrokerId> {
@@ -90,6 +95,95 @@ fn a_silent_follower_is_behind_for_longer_and_longer_until_it_leaves() {
     };
     assert_eq!(*by, leader, "the leader tells");
     assert!(said.contains(&format!("broker {silent} ")), "{said}");
+}
+
+/// The notes of one kind, in the order they were told.
+fn places(cluster: &Cluster, of: fn(&EventKind) -> bool) -> Vec<usize> {
+    let notes = cluster.notes.iter().enumerate();
+    let found = notes.filter(|(_, (_, kind))| of(kind));
+    found.map(|(place, _)| place).collect()
+}
+
+#[test]
+fn a_failover_is_told_from_the_lost_connection_to_the_first_acknowledged_produce() {
+    let (mut cluster, leader) = with_orders();
+    let other = others(leader)[0];
+    cluster.notes.clear();
+    let killed = cluster.now();
+    cluster.kill(leader);
+    cluster.wait_for("another leads", |c| {
+        c.leader(other, "orders").is_some_and(|now| now != leader)
+    });
+    let next = cluster.leader(other, "orders").unwrap();
+    let acked = |kind: &EventKind| matches!(kind, EventKind::FirstProduceAcked { .. });
+    assert!(places(&cluster, acked).is_empty(), "nobody wrote yet");
+    for _ in 0..3 {
+        assert_eq!(cluster.produce(next, "orders", &["c"]).0, 0);
+    }
+    let unheard = places(&cluster, |kind| {
+        matches!(kind, EventKind::BrokerUnheard { .. })
+    });
+    let fenced = places(&cluster, |kind| {
+        matches!(kind, EventKind::BrokerFenced { .. })
+    });
+    let elected = places(&cluster, |kind| {
+        matches!(kind, EventKind::LeaderElected { .. })
+    });
+    let order = [&unheard[..], &fenced, &elected, &places(&cluster, acked)].concat();
+    assert!(
+        order.is_sorted() && order.len() == 4,
+        "each once: {:?}",
+        cluster.notes
+    );
+    let EventKind::BrokerUnheard {
+        subject,
+        lost,
+        waited_ms,
+        timeout_ms,
+    } = cluster.notes[order[0]].1
+    else {
+        unreachable!("it was looked for");
+    };
+    assert_eq!(subject, leader);
+    assert!(
+        lost.is_some_and(|lost| lost >= killed),
+        "its sockets were reset"
+    );
+    assert!(waited_ms >= timeout_ms.unsigned_abs() / 3 && waited_ms < timeout_ms.unsigned_abs());
+    let first = EventKind::FirstProduceAcked {
+        topic: "orders".into(),
+        partition: klar::ids::PartitionIndex(0),
+        epoch: LeaderEpoch(1),
+        after: Some(leader),
+    };
+    assert_eq!(cluster.notes[order[3]], (next, first));
+}
+
+#[test]
+fn an_election_nobody_failed_for_awaits_no_produce() {
+    let mut cluster = Cluster::set(&[("leader.imbalance.check.interval.seconds", "1")]);
+    let leader = make_orders(&mut cluster);
+    cluster.notes.clear();
+    assert_eq!(cluster.produce(leader, "orders", &["c"]).0, 0);
+    cluster.kill(leader);
+    let other = others(leader)[0];
+    cluster.wait_for("another leads", |c| {
+        c.leader(other, "orders").is_some_and(|now| now != leader)
+    });
+    cluster.start(leader);
+    cluster.wait_for("it leads again, as is preferred", |c| {
+        c.leader(leader, "orders") == Some(leader)
+    });
+    cluster.notes.clear();
+    assert_eq!(cluster.produce(leader, "orders", &["d"]).0, 0);
+    let acked = places(&cluster, |kind| {
+        matches!(kind, EventKind::FirstProduceAcked { .. })
+    });
+    assert!(
+        acked.is_empty(),
+        "the leader before lives: {:?}",
+        cluster.notes
+    );
 }
 
 #[test]

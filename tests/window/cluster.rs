@@ -13,7 +13,7 @@ use crate::fixture::{Fixture, NOW_MS, made};
 use crate::rig::{SIZES, Window, open, pictures};
 use crate::three_brokers::{self, DEAD};
 
-fn show(window: &mut Window) {
+pub fn show(window: &mut Window) {
     window.state_mut().state_mut().go_to(ViewKey::Cluster);
     for _ in 0..4 {
         window.step();
@@ -414,7 +414,7 @@ fn brokers_are_killed_and_brought_back_from_the_picture_by_key_and_from_the_pale
     assert_eq!(fixture.commands(), expected);
 }
 
-fn palette(window: &mut Window, typed: &str) {
+pub fn palette(window: &mut Window, typed: &str) {
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
     window.run();
     let field = window.get_by_label("Search topics, brokers and actions");
@@ -472,12 +472,15 @@ fn another_leader_is_elected_among_those_in_sync() {
     let selection = Selection::Partition("orders".into(), partition);
     window.state_mut().state_mut().select(selection);
     window.run();
+    window.get_by_label("Move leader").click();
+    window.run();
+    let dead = "Elect broker 2 as leader of orders-1";
+    assert!(window.query_by_label(dead).is_none(), "it does not run");
+    window.get_by_label("broker 2 is killed");
     window
         .get_by_label("Elect broker 1 as leader of orders-1")
         .click();
     window.run();
-    let dead = "Elect broker 2 as leader of orders-1";
-    assert!(window.query_by_label(dead).is_none(), "it does not run");
     let expected = Command::ElectLeader {
         topic: "orders".into(),
         partition,

@@ -8,6 +8,7 @@ mod cluster;
 mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
+mod moves;
 mod panels;
 mod raster;
 mod rig;

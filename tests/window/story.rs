@@ -21,7 +21,7 @@ use crate::rig::{SIZES, Window, save, window_on};
 
 /// The longest any act may take; most take a second.
 const PATIENCE: Duration = Duration::from_secs(90);
-const TOPIC: &str = "orders";
+pub const TOPIC: &str = "orders";
 
 /// One picture that never changes.
 struct Still(Arc<ClusterSnapshot>);
@@ -45,21 +45,21 @@ impl Source for Still {
 }
 
 /// A window on a running cluster.
-struct Stage {
+pub struct Stage {
     cluster: Cluster,
-    source: LiveSource,
-    window: Window,
+    pub source: LiveSource,
+    pub window: Window,
     /// What was seen so far, for the curves of the pictures.
     seen: Vec<Arc<ClusterSnapshot>>,
 }
 
 impl Stage {
-    fn open() -> Stage {
+    pub fn open(brokers: u32) -> Stage {
         let cluster = Cluster::start(ClusterConfig {
             data_dir: None,
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
-            brokers: Some(5),
+            brokers: Some(brokers),
             durability: Durability::Memory,
             settings: Vec::new(),
             stay_after_crash: false,
@@ -77,7 +77,7 @@ impl Stage {
     }
 
     /// Steps the window until the picture is as it should be.
-    fn until(&mut self, what: &str, test: impl Fn(&ClusterSnapshot) -> bool) {
+    pub fn until(&mut self, what: &str, test: impl Fn(&ClusterSnapshot) -> bool) {
         let begun = Instant::now();
         loop {
             self.window.step();
@@ -98,7 +98,7 @@ impl Stage {
     }
 
     /// Steps the window until it says something.
-    fn until_said(&mut self, said: &str) {
+    pub fn until_said(&mut self, said: &str) {
         let begun = Instant::now();
         while self
             .window
@@ -112,7 +112,7 @@ impl Stage {
         }
     }
 
-    fn click(&mut self, label: &str) {
+    pub fn click(&mut self, label: &str) {
         self.until_said(label);
         self.window.get_by_label(label).click();
         self.window.step();
@@ -148,8 +148,14 @@ impl Stage {
         }
     }
 
-    fn send(&self, command: Command) {
+    pub fn send(&self, command: Command) {
         self.source.send(command).unwrap();
+    }
+
+    /// Ends the cluster as a whole.
+    pub fn close(self) {
+        self.cluster.link.stop("the test is over");
+        assert_eq!(self.cluster.wait(), ClusterEnd::Stopped);
     }
 
     fn leader(&self) -> BrokerId {
@@ -158,16 +164,16 @@ impl Stage {
 }
 
 /// The one partition of the story.
-fn partition(picture: &ClusterSnapshot) -> Option<&PartitionSnapshot> {
+pub fn partition(picture: &ClusterSnapshot) -> Option<&PartitionSnapshot> {
     let topic = picture.topics.iter().find(|topic| topic.name == TOPIC)?;
     topic.partitions.first()
 }
 
-fn in_sync(picture: &ClusterSnapshot) -> usize {
+pub fn in_sync(picture: &ClusterSnapshot) -> usize {
     partition(picture).map_or(0, |p| p.isr.len())
 }
 
-fn orders_gen() -> ProducerPlan {
+pub fn orders_gen() -> ProducerPlan {
     ProducerPlan {
         name: "orders-gen".into(),
         topic: TOPIC.into(),
@@ -186,7 +192,7 @@ fn orders_gen() -> ProducerPlan {
 
 #[test]
 fn kill_it_and_watch() {
-    let mut stage = Stage::open();
+    let mut stage = Stage::open(5);
     let orders = Selection::Partition(TOPIC.into(), PartitionIndex(0));
     stage.send(Command::CreateTopic {
         name: TOPIC.into(),
@@ -248,6 +254,5 @@ fn kill_it_and_watch() {
     );
     stage.act("5-healed", &orders);
 
-    stage.cluster.link.stop("the test is over");
-    assert_eq!(stage.cluster.wait(), ClusterEnd::Stopped);
+    stage.close();
 }

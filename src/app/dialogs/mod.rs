@@ -2,6 +2,7 @@
 
 mod connect;
 mod create_topic;
+mod moves;
 mod palette;
 mod shortcuts;
 mod topic;
@@ -27,6 +28,7 @@ pub struct Dialogs {
     palette: palette::Palette,
     create: create_topic::CreateTopic,
     topic: topic::TopicDialogs,
+    moves: moves::MoveDialogs,
 }
 
 impl Dialogs {
@@ -52,6 +54,10 @@ impl Dialogs {
             Dialog::AddPartitions(name) => self.topic.add_partitions(ui, scene, name),
             Dialog::EmptyTopic(name) => topic::empty(ui, scene, name),
             Dialog::TopicSettings(name) => self.topic.settings(ui, scene, name),
+            Dialog::Reassign(name, index, then) => {
+                self.moves.reassign(ui, scene, (name, *index), then);
+            }
+            Dialog::MoveLeader(name, index) => moves::leader(ui, scene, name, *index),
         });
         let closed = match how {
             Closing::Not => false,
@@ -92,6 +98,7 @@ impl Dialogs {
         }
         self.palette.reset();
         self.topic = topic::TopicDialogs::default();
+        self.moves = moves::MoveDialogs::default();
         self.create.take_keyboard();
     }
 
@@ -100,6 +107,7 @@ impl Dialogs {
         match dialog {
             Dialog::CreateTopic => self.create.holds_input(),
             Dialog::TopicSettings(_) => self.topic.holds_input(),
+            Dialog::Reassign(..) => self.moves.holds_input(),
             _ => false,
         }
     }

@@ -1,69 +1,26 @@
 use super::*;
-use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
-use crate::inspect::{Durability, PartitionSnapshot};
+use crate::ids::TopicId;
+use crate::inspect::PartitionSnapshot;
 
 fn picture(records: u64) -> Arc<ClusterSnapshot> {
     let partition = PartitionSnapshot {
-        index: PartitionIndex(0),
-        leader: None,
-        leader_epoch: LeaderEpoch(0),
-        replicas: Vec::new(),
-        isr: Vec::new(),
-        elr: Vec::new(),
-        adding: Vec::new(),
-        removing: Vec::new(),
-        partition_epoch: 0,
-        recovering: false,
-        log_start: Offset(0),
-        high_watermark: Offset(0),
-        last_stable: Offset(0),
-        log_end: Offset(0),
-        bytes: 0,
         records_in: records,
         bytes_in: records * 100,
-        bytes_out: 0,
-        max_timestamp_ms: -1,
-        segments: Vec::new(),
-        epochs: Vec::new(),
-        producers: 0,
-        trouble: None,
+        ..PartitionSnapshot::default()
     };
     let topic = TopicSnapshot {
         name: "orders".into(),
         id: TopicId([1; 16]),
-        internal: false,
-        replication_factor: 1,
-        configs: Default::default(),
         partitions: vec![partition],
+        ..TopicSnapshot::default()
     };
     Arc::new(ClusterSnapshot {
-        event_number: 0,
-        time: Time(0),
-        cluster_id: String::new(),
-        bootstrap: String::new(),
-        data_dir: None,
-        durability: Durability::Os,
-        listens_beyond_loopback: false,
-        controller: None,
-        quorum: None,
-        links: Vec::new(),
-        pace: crate::inspect::PaceSnapshot::default(),
-        brokers: Vec::new(),
         topics: vec![Arc::new(topic)],
         totals: Totals {
             records_in: records,
             ..Totals::default()
         },
-        connections: Vec::new(),
-        in_flight: Vec::new(),
-        events: Vec::new(),
-        outcomes: Vec::new(),
-        lanes: Vec::new(),
-        record: None,
-        segment: None,
-        browse: None,
-        producers: Vec::new(),
-        deleting: Vec::new(),
+        ..ClusterSnapshot::default()
     })
 }
 

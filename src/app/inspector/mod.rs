@@ -27,11 +27,14 @@ const AT_ONCE_US: u64 = 1_000_000;
 
 /// Draws the inspector of the selection.
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
-    if let Selection::Record(name, index, offset) = scene.state.selection.clone() {
-        egui::Panel::bottom("record actions")
-            .show_separator_line(false)
-            .frame(egui::Frame::new().inner_margin(egui::Margin::symmetric(0, space::S as i8)))
-            .show(ui, |ui| record::actions(ui, scene, &name, index, offset));
+    match scene.state.selection.clone() {
+        Selection::Record(name, index, offset) => {
+            at_bottom(ui, |ui| record::actions(ui, scene, &name, index, offset));
+        }
+        Selection::Partition(name, index) => {
+            at_bottom(ui, |ui| partition::actions(ui, scene, &name, index));
+        }
+        _ => {}
     }
     ScrollArea::vertical()
         .auto_shrink([false, false])
@@ -55,6 +58,15 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
                 Selection::Event(number) => event::draw(ui, scene, number),
             }
         });
+}
+
+/// Buttons that stay in sight however much there is to read.
+fn at_bottom(ui: &mut Ui, actions: impl FnOnce(&mut Ui)) {
+    let margin = egui::Margin::symmetric(0, space::S as i8);
+    egui::Panel::bottom("inspector actions")
+        .show_separator_line(false)
+        .frame(egui::Frame::new().inner_margin(margin))
+        .show(ui, actions);
 }
 
 fn nothing(ui: &mut Ui, scene: &Scene<'_>) {

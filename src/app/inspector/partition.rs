@@ -1,9 +1,11 @@
 //! A partition's facts, as its leader reports them.
 
-use egui::Ui;
+use egui::{Role, Ui, WidgetInfo};
 
-use super::{gone, header, offers, what_just_happened};
-use crate::app::replicas::{ReplicaRole, behind, is_thin, refusal};
+use super::{gone, header, what_just_happened};
+use crate::app::faults;
+use crate::app::moves;
+use crate::app::replicas::{ReplicaRole, behind, factor, is_thin, refusal};
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::Theme;
@@ -41,7 +43,6 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
         widgets::heading(ui, "Why writes are refused");
         widgets::paragraph(ui, &refusal);
     }
-    offers(ui, scene);
     let holders: Vec<BrokerId> = partition.replicas.iter().map(|r| r.broker).collect();
     what_just_happened(ui, scene, |event| {
         let holds = |broker| holders.contains(&broker);
@@ -51,6 +52,37 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
     replicas(ui, scene, partition);
     epochs(ui, partition);
     log(ui, scene, partition);
+}
+
+/// What can be done to the partition.
+pub fn actions(ui: &mut Ui, scene: &mut Scene<'_>, topic: &str, index: PartitionIndex) {
+    let picture = scene.picture.clone();
+    let Some((_, partition)) = moves::find(&picture, topic, index) else {
+        return;
+    };
+    ui.horizontal_wrapped(|ui| {
+        if scene.state.open_topic.as_deref() != Some(topic)
+            && widgets::primary_button(ui, "Open log").clicked()
+        {
+            scene.state.open_topic(topic);
+        }
+        if !scene.abilities.break_things || picture.brokers.len() < 2 {
+            return;
+        }
+        if partition.replicas.len() > 1 && widgets::button(ui, "Move leader").clicked() {
+            moves::open_move_leader(scene);
+        }
+        if widgets::button(ui, "Reassign").clicked() {
+            moves::open_reassign(scene);
+        }
+        if let Some(offer) = moves::cancel(topic, partition) {
+            let button = widgets::button(ui, &offer.short);
+            button.widget_info(|| WidgetInfo::labeled(Role::Button, true, &offer.name));
+            if button.clicked() {
+                faults::perform(scene, &offer);
+            }
+        }
+    });
 }
 
 /// What becomes of a broker, and so of what it holds.
@@ -85,7 +117,7 @@ fn facts(ui: &mut Ui, partition: &PartitionSnapshot, least: Option<&str>) {
         let in_sync = list(&partition.isr);
         match is_thin(partition) {
             true => {
-                let of = partition.replicas.len();
+                let of = factor(partition);
                 let in_sync = format!("{in_sync} · {} of {of}", partition.isr.len());
                 facts.coloured("In-sync", &in_sync, theme.warning);
             }
@@ -97,9 +129,8 @@ fn facts(ui: &mut Ui, partition: &PartitionSnapshot, least: Option<&str>) {
         if !partition.elr.is_empty() {
             facts.mono("Eligible", &list(&partition.elr));
         }
-        if !partition.adding.is_empty() || !partition.removing.is_empty() {
-            let (adding, removing) = (list(&partition.adding), list(&partition.removing));
-            facts.mono("Moving", &format!("adding {adding}, removing {removing}"));
+        if moves::is_moving(partition) {
+            facts.text("Moving", &moves::sentence(partition));
         }
         if partition.recovering {
             let words = "uncleanly: records may be lost";
@@ -158,6 +189,7 @@ fn replicas(ui: &mut Ui, scene: &mut Scene<'_>, partition: &PartitionSnapshot) {
         let role = ReplicaRole::of(partition, replica);
         let ink = match role {
             ReplicaRole::Leader | ReplicaRole::InSync => theme.ok,
+            ReplicaRole::Adding => theme.muted,
             ReplicaRole::OutOfSync | ReplicaRole::Unknown => theme.warning,
             ReplicaRole::Offline | ReplicaRole::Failed => theme.bad,
         };

@@ -4,15 +4,18 @@
 use egui::{Color32, CornerRadius, Frame, Label, Margin, RichText, Role, Stroke, Ui, WidgetInfo};
 
 use crate::app::faults::{self, Offer, Verb};
+use crate::app::moves;
 use crate::app::replicas::{self, Ills, is_up, state_word};
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, radius, size, space};
 use crate::app::{format, pace, widgets};
-use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot};
+use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, PartitionSnapshot};
 
 /// Ways back that stand in one line; the cards have the others.
 const WAYS_BACK: usize = 3;
+/// Moves a line tells of.
+const MOVES_TOLD: usize = 8;
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
     time(ui, scene);
@@ -20,6 +23,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
     if scene.picture.brokers.len() > 1 {
         brokers(ui, scene);
         links(ui, scene);
+        moves_under_way(ui, scene);
     }
 }
 
@@ -100,7 +104,43 @@ fn links(ui: &mut Ui, scene: &mut Scene<'_>) {
     ui.add_space(space::S);
 }
 
-/// One line with its ways back; true when what it is about is to be shown, if it is about something to be shown.
+/// Replicas that are on their way: nothing is wrong with that, but it can be taken back.
+fn moves_under_way(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let picture = scene.picture.clone();
+    let topics = picture.topics.iter();
+    let moving: Vec<(&str, &PartitionSnapshot)> = topics
+        .flat_map(|topic| topic.partitions.iter().map(|p| (topic.name.as_str(), p)))
+        .filter(|(_, partition)| moves::is_moving(partition))
+        .collect();
+    let Some((topic, partition)) = moving.first() else {
+        return;
+    };
+    let title = match moving.len() {
+        1 => format!("{topic}-{} moves", partition.index),
+        several => format!("{several} partitions move"),
+    };
+    let cancels = moving.iter().take(WAYS_BACK);
+    let mut back: Vec<Offer> = cancels.filter_map(|(t, p)| moves::cancel(t, p)).collect();
+    let words = match &mut back[..] {
+        [only] => {
+            only.name.clone_from(&only.short);
+            moves::sentence(partition)
+        }
+        _ => {
+            let each = moving.iter().take(MOVES_TOLD);
+            let each = each.map(|(t, p)| format!("{t}-{} {}", p.index, moves::sentence(p)));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let color = Theme::of(ui).accent;
+    if line(ui, scene, color, &title, &words, &back, true) {
+        let first = Selection::Partition((*topic).to_owned(), partition.index);
+        scene.state.select(first);
+    }
+    ui.add_space(space::S);
+}
+
+/// One line with its ways back; true when what it is about is to be shown, if there is something to show.
 fn line(
     ui: &mut Ui,
     scene: &mut Scene<'_>,

@@ -309,6 +309,7 @@ fn label(event: &Event) -> String {
         ReplicationThawed { .. } => "replication goes on".to_owned(),
         BrokerRegistered { subject, .. } => format!("broker {subject} registered"),
         BrokerUnregistered { subject, .. } => format!("broker {subject} removed"),
+        BrokerUnheard { subject, .. } => format!("broker {subject} given up"),
         BrokerFenced { subject, .. } => format!("broker {subject} fenced"),
         BrokerUnfenced { subject, .. } => format!("broker {subject} unfenced"),
         ShutdownBegan { subject, .. } => format!("broker {subject} stops"),
@@ -318,6 +319,7 @@ fn label(event: &Event) -> String {
         LeaderElected {
             from, to, epoch, ..
         } => format!("{place} leader {} · epoch {epoch}", moved(*from, *to)),
+        FirstProduceAcked { epoch, .. } => format!("{place} written · epoch {epoch}"),
         IsrChanged { from, to, .. } => format!("{place} ISR {}→{}", from.len(), to.len()),
         ReassignmentBegan { .. } => format!("{place} moves"),
         ReassignmentEnded { .. } => format!("{place} has moved"),

@@ -132,7 +132,10 @@ impl Form {
         match role {
             ReplicaRole::Leader => Form::Round,
             ReplicaRole::InSync => Form::Outline,
-            ReplicaRole::OutOfSync | ReplicaRole::Offline | ReplicaRole::Unknown => Form::Dashed,
+            ReplicaRole::OutOfSync
+            | ReplicaRole::Adding
+            | ReplicaRole::Offline
+            | ReplicaRole::Unknown => Form::Dashed,
             ReplicaRole::Failed => Form::Hatched,
         }
     }

@@ -5,7 +5,7 @@ use egui::{Align2, Rect, pos2};
 
 use super::lane::{Canvas, Face, Form, HEAT_LEVELS, HeatGrid, Ink, Plan, Row, anchor, snap};
 use crate::app::format::signed;
-use crate::app::replicas::{ReplicaRole, is_thin};
+use crate::app::replicas::{ReplicaRole, factor, is_thin};
 
 /// Plans one bar. Bars have no segment brackets, so it says they begin below the row.
 pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f32 {
@@ -54,7 +54,7 @@ pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f
     let wrong = match (p.leader, is_thin(p)) {
         (None, _) => Some(("no leader".to_owned(), Face::Trouble)),
         (Some(_), true) => {
-            let in_sync = format!("ISR {}/{}", p.isr.len(), p.replicas.len());
+            let in_sync = format!("ISR {}/{}", p.isr.len(), factor(p));
             Some((in_sync, Face::Warning))
         }
         (Some(_), false) => None,

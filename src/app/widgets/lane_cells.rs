@@ -7,7 +7,7 @@ use egui::{Align2, Rect, pos2};
 
 use super::lane::{Canvas, Face, Form, Ink, Metrics, Plan, Row, anchor, snap};
 use crate::app::format::signed;
-use crate::app::replicas::{ReplicaRole, awaited, brokers, is_thin};
+use crate::app::replicas::{ReplicaRole, awaited, brokers, factor, is_thin};
 use crate::inspect::{Cell, CellKind, Lane, PartitionSnapshot, SegmentSnapshot};
 
 /// Segment brackets closer together than this many points are not drawn one by one.
@@ -137,7 +137,7 @@ fn labels(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect, parts
     let wrong = match (&p.trouble, is_thin(p)) {
         (Some(_), _) => Some(("damaged".to_owned(), Face::Trouble)),
         (None, true) => {
-            let in_sync = format!("ISR {}/{}", p.isr.len(), p.replicas.len());
+            let in_sync = format!("ISR {}/{}", p.isr.len(), factor(p));
             Some((in_sync, Face::Warning))
         }
         (None, false) => None,

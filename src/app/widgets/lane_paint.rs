@@ -208,7 +208,7 @@ fn ink(ink: Ink, theme: &Theme) -> Color32 {
 pub fn role_color(role: ReplicaRole, theme: &Theme) -> Color32 {
     match role {
         ReplicaRole::Leader => theme.leader,
-        ReplicaRole::InSync => theme.muted,
+        ReplicaRole::InSync | ReplicaRole::Adding => theme.muted,
         ReplicaRole::OutOfSync | ReplicaRole::Unknown => theme.warning,
         ReplicaRole::Offline => theme.offline,
         ReplicaRole::Failed => theme.bad,

@@ -164,7 +164,7 @@ pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) ->
         broker.wait_for_sync(asked.connection);
         return Ok(Answer::Parked);
     }
-    finish(asked, acks, &response)
+    broker.finish_produce(asked, acks, &response)
 }
 
 /// A partition named more than once counts once, as the last one said, also if its topic is named more than
@@ -218,26 +218,33 @@ fn apart(records: Bytes, frame_bytes: usize) -> Bytes {
     }
 }
 
-pub(super) fn finish(asked: &Asked, acks: i16, response: &ProduceResponse) -> Answered {
-    if acks != 0 {
-        let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
-        return Ok(Answer::Reply(parts));
-    }
-    let partitions = response
-        .responses
-        .iter()
-        .flat_map(|t| &t.partition_responses);
-    let mut failed = partitions.filter(|partition| partition.error_code != 0);
-    Ok(match failed.next() {
-        Some(partition) => Answer::Close(format!(
-            "a produce with acks=0 failed with {}, and closing is the only way to say so",
-            ErrorCode::from_code(partition.error_code).map_or("an error", ErrorCode::name)
-        )),
-        None => Answer::Silent,
-    })
-}
-
 impl Broker {
+    /// The answer to a produce that is done.
+    pub(super) fn finish_produce(
+        &mut self,
+        asked: &Asked,
+        acks: i16,
+        response: &ProduceResponse,
+    ) -> Answered {
+        if acks != 0 {
+            self.tell_first_acks(asked.version >= BY_ID, response);
+            let parts = asked.reply(|writer| response.encode(writer, asked.version))?;
+            return Ok(Answer::Reply(parts));
+        }
+        let partitions = response
+            .responses
+            .iter()
+            .flat_map(|t| &t.partition_responses);
+        let mut failed = partitions.filter(|partition| partition.error_code != 0);
+        Ok(match failed.next() {
+            Some(partition) => Answer::Close(format!(
+                "a produce with acks=0 failed with {}, and closing is the only way to say so",
+                ErrorCode::from_code(partition.error_code).map_or("an error", ErrorCode::name)
+            )),
+            None => Answer::Silent,
+        })
+    }
+
     fn produced_topic(&self, version: i16, topic: &TopicProduceData) -> Result<TopicId, ErrorCode> {
         if version >= BY_ID {
             let known = self.topics.contains_key(&topic.topic_id);
@@ -430,7 +437,7 @@ impl Broker {
                 }
             }
         }
-        let answered = finish(&wait.asked, wait.acks, &wait.response);
+        let answered = self.finish_produce(&wait.asked, wait.acks, &wait.response);
         self.conclude(&wait.asked, answered);
     }
 }

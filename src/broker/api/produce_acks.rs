@@ -11,7 +11,7 @@ use super::super::dispatch::{Answer, Answered, Asked};
 use super::super::parked::Waiting;
 use super::super::partition::{PartitionKey, Role};
 use super::super::replicas::partition_of;
-use super::produce::{ProduceWait, finish};
+use super::produce::ProduceWait;
 use crate::ids::ConnectionId;
 use crate::replica::Acked;
 use crate::wire::ErrorCode;
@@ -22,7 +22,7 @@ impl Broker {
     pub(super) fn wait_for_replicas(&mut self, mut wait: ProduceWait) -> Answered {
         self.settle_acks(&mut wait);
         if wait.pending.is_empty() {
-            return finish(&wait.asked, wait.acks, &wait.response);
+            return self.finish_produce(&wait.asked, wait.acks, &wait.response);
         }
         let connection = wait.asked.connection;
         for key in &wait.waits_at {
@@ -68,7 +68,7 @@ impl Broker {
         self.settle_acks(&mut wait);
         if wait.pending.is_empty() {
             self.stop_waiting_for_acks(connection, &wait);
-            let answered = finish(&wait.asked, wait.acks, &wait.response);
+            let answered = self.finish_produce(&wait.asked, wait.acks, &wait.response);
             return self.conclude(&wait.asked, answered);
         }
         let deadline = wait.deadline;
@@ -86,7 +86,7 @@ impl Broker {
             wait.fail(one.place, ErrorCode::RequestTimedOut);
         }
         self.stop_waiting_for_acks(connection, &wait);
-        let answered = finish(&wait.asked, wait.acks, &wait.response);
+        let answered = self.finish_produce(&wait.asked, wait.acks, &wait.response);
         self.conclude(&wait.asked, answered);
     }
 

@@ -34,6 +34,13 @@ enum Step {
 /// Why brokers come, go and stand still when somebody asked for it.
 pub(super) const ASKED: &str = "somebody asked for it";
 
+/// That a broker was killed, told when it was done: what follows from it may be seen before the broker has ended.
+pub(super) fn killed() -> EventKind {
+    EventKind::BrokerKilled {
+        cause: ASKED.to_owned(),
+    }
+}
+
 /// A command about brokers or their links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerCommand {
@@ -110,7 +117,9 @@ impl Brokers {
     fn kill(&mut self, id: BrokerId) -> Result<Step, Failure> {
         let member = self.alive(id)?;
         member.again = false;
-        member.kill();
+        if member.kill() {
+            self.notes.push((Some(id), killed()));
+        }
         Ok(Step::Waits(id, Until::Ended))
     }
 

@@ -29,12 +29,24 @@ pub struct Sessions {
     looked: Time,
 }
 
+/// How long nothing has been heard of a broker, and how long that may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    pub since: Time,
+    /// When its connection was lost, if that is how it began.
+    pub lost: Option<Time>,
+    /// broker.session.timeout.ms.
+    pub timeout_ms: i64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Session {
     epoch: BrokerEpoch,
     /// It is over at this moment if nothing is heard before.
     ends: Time,
     heard: Option<Time>,
+    /// Its connection was lost then, and nothing was heard since.
+    lost: Option<Time>,
     /// What its last heartbeat came on.
     connection: Option<ConnectionId>,
     metadata_offset: Offset,
@@ -49,6 +61,7 @@ impl Sessions {
             epoch,
             ends: now.plus_ms(timeout_ms),
             heard: None,
+            lost: None,
             connection: None,
             metadata_offset: Offset::NONE,
             shutdown_at: None,
@@ -68,6 +81,7 @@ impl Sessions {
             epoch,
             ends: now.plus_ms(self.timeout_ms),
             heard: Some(now),
+            lost: None,
             connection: None,
             metadata_offset: known.map_or(Offset::NONE, |s| s.metadata_offset),
             shutdown_at: known.and_then(|s| s.shutdown_at),
@@ -85,6 +99,7 @@ impl Sessions {
             epoch: beat.epoch,
             ends: now.plus_ms(self.timeout_ms),
             heard: Some(now),
+            lost: None,
             connection: known.and_then(|session| session.connection),
             metadata_offset: beat.metadata_offset,
             shutdown_at: shutdown_at.or(decided.in_controlled_shutdown.then_some(log_end)),
@@ -114,6 +129,7 @@ impl Sessions {
         let ends = now.plus_ms(self.timeout_ms / LOST_SHARE);
         if let Some(session) = self.brokers.get_mut(&broker) {
             session.connection = None;
+            session.lost = session.lost.or(Some(now));
             session.ends = session.ends.min(ends);
         }
     }
@@ -146,6 +162,22 @@ impl Sessions {
         unfenced
             .map(|broker| self.brokers.get(&broker.id).map_or(self.looked, |s| s.ends))
             .min()
+    }
+
+    /// What a broker is given up for, if it is.
+    pub fn silence(&self, broker: BrokerId) -> Option<Silence> {
+        let session = self.brokers.get(&broker)?;
+        let began = Time(
+            session
+                .ends
+                .0
+                .saturating_sub(self.timeout_ms.saturating_mul(1_000)),
+        );
+        Some(Silence {
+            since: session.lost.or(session.heard).unwrap_or(began),
+            lost: session.lost,
+            timeout_ms: self.timeout_ms,
+        })
     }
 
     /// When a broker was last heard, for pictures.
@@ -255,6 +287,13 @@ mod tests {
         sessions.on_lost(at(20), id(3));
         assert_eq!(sessions.next_wakeup(rig.image()), Some(at(253)));
         sessions.on_heartbeat(at(100), &beat(&rig, 3), &nothing(), Offset(0));
+        let silence = |broker| {
+            sessions
+                .silence(id(broker))
+                .map(|one| (one.since, one.lost))
+        };
+        assert_eq!(silence(2), Some((at(20), Some(at(20)))));
+        assert_eq!(silence(3), Some((at(100), None)), "it was heard again");
         assert_eq!(sessions.due(at(252), rig.image()), []);
         assert_eq!(sessions.due(at(253), rig.image()), [id(2)]);
         assert_eq!(sessions.due(at(709), rig.image()), [id(2)]);

@@ -7,6 +7,7 @@ use egui::{
     vec2,
 };
 
+use super::drag::Dragged;
 use super::lanes::{self, Parts};
 use super::layout::{Detail, Fit, card_body};
 use super::rows::{Row, Urgency};
@@ -148,7 +149,9 @@ impl Card<'_> {
                 number(row.end(), theme::mono_small(), theme.muted);
             }
             // Where there is room for one of the two, what is wrong is worth more.
-            Some((note, urgency)) if urgency != Urgency::Plain => {
+            Some((note, urgency))
+                if urgency != Urgency::Plain || row.role == ReplicaRole::Adding =>
+            {
                 number(note, theme::small(), urgency_color(urgency, theme));
             }
             _ => number(row.end(), theme::mono_small(), theme.muted),
@@ -159,13 +162,15 @@ impl Card<'_> {
     fn small(&self, ui: &Ui, scene: &mut Scene<'_>) {
         let body = card_body(self.rect);
         let id = ui.scope_id().with(("replicas", self.broker.id.0));
-        let response = ui.interact(body, id, Sense::click());
+        let response = ui.interact(body, id, Sense::click_and_drag());
         response.widget_info(|| {
             let words = describe_rows(self.broker, self.rows, self.passed_ms);
             WidgetInfo::labeled(Role::Image, true, words)
         });
         let shown = &self.rows[..self.rows.len().min(self.fit.room)];
-        let pointer = response.hover_pos();
+        // A drag is known as one only once the pointer has left where it began.
+        let began = ui.input(|input| input.pointer.press_origin());
+        let pointer = began.or(response.hover_pos());
         let (mut quads, mut dim, mut hit) = (Vec::new(), Vec::new(), None);
         for (nth, row) in shown.iter().enumerate() {
             let rect = self.fit.place(body, self.rows.len(), nth);
@@ -237,7 +242,7 @@ impl Card<'_> {
     /// A row's click, tooltip and text alternative.
     fn answer(&self, ui: &Ui, scene: &mut Scene<'_>, row: &Row<'_>, rect: Rect) -> Response {
         let salt = (self.broker.id.0, row.topic, row.partition.index.0);
-        let response = ui.interact(rect, ui.scope_id().with(salt), Sense::click());
+        let response = ui.interact(rect, ui.scope_id().with(salt), Sense::click_and_drag());
         let selected = scene.state.selection
             == Selection::Partition(row.topic.to_owned(), row.partition.index);
         let sentence = row.sentence(self.passed_ms);
@@ -254,6 +259,10 @@ impl Card<'_> {
         }
         if response.double_clicked() {
             scene.state.open_topic(row.topic);
+        }
+        if response.drag_started() && scene.abilities.break_things {
+            let partition = row.partition.index;
+            response.dnd_set_drag_payload(Dragged::new(row.topic, partition, self.broker.id));
         }
     }
 

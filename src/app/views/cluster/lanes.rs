@@ -112,6 +112,7 @@ pub fn letter(role: ReplicaRole) -> &'static str {
     match role {
         ReplicaRole::Leader => "L",
         ReplicaRole::InSync | ReplicaRole::OutOfSync => "F",
+        ReplicaRole::Adding => "+",
         ReplicaRole::Offline => "\u{2013}",
         ReplicaRole::Failed => "!",
         ReplicaRole::Unknown => "?",

@@ -11,7 +11,7 @@ use crate::app::widgets::lane_paint::{self, Mark};
 use crate::app::widgets::small;
 
 /// Draws it into `rect`, as far as it has room.
-pub fn draw(ui: &mut Ui, rect: Rect, detail: Detail, several: bool) {
+pub fn draw(ui: &mut Ui, rect: Rect, detail: Detail, several: bool, moving: bool) {
     let layout = egui::Layout::left_to_right(egui::Align::Center);
     ui.scope_builder(UiBuilder::new().max_rect(rect).layout(layout), |ui| {
         ui.spacing_mut().item_spacing.x = space::XS;
@@ -24,6 +24,10 @@ pub fn draw(ui: &mut Ui, rect: Rect, detail: Detail, several: bool) {
         for (role, text) in roles.iter().take(if several { 4 } else { 1 }) {
             badge(ui, *role);
             entry(ui, text);
+        }
+        if moving {
+            badge(ui, ReplicaRole::Adding);
+            entry(ui, ReplicaRole::Adding.word());
         }
         let marks: &[(Mark, &str)] = match detail {
             Detail::Cells => &[

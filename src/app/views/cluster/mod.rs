@@ -11,6 +11,7 @@ use super::View;
 use super::topics::stepped;
 use crate::app::actions::{Action, Keys};
 use crate::app::format;
+use crate::app::replicas::ReplicaRole;
 use crate::app::scene::Scene;
 use crate::app::state::{Dialog, Selection, ViewKey};
 use crate::app::theme::{size, space};
@@ -20,6 +21,7 @@ use crate::inspect::Command;
 
 mod card;
 mod clients;
+mod drag;
 mod head;
 mod lanes;
 mod layout;
@@ -88,6 +90,7 @@ impl View for Cluster {
             };
             card.draw(ui, scene);
         }
+        drag::draw(ui, scene, &layout);
         look_at(scene, &rows, &layout);
         if rows.is_empty() {
             let below = area.with_min_y(layout.gutter.bottom());
@@ -95,7 +98,10 @@ impl View for Cluster {
                 nothing_held(ui, scene)
             });
         }
-        legend::draw(ui, foot, layout.fit.detail, picture.brokers.len() > 1);
+        let several = picture.brokers.len() > 1;
+        let mut shown = rows.values().flatten();
+        let moving = shown.any(|row| row.role == ReplicaRole::Adding);
+        legend::draw(ui, foot, layout.fit.detail, several, moving);
         ui.allocate_rect(Rect::from_min_max(left.min, foot.max), Sense::hover());
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::format::{duration_ms, signed};
-use crate::app::replicas::{ReplicaRole, behind, is_thin, min_in_sync};
+use crate::app::moves::Progress;
+use crate::app::replicas::{ReplicaRole, behind, factor, is_thin, min_in_sync};
 use crate::ids::{BrokerId, Offset};
 use crate::inspect::{PartitionSnapshot, ReplicaSnapshot, TopicSnapshot};
 
@@ -100,12 +101,25 @@ impl Row<'_> {
         Some(left.saturating_sub(passed_ms))
     }
 
+    /// How far it has come, if a reassignment adds it.
+    pub fn progress(&self) -> Option<Progress> {
+        Progress::of(self.partition, self.replica.broker)
+    }
+
+    /// A reassignment takes it away once what it adds is in sync.
+    pub fn is_going(&self) -> bool {
+        self.partition.removing.contains(&self.replica.broker)
+    }
+
     /// What is wrong, or waited for, in the fewest words.
     pub fn note(&self, passed_ms: u64) -> Option<(String, Urgency)> {
         if let Some(ms) = self.leaves_isr_ms(passed_ms) {
             return Some((format!("ISR {}", duration_ms(ms)), Urgency::Warning));
         }
         let lacks = behind(self.partition, self.replica).filter(|lacks| *lacks != 0);
+        let going = self
+            .is_going()
+            .then(|| ("leaves".to_owned(), Urgency::Plain));
         match self.role {
             ReplicaRole::Failed => Some(("failed".to_owned(), Urgency::Bad)),
             _ if self.partition.leader.is_none() => Some(("no leader".to_owned(), Urgency::Bad)),
@@ -115,18 +129,25 @@ impl Row<'_> {
                 } else {
                     Urgency::Warning
                 };
-                let (in_sync, all) = (self.partition.isr.len(), self.partition.replicas.len());
+                let (in_sync, all) = (self.partition.isr.len(), factor(self.partition));
                 Some((format!("ISR {in_sync}/{all}"), urgency))
             }
             ReplicaRole::Leader => {
                 let waiting = self.partition.log_end - self.partition.high_watermark;
-                (waiting > 0).then(|| (format!("{} waiting", signed(waiting)), Urgency::Plain))
+                let waits = (format!("{} waiting", signed(waiting)), Urgency::Plain);
+                going.or((waiting > 0).then_some(waits))
+            }
+            ReplicaRole::Adding => {
+                let percent = self.progress()?.percent();
+                Some((format!("{percent} %"), Urgency::Plain))
             }
             ReplicaRole::OutOfSync => {
                 let lacks = lacks.map_or("behind".to_owned(), by);
                 Some((lacks, Urgency::Warning))
             }
-            ReplicaRole::Offline | ReplicaRole::InSync => Some((by(lacks?), Urgency::Plain)),
+            ReplicaRole::Offline | ReplicaRole::InSync => {
+                going.or(lacks.map(|lacks| (by(lacks), Urgency::Plain)))
+            }
             ReplicaRole::Unknown => None,
         }
     }
@@ -160,8 +181,14 @@ impl Row<'_> {
         if let Some(ms) = self.leaves_isr_ms(passed_ms) {
             parts.push(format!("leaves the ISR in {}", duration_ms(ms)));
         }
+        if let Some(progress) = self.progress() {
+            parts.push(progress.words());
+        }
+        if self.is_going() {
+            parts.push("leaves once what is added is in sync".to_owned());
+        }
         if self.refuses && self.role == ReplicaRole::Leader {
-            let (in_sync, all) = (p.isr.len(), p.replicas.len());
+            let (in_sync, all) = (p.isr.len(), factor(p));
             parts.push(format!(
                 "acks=all is refused with {in_sync} of {all} in sync"
             ));
@@ -218,26 +245,11 @@ mod tests {
             index: crate::ids::PartitionIndex(1),
             leader: Some(BrokerId(1)),
             leader_epoch: LeaderEpoch(5),
-            partition_epoch: 0,
-            replicas: Vec::new(),
             isr: vec![BrokerId(1), BrokerId(2)],
-            elr: Vec::new(),
-            adding: Vec::new(),
-            removing: Vec::new(),
-            recovering: false,
-            log_start: Offset(0),
             high_watermark: Offset(log_end),
-            last_stable: Offset(log_end),
             log_end: Offset(log_end),
-            bytes: 0,
-            records_in: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            max_timestamp_ms: -1,
-            segments: Vec::new(),
             epochs: list(epochs),
-            producers: 0,
-            trouble: None,
+            ..PartitionSnapshot::default()
         }
     }
 
