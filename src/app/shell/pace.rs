@@ -1,19 +1,19 @@
 //! The top bar's control of time: pause or go on, step, speed.
 
 use egui::{
-    Color32, CornerRadius, Rect, Response, RichText, Role, Sense, Slider, Ui, WidgetInfo, pos2,
-    vec2,
+    Align, Color32, CornerRadius, Layout, Rect, Response, RichText, Role, Sense, Slider, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::topbar::chip;
 use crate::app::pace::{self, SLOWDOWNS};
 use crate::app::scene::Scene;
-use crate::app::theme::{self, Theme, radius, size, space};
+use crate::app::theme::{self, Theme, size, space};
 use crate::app::widgets;
 use crate::inspect::Command;
 
 /// What the control takes without its slider, points.
-pub const NARROW: f32 = 150.0;
+pub const NARROW: f32 = 132.0;
 /// What it takes with it.
 pub const WIDE: f32 = NARROW + SLIDER + 16.0;
 
@@ -33,41 +33,49 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, room: f32) {
     if !scene.abilities.turn_time || room < NARROW {
         return;
     }
-    let pace = scene.picture.pace.clone();
     chip(ui, |ui| {
-        ui.spacing_mut().item_spacing.x = space::XS;
-        let (sign, name) = match pace.paused {
-            true => (Sign::Play, "Let time go on"),
-            false => (Sign::Pause, "Pause time"),
-        };
-        if icon(ui, sign, true, name, "Space").clicked() {
-            pace::toggle_pause(scene);
-        }
-        let steps = pace.paused || pace.replication_frozen;
-        let step = icon(
-            ui,
-            Sign::Step,
-            steps,
-            "Step one message between brokers",
-            ".",
-        );
-        if step.clicked() && steps {
-            scene.send(Command::Step);
-        }
-        if room >= WIDE {
-            slider(ui, scene, pace.slowdown);
-        }
-        let color = match pace.slowdown {
-            1 => Theme::of(ui).text,
-            _ => Theme::of(ui).warning,
-        };
-        let text = RichText::new(pace::speed(pace.slowdown)).font(theme::mono());
-        let label = ui.add_sized(
-            vec2(58.0, size::CONTROL - 2.0),
-            egui::Label::new(text.color(color)),
-        );
-        label.on_hover_text(hover(pace.behind_ms));
+        // The bar is laid out from its right end; this reads from the left as any other.
+        let width = if room >= WIDE { WIDE } else { NARROW } - 2.0 * space::S;
+        let left_to_right = Layout::left_to_right(Align::Center);
+        let size = vec2(width, size::CONTROL - 2.0);
+        ui.allocate_ui_with_layout(size, left_to_right, |ui| controls(ui, scene, room));
     });
+}
+
+fn controls(ui: &mut Ui, scene: &mut Scene<'_>, room: f32) {
+    let pace = scene.picture.pace.clone();
+    ui.spacing_mut().item_spacing.x = space::XS;
+    let (sign, name) = match pace.paused {
+        true => (Sign::Play, "Let time go on"),
+        false => (Sign::Pause, "Pause time"),
+    };
+    if icon(ui, sign, true, name, "Space").clicked() {
+        pace::toggle_pause(scene);
+    }
+    let steps = pace.paused || pace.replication_frozen;
+    let step = icon(
+        ui,
+        Sign::Step,
+        steps,
+        "Step one message between brokers",
+        ".",
+    );
+    if step.clicked() && steps {
+        scene.send(Command::Step);
+    }
+    if room >= WIDE {
+        slider(ui, scene, pace.slowdown);
+    }
+    let color = match pace.slowdown {
+        1 => Theme::of(ui).text,
+        _ => Theme::of(ui).warning,
+    };
+    let text = RichText::new(pace::speed(pace.slowdown)).font(theme::mono());
+    let label = ui.add_sized(
+        vec2(58.0, size::CONTROL - 2.0),
+        egui::Label::new(text.color(color)),
+    );
+    label.on_hover_text(hover(pace.behind_ms));
 }
 
 fn hover(behind_ms: u64) -> String {
@@ -91,6 +99,8 @@ fn slider(ui: &mut Ui, scene: &mut Scene<'_>, slowdown: u32) {
         place = chosen;
     }
     ui.spacing_mut().slider_width = SLIDER;
+    let theme = Theme::of(ui);
+    ui.visuals_mut().widgets.inactive.bg_fill = theme.line;
     let response = ui.add(Slider::new(&mut place, 0..=last).show_value(false));
     let text = format!("Speed {}", pace::speed(SLOWDOWNS[last - place]));
     response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, &text));
