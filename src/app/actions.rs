@@ -166,6 +166,20 @@ pub const GLOBAL: &[Action] = &[
         run: |scene| scene.state.remembered.internal_topics ^= true,
     },
     Action {
+        name: "Reduce motion: wires light up",
+        group: "Window",
+        keys: None,
+        can: |scene| !scene.state.remembered.reduce_motion,
+        run: |scene| scene.state.remembered.reduce_motion = true,
+    },
+    Action {
+        name: "Show requests fly",
+        group: "Window",
+        keys: None,
+        can: |scene| scene.state.remembered.reduce_motion,
+        run: |scene| scene.state.remembered.reduce_motion = false,
+    },
+    Action {
         name: "Produce records",
         group: "Topics",
         keys: Some(Keys::plain(Key::P)),
@@ -328,8 +342,12 @@ pub fn run_pressed(ctx: &egui::Context, views: &[Box<dyn View>], scene: &mut Sce
     if let Some(view) = pressed_view(ctx, views) {
         scene.state.go_to(view);
     }
+    // Space and Enter belong to a button that has the keyboard.
+    let on_a_button = ctx.memory(|memory| memory.focused().is_some());
+    let is_free = |keys: &Keys| keys.key != Key::Space || !on_a_button;
     for action in available(views, scene) {
-        if action.keys.is_some_and(|keys| take_press(ctx, keys)) {
+        let keys = action.keys.filter(is_free);
+        if keys.is_some_and(|keys| take_press(ctx, keys)) {
             (action.run)(scene);
         }
     }

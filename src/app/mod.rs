@@ -7,6 +7,7 @@
 pub mod actions;
 pub mod dialogs;
 pub mod faults;
+pub mod flights;
 pub mod format;
 pub mod history;
 pub mod inspector;
@@ -30,11 +31,12 @@ use std::time::{Duration, Instant};
 
 pub use run::{RunError, WindowOptions, run};
 
+use self::flights::Flights;
 use self::history::History;
 use self::notices::Notices;
 use self::scene::Scene;
 use self::settings::SettingsFile;
-use self::state::{ThemeChoice, UiState};
+use self::state::{ThemeChoice, UiState, ViewKey};
 use self::views::View;
 use crate::ids::Time;
 use crate::inspect::{ClusterSnapshot, Focus};
@@ -42,12 +44,15 @@ use crate::source::Source;
 
 /// Milliseconds after which the window looks again while rates fall or a notice is up.
 const LOOK_AGAIN_MS: u64 = 250;
+/// Milliseconds from frame to frame while requests fly.
+const FLIGHT_FRAME_MS: u64 = 33;
 
 /// The window's content: state, views, and where pictures come from.
 pub struct App {
     source: Box<dyn Source>,
     state: UiState,
     history: History,
+    flights: Flights,
     notices: Notices,
     views: Vec<Box<dyn View>>,
     dialogs: dialogs::Dialogs,
@@ -78,6 +83,7 @@ impl App {
             state: UiState::new(settings.remembered()),
             source,
             history: History::default(),
+            flights: Flights::default(),
             notices: Notices::default(),
             views: views::all(),
             dialogs: dialogs::Dialogs::default(),
@@ -136,6 +142,7 @@ impl App {
         let now = self.now(&picture);
         let wall = self.wall(picture.time);
         self.history.see(now, &picture);
+        self.flights.see(wall, &picture);
         self.notices.see(wall, &picture);
         self.state.see(wall, &picture);
         let mut focus = Focus::default();
@@ -144,6 +151,7 @@ impl App {
             picture: &picture,
             state: &mut self.state,
             history: &self.history,
+            flights: &self.flights,
             notices: &mut self.notices,
             focus: &mut focus,
             now,
@@ -216,6 +224,9 @@ impl App {
             return;
         }
         let picture = self.source.latest();
+        if self.state.view == ViewKey::Cluster && self.flights.are_under_way() {
+            ctx.request_repaint_after(Duration::from_millis(FLIGHT_FRAME_MS));
+        }
         let settles = !picture.pace.paused && self.history.is_settling(now, &picture);
         if settles
             || self.notices.is_waiting()

@@ -238,10 +238,15 @@ pub fn counts_down(picture: &ClusterSnapshot) -> bool {
 /// Whether a connection is another broker's. They call themselves so, and no client library has their lack of a
 /// name and version.
 pub fn is_peer(picture: &ClusterSnapshot, connection: &ConnectionSnapshot) -> bool {
+    peer_of(picture, connection).is_some()
+}
+
+/// The other broker whose connection this is, if it is one's.
+pub fn peer_of(picture: &ClusterSnapshot, connection: &ConnectionSnapshot) -> Option<BrokerId> {
     let named = connection.client_id.strip_prefix("broker-");
     let named = named.filter(|_| connection.software.is_empty() && !connection.own);
     let id = named.and_then(|id| id.parse().ok()).map(BrokerId);
-    id.is_some_and(|id| picture.brokers.iter().any(|broker| broker.id == id))
+    id.filter(|id| picture.brokers.iter().any(|broker| broker.id == *id))
 }
 
 /// Partitions a broker leads, and replicas it holds.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::flights::Flights;
 use super::history::{History, Rates, find_topic};
 use super::notices::{Notices, Say};
 use super::sent::Sent;
@@ -15,6 +16,7 @@ pub struct Scene<'a> {
     pub picture: &'a Arc<ClusterSnapshot>,
     pub state: &'a mut UiState,
     pub history: &'a History,
+    pub flights: &'a Flights,
     pub notices: &'a mut Notices,
     /// What the next pictures must contain: filled anew each frame by what is visible.
     pub focus: &'a mut Focus,

@@ -121,6 +121,8 @@ pub struct Remembered {
     pub timeline_open: bool,
     /// Seconds the timeline shows.
     pub timeline_span_s: u32,
+    /// A wire that carries requests lights up instead of showing them fly.
+    pub reduce_motion: bool,
     /// Client language of the Connect card.
     pub snippet: String,
     pub body: BodyForm,
@@ -144,6 +146,7 @@ impl Default for Remembered {
             timeline_height: size::TIMELINE,
             timeline_open: true,
             timeline_span_s: 300,
+            reduce_motion: false,
             snippet: String::new(),
             body: BodyForm::default(),
             topics: BTreeMap::new(),

@@ -123,7 +123,7 @@ fn fetches(topics: &[Arc<TopicSnapshot>]) -> Vec<InFlight> {
     pairs.into_iter().map(fetch).collect()
 }
 
-fn orders() -> Vec<crate::fixture::Made> {
+pub fn orders() -> Vec<crate::fixture::Made> {
     vec![
         made("orders", 3, 1_042, 50.0),
         made("payments", 1, 311, 12.0),

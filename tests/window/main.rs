@@ -9,6 +9,7 @@ mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
 mod moves;
+mod pace;
 mod panels;
 mod raster;
 mod rig;

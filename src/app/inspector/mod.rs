@@ -185,7 +185,7 @@ mod tests {
         Event {
             number,
             time,
-            broker: BrokerId(1),
+            broker: Some(BrokerId(1)),
             kind,
         }
     }

@@ -10,7 +10,7 @@ use egui::{
 
 use super::layout::Layout;
 use super::links::{Curve, waits_for};
-use super::wires::request;
+use super::wires::{flight, request};
 use crate::app::format;
 use crate::app::replicas::{brokers, is_peer};
 use crate::app::scene::Scene;
@@ -104,6 +104,11 @@ fn wire(ui: &Ui, scene: &Scene<'_>, connection: &ConnectionSnapshot, from: Rect,
     let theme = Theme::of(ui);
     let stroke = Stroke::new(size::LINE, theme.faint);
     ui.painter().add(Shape::line(curve.points.clone(), stroke));
+    let there = (connection.broker, connection.id);
+    let flying = scene.flights.flying().iter().filter(|f| f.wire == there);
+    for one in flying {
+        flight(ui, scene, &curve, one, one.back);
+    }
     for (nth, asked) in asked(scene.picture, connection).enumerate() {
         let arrived = asked.waits_for != WaitsFor::Answer;
         let share = if arrived { 0.85 } else { 0.5 } - nth as f32 * 0.12;

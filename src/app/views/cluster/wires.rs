@@ -4,6 +4,8 @@ use egui::{Align2, Color32, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, Vec2, Wi
 
 use super::layout::Layout;
 use super::links::{Curve, Flow, Link, Look, flows};
+use crate::app::flights::Flight;
+use crate::app::format;
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, cluster as measure, size, space};
@@ -40,6 +42,15 @@ pub fn draw(ui: &Ui, scene: &mut Scene<'_>, layout: &Layout) {
         );
         let flows = flows(&picture, link.a, link.b, scene.now);
         requests(ui, link, curve, &flows);
+        for one in scene.flights.flying() {
+            let (asked, asker) = (one.wire.0, one.peer);
+            if asker == Some(link.a) && asked == link.b || asker == Some(link.b) && asked == link.a
+            {
+                // What a follower fetches comes from the broker it asks.
+                let from_a = (asker == Some(link.a)) != one.back;
+                flight(ui, scene, curve, one, !from_a);
+            }
+        }
         answer(ui, scene, link, curve, &flows, chosen);
     }
     for (link, curve) in &drawn {
@@ -212,6 +223,32 @@ pub fn request(ui: &Ui, curve: &Curve, share: f32, back: bool, arrived: bool) {
     let (fill, stroke) = request_ink(arrived, Theme::of(ui));
     ui.painter()
         .add(Shape::convex_polygon(corners, fill, stroke));
+}
+
+/// Requests that happened: a dot on its way along the curve or `back`, with how many it stands for. Where motion is
+/// to be reduced the whole wire lights up instead.
+pub fn flight(ui: &Ui, scene: &Scene<'_>, curve: &Curve, flight: &Flight, back: bool) {
+    let theme = Theme::of(ui);
+    if scene.state.remembered.reduce_motion {
+        let stroke = Stroke::new(size::LINE_STRONG, theme.accent);
+        ui.painter().add(Shape::line(curve.points.clone(), stroke));
+        return;
+    }
+    let share = flight.share(scene.wall);
+    let at = curve.at(if back { 1.0 - share } else { share });
+    ui.painter()
+        .circle_filled(at, size::DOT * 0.75, theme.accent);
+    if flight.count > 1 {
+        let text = format!("×{}", format::count(flight.count));
+        let beside = at + vec2(space::S, -space::S);
+        ui.painter().text(
+            beside,
+            Align2::LEFT_CENTER,
+            text,
+            theme::mono_small(),
+            theme.muted,
+        );
+    }
 }
 
 /// Fill and edge of a request: hollow where it arrived and waits.
