@@ -76,8 +76,7 @@ fn what_holds_is_said_in_every_view_with_its_way_back() {
     };
     let fixture = at_pace(pace);
     let mut window = open(&fixture, SIZES[1], true, |_| {});
-    let words = window.get_by_label_contains("2 messages wait, next: Fetch v18 from broker 2");
-    drop(words);
+    window.get_by_label_contains("2 messages wait, next: Fetch v18 from broker 2");
     window
         .get_by_label("Step one message between brokers")
         .click();
