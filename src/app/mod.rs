@@ -6,12 +6,14 @@
 
 pub mod actions;
 pub mod dialogs;
+pub mod export;
 pub mod faults;
 pub mod format;
 pub mod history;
 pub mod inspector;
 pub mod notices;
 pub mod panels;
+mod pick_file;
 pub mod replicas;
 pub mod run;
 pub mod scene;

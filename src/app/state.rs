@@ -12,7 +12,7 @@ use super::panels::produce_form::ProduceForm;
 use super::sent::Sent;
 use super::widgets::lane_view::Align;
 use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex, Time};
-use crate::inspect::{ClusterSnapshot, Command, ProduceOne};
+use crate::inspect::{ClusterSnapshot, Command, EventFilter, EventSubject, ProduceOne};
 
 /// The one thing that is selected, in every view at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,6 +57,16 @@ impl Selection {
         }
     }
 
+    /// What events can be asked for that are about it.
+    pub fn subject(&self) -> Option<EventSubject> {
+        match (self, self.topic(), self.partition()) {
+            (Selection::Broker(id), ..) => Some(EventSubject::Broker(*id)),
+            (_, Some(topic), Some(index)) => Some(EventSubject::Partition(topic.to_owned(), index)),
+            (_, Some(topic), None) => Some(EventSubject::Topic(topic.to_owned())),
+            _ => None,
+        }
+    }
+
     /// The partition this is about, if it is about one.
     pub fn partition(&self) -> Option<PartitionIndex> {
         match self {
@@ -97,6 +107,8 @@ pub enum Dialog {
     EmptyTopic(String),
     /// This topic's configuration.
     TopicSettings(String),
+    /// A file for the events that the timeline shows.
+    ExportEvents,
 }
 
 /// Choices that outlive the program.
@@ -259,6 +271,8 @@ pub struct UiState {
     /// The topic whose page is open in the Topics view; `None` is the list.
     pub open_topic: Option<String>,
     pub dialog: Option<Dialog>,
+    /// Which events the Timeline view shows.
+    pub timeline: EventFilter,
     /// The produce panel takes the inspector's place.
     pub producing: bool,
     /// What is typed in the produce panel; kept while it is closed.

@@ -314,7 +314,7 @@ impl EventKind {
         }
     }
 
-    /// The brokers that lead, led, joined or left by it.
+    /// The brokers that lead, led, joined, left, get or give a replica by it.
     pub fn moves(&self) -> Vec<BrokerId> {
         use EventKind::*;
         match self {
@@ -323,6 +323,10 @@ impl EventKind {
                 let changed = |id: &&BrokerId| from.contains(id) != to.contains(id);
                 from.iter().chain(to).filter(changed).copied().collect()
             }
+            ReassignmentBegan {
+                adding, removing, ..
+            } => adding.iter().chain(removing).copied().collect(),
+            ReassignmentEnded { replicas, .. } => replicas.clone(),
             _ => Vec::new(),
         }
     }

@@ -15,4 +15,5 @@ mod shell;
 mod speed;
 mod story;
 mod three_brokers;
+mod timeline;
 mod topics;

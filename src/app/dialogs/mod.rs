@@ -2,6 +2,7 @@
 
 mod connect;
 mod create_topic;
+mod export_events;
 mod palette;
 mod shortcuts;
 mod topic;
@@ -15,6 +16,7 @@ use super::state::Dialog;
 use super::theme::{self, Theme, radius, size, space};
 use super::views::View;
 use super::widgets;
+use crate::inspect::Failure;
 
 /// Partitions one topic can be given from the window.
 const MAX_PARTITIONS: i32 = 10_000;
@@ -27,12 +29,14 @@ pub struct Dialogs {
     palette: palette::Palette,
     create: create_topic::CreateTopic,
     topic: topic::TopicDialogs,
+    export: export_events::ExportEvents,
 }
 
 impl Dialogs {
     /// Draws the open dialog, if any.
     pub fn draw(&mut self, ctx: &Context, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
         self.conclude(scene);
+        self.export.see(scene);
         if scene.state.dialog != self.drawn {
             self.drawn = scene.state.dialog.clone();
             self.begin(scene);
@@ -52,6 +56,7 @@ impl Dialogs {
             Dialog::AddPartitions(name) => self.topic.add_partitions(ui, scene, name),
             Dialog::EmptyTopic(name) => topic::empty(ui, scene, name),
             Dialog::TopicSettings(name) => self.topic.settings(ui, scene, name),
+            Dialog::ExportEvents => self.export.draw(ui, scene),
         });
         let closed = match how {
             Closing::Not => false,
@@ -93,6 +98,9 @@ impl Dialogs {
         self.palette.reset();
         self.topic = topic::TopicDialogs::default();
         self.create.take_keyboard();
+        if scene.state.dialog == Some(Dialog::ExportEvents) {
+            self.export.begin(scene.now);
+        }
     }
 
     /// Something was typed that closing the dialog would lose.
@@ -117,9 +125,13 @@ fn is_waiting(scene: &Scene<'_>) -> bool {
 /// Why the dialog's command failed, if it did: above its buttons.
 fn failure(ui: &mut Ui, scene: &Scene<'_>) {
     let sent = scene.state.dialog_sent.as_ref();
-    let Some(failure) = sent.and_then(Sent::failure) else {
-        return;
-    };
+    if let Some(failure) = sent.and_then(Sent::failure) {
+        show_failure(ui, failure);
+    }
+}
+
+/// A failure's name, what happened and what to do.
+fn show_failure(ui: &mut Ui, failure: &Failure) {
     ui.add_space(space::S);
     let name = RichText::new(&failure.name).font(theme::heading());
     ui.add(Label::new(name.color(Theme::of(ui).bad)).wrap());
