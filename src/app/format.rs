@@ -236,6 +236,17 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// The end of a path in at most so many characters, from a whole name on: `…/klar/broker-2`.
+pub fn path_end(path: &str, chars: usize) -> String {
+    if path.chars().count() <= chars {
+        return path.to_owned();
+    }
+    let mut ends = path.match_indices('/').map(|(at, _)| &path[at..]);
+    let end = ends.find(|end| end.chars().count() < chars);
+    let last = path.rfind('/').map_or(path, |at| &path[at..]);
+    format!("…{}", end.unwrap_or(last))
+}
+
 /// Bytes as text if they are UTF-8 without control characters, else as `0x` and hex digits, cut after
 /// `limit` characters with `…`.
 pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {
@@ -282,6 +293,20 @@ pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_path_keeps_its_end() {
+        let path = "/home/ada/.local/share/klar/broker-2";
+        for (chars, expected) in [
+            (36, path),
+            (20, "…/klar/broker-2"),
+            (15, "…/klar/broker-2"),
+            (14, "…/broker-2"),
+            (3, "…/broker-2"),
+        ] {
+            assert_eq!(path_end(path, chars), expected);
+        }
+    }
 
     #[test]
     fn a_host_is_said_once() {

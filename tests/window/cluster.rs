@@ -13,7 +13,7 @@ use crate::fixture::{Fixture, NOW_MS, made};
 use crate::rig::{SIZES, Window, open, pictures};
 use crate::three_brokers::{self, DEAD};
 
-fn show(window: &mut Window) {
+pub fn show(window: &mut Window) {
     window.state_mut().state_mut().go_to(ViewKey::Cluster);
     for _ in 0..4 {
         window.step();
@@ -85,6 +85,7 @@ fn place(p: &mut PartitionSnapshot, brokers: i32, factor: i32) {
         log_end: p.log_end,
         high_watermark: p.high_watermark,
         leader_epoch: p.leader_epoch,
+        size: Some(LogSize::of(p)),
         in_sync: true,
         in_maximal_isr: true,
         caught_up_ms: (Some(*id) != p.leader).then_some(0),
@@ -123,7 +124,7 @@ fn fetches(topics: &[Arc<TopicSnapshot>]) -> Vec<InFlight> {
     pairs.into_iter().map(fetch).collect()
 }
 
-fn orders() -> Vec<crate::fixture::Made> {
+pub fn orders() -> Vec<crate::fixture::Made> {
     vec![
         made("orders", 3, 1_042, 50.0),
         made("payments", 1, 311, 12.0),
@@ -180,7 +181,7 @@ fn without(p: &mut PartitionSnapshot, gone: &[BrokerId]) {
 }
 
 /// Six brokers, each in another state, and a link of each kind.
-fn troubled() -> Fixture {
+pub fn troubled() -> Fixture {
     let fixture = healthy(orders(), 6, 3);
     let base = fixture.latest();
     let fixture = Fixture::new(orders());
@@ -414,7 +415,7 @@ fn brokers_are_killed_and_brought_back_from_the_picture_by_key_and_from_the_pale
     assert_eq!(fixture.commands(), expected);
 }
 
-fn palette(window: &mut Window, typed: &str) {
+pub fn palette(window: &mut Window, typed: &str) {
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
     window.run();
     let field = window.get_by_label("Search topics, brokers and actions");
