@@ -60,8 +60,13 @@ pub enum Ctl {
         b: BrokerId,
         delay_ms: u32,
     },
-    /// Make all links between brokers as good as new
-    Heal,
+    /// Make the link between two brokers as good as new (`heal 1 2`), or all links
+    Heal {
+        #[arg(value_parser = broker, requires = "b")]
+        a: Option<BrokerId>,
+        #[arg(value_parser = broker)]
+        b: Option<BrokerId>,
+    },
     /// Start one more broker
     AddBroker,
     /// Forget a broker that was stopped, holds no replicas and was added later; its directory is set aside
@@ -236,7 +241,10 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
         Ctl::Resume { broker } => Command::ResumeBroker { broker },
         Ctl::Cut { from, to } => cut_command(&from, to)?,
         Ctl::Slow { a, b, delay_ms } => Command::SlowLink { a, b, delay_ms },
-        Ctl::Heal => Command::HealLinks,
+        Ctl::Heal { a, b } => match a.zip(b) {
+            Some((a, b)) => Command::HealLink { a, b },
+            None => Command::HealLinks,
+        },
         Ctl::AddBroker => Command::AddBroker,
         Ctl::RemoveBroker { yes: false, broker } => {
             let what = format!("broker {broker} would be forgotten for good");

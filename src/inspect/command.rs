@@ -88,6 +88,11 @@ pub enum Command {
         b: BrokerId,
         delay_ms: u32,
     },
+    /// Makes the link between two brokers as good as new, each way.
+    HealLink {
+        a: BrokerId,
+        b: BrokerId,
+    },
     /// Makes all links between brokers as good as new.
     HealLinks,
     /// Starts one more broker, with the next number, on the next free port.

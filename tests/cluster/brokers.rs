@@ -315,6 +315,12 @@ fn links_are_cut_slowed_and_healed() {
     ];
     assert_eq!(shown, expected);
     assert!(has_event(&klar, 1, "link_cut"));
+    klar.ctl_ok(&["heal", "2", "1"]);
+    assert!(has_event(&klar, 1, "link_healed"));
+    assert!(!has_event(&klar, 3, "link_healed"));
+    assert_eq!(klar.snapshot()["links"].as_array().unwrap().len(), 3);
+    let again = klar.ctl_ok(&["heal", "1", "2"]);
+    assert!(again.contains("was as good as new"), "{again}");
     klar.ctl_ok(&["heal"]);
     assert_eq!(klar.snapshot()["links"].as_array().unwrap().len(), 0);
     assert!(has_event(&klar, 3, "link_healed"));
@@ -322,6 +328,8 @@ fn links_are_cut_slowed_and_healed() {
         vec!["cut", "1"],
         vec!["cut", "1", "1"],
         vec!["slow", "1", "9", "5"],
+        vec!["heal", "1"],
+        vec!["heal", "1", "9"],
     ] {
         assert!(!klar.ctl(&wrong).status.success(), "{wrong:?}");
     }

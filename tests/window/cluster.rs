@@ -441,6 +441,15 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
     window.run();
     window.get_by_label("Undo: Heal all links").click();
     window.run();
+    // One of them alone: on the picture, by key, from the palette.
+    window.get_by_label("Heal link 4–5").click();
+    window.run();
+    let slow = Selection::Link(BrokerId(1), BrokerId(2));
+    window.state_mut().state_mut().select(slow);
+    window.run();
+    window.key_press(egui::Key::H);
+    window.run();
+    palette(&mut window, "heal link 1 4");
     palette(&mut window, "cut link 2 3");
     window.get_by_label("Add a broker").click();
     window.run();
@@ -448,6 +457,10 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
         from,
         to,
         both_ways,
+    };
+    let heal = |a, b| Command::HealLink {
+        a: BrokerId(a),
+        b: BrokerId(b),
     };
     let expected = [
         cut(a, b, false),
@@ -458,6 +471,9 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
             delay_ms: 200,
         },
         Command::HealLinks,
+        heal(4, 5),
+        heal(1, 2),
+        heal(1, 4),
         cut(BrokerId(2), b, true),
         Command::AddBroker,
     ];
