@@ -61,6 +61,7 @@ impl Selection {
     pub fn subject(&self) -> Option<EventSubject> {
         match (self, self.topic(), self.partition()) {
             (Selection::Broker(id), ..) => Some(EventSubject::Broker(*id)),
+            (Selection::Link(a, b), ..) => Some(EventSubject::Link(*a, *b)),
             (_, Some(topic), Some(index)) => Some(EventSubject::Partition(topic.to_owned(), index)),
             (_, Some(topic), None) => Some(EventSubject::Topic(topic.to_owned())),
             _ => None,

@@ -331,6 +331,15 @@ impl EventKind {
         }
     }
 
+    /// The other end of the link that it happened to.
+    pub fn link_to(&self) -> Option<BrokerId> {
+        use EventKind::*;
+        match self {
+            LinkCut { to, .. } | LinkSlowed { to, .. } | LinkHealed { to, .. } => Some(*to),
+            _ => None,
+        }
+    }
+
     /// The broker the event is about, if that is another than the one that reports it.
     pub fn subject(&self) -> Option<BrokerId> {
         use EventKind::*;

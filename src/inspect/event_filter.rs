@@ -107,16 +107,6 @@ impl EventKind {
         }
     }
 
-    /// The other broker of the link that it happened to.
-    fn other_end(&self) -> Option<BrokerId> {
-        use EventKind::*;
-        match self {
-            LinkCut { to, .. } | LinkSlowed { to, .. } | LinkHealed { to, .. } => Some(*to),
-            SnapshotFetched { from, .. } => Some(*from),
-            _ => None,
-        }
-    }
-
     /// The controller tells of it, and it happened to a topic rather than to the controller.
     fn is_decided(&self) -> bool {
         let of_topics = matches!(
@@ -131,17 +121,26 @@ impl EventKind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventSubject {
     Broker(BrokerId),
+    /// Both its directions, the lower number first.
+    Link(BrokerId, BrokerId),
     /// With all its partitions.
     Topic(String),
     Partition(String, PartitionIndex),
 }
 
 impl EventSubject {
+    /// The link that an event happened to.
+    pub fn link_of(event: &Event) -> Option<EventSubject> {
+        let (from, to) = (event.broker, event.kind.link_to()?);
+        Some(EventSubject::Link(from.min(to), from.max(to)))
+    }
+
     /// Whether an event is about it.
     pub fn is_of(&self, event: &Event) -> bool {
         let topic = event.kind.topic();
         match self {
             EventSubject::Broker(id) => is_about_broker(event, *id),
+            EventSubject::Link(..) => EventSubject::link_of(event).as_ref() == Some(self),
             EventSubject::Topic(name) => topic.is_some_and(|(about, _)| about == name),
             EventSubject::Partition(name, index) => topic == Some((name, Some(*index))),
         }
@@ -152,6 +151,7 @@ impl fmt::Display for EventSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EventSubject::Broker(id) => write!(f, "broker {id}"),
+            EventSubject::Link(a, b) => write!(f, "link {a}–{b}"),
             EventSubject::Topic(name) => f.write_str(name),
             EventSubject::Partition(name, index) => write!(f, "{name}-{index}"),
         }
@@ -163,7 +163,7 @@ fn is_about_broker(event: &Event, id: BrokerId) -> bool {
     let kind = &event.kind;
     let at = kind.subject().unwrap_or(event.broker);
     let happened_there = at == id && !kind.is_decided();
-    happened_there || kind.other_end() == Some(id) || kind.moves().contains(&id)
+    happened_there || kind.link_to() == Some(id) || kind.moves().contains(&id)
 }
 
 /// What is wanted of all events.
@@ -263,6 +263,8 @@ mod tests {
             },
         );
         let takes = |id, event| about(EventSubject::Broker(BrokerId(id))).takes(event);
+        let link = |a, b| about(EventSubject::Link(BrokerId(a), BrokerId(b)));
+        assert!(link(1, 3).takes(&cut) && !link(1, 2).takes(&cut));
         assert_eq!([1, 2, 3].map(|id| takes(id, &cut)), [true, false, true]);
         assert_eq!([1, 2, 3].map(|id| takes(id, &rolled)), [false, false, true]);
     }

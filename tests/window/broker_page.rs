@@ -4,12 +4,11 @@ use egui::Key;
 use egui_kittest::kittest::Queryable;
 use klar::app::state::{BrokerTab, Selection, ViewKey};
 use klar::ids::{BrokerId, PartitionIndex};
-use klar::inspect::*;
 use klar::source::Source as _;
 
 use crate::cluster::{healthy, orders, palette, show, troubled};
 use crate::fixture::Fixture;
-use crate::rig::{SIZES, Window, open, pictures};
+use crate::rig::{SIZES, Window, double_click, open, pictures};
 use crate::three_brokers::{self, DEAD};
 
 fn page(fixture: &Fixture, broker: BrokerId) -> Window {
@@ -114,17 +113,7 @@ fn a_page_is_opened_by_palette_inspector_and_double_click() {
     assert_eq!(open_page(&mut window), None);
     let head = window.get_by_label_contains("Broker 3 in the cluster");
     let at = head.rect().left_center() + egui::vec2(40.0, 0.0);
-    window.hover_at(at);
-    window.run();
-    // In one frame: those of a test are a quarter of a second apart.
-    let clicks = [true, false, true, false].map(|pressed| egui::Event::PointerButton {
-        pos: at,
-        button: egui::PointerButton::Primary,
-        pressed,
-        modifiers: egui::Modifiers::NONE,
-    });
-    window.input_mut().events.extend(clicks);
-    window.run();
+    double_click(&mut window, at);
     assert_eq!(open_page(&mut window), Some(BrokerId(3)));
 }
 

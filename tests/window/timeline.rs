@@ -1,15 +1,17 @@
 //! The Timeline view: what it can be narrowed to, and its way into a file.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable};
 use klar::app::state::{Dialog, Selection, ViewKey};
-use klar::ids::BrokerId;
-use klar::inspect::{Event, EventGroup, EventSubject};
+use klar::ids::{BrokerId, PartitionIndex};
+use klar::inspect::{ClusterSnapshot, Event, EventGroup, EventKind, EventSubject};
+use klar::source::Source as _;
 
 use crate::fixture::Fixture;
-use crate::rig::{SIZES, Window, open, pictures};
+use crate::rig::{SIZES, Window, double_click, open, pictures};
 use crate::three_brokers::{self, DEAD};
 
 /// How long a small file may take to be written on a busy machine.
@@ -147,4 +149,46 @@ fn wait_for(window: &mut Window, text: &str) {
         assert!(began.elapsed() < WRITTEN_WITHIN, "never said: {text}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_double_click_selects_what_an_event_is_about() {
+    let fixture = three_brokers::shop();
+    for (said, selected) in [
+        ("Killed, its connections reset", Selection::Broker(DEAD)),
+        (
+            "Nothing reaches broker 3 from here",
+            Selection::Link(BrokerId(1), BrokerId(3)),
+        ),
+        (
+            "Broker 3 leads orders-1 with epoch 5",
+            Selection::Partition("orders".into(), PartitionIndex(1)),
+        ),
+    ] {
+        let mut window = timeline(&with_a_cut(&fixture));
+        let name = format!(": {said}");
+        let row = window.get_by_label_contains(&name).rect();
+        double_click(&mut window, row.center());
+        assert_eq!(window.state_mut().state_mut().selection, selected);
+    }
+}
+
+/// The same, and the link from broker 1 to broker 3 was cut.
+fn with_a_cut(fixture: &Fixture) -> Fixture {
+    let base = fixture.latest();
+    let with = Fixture::fresh();
+    with.edit(move |picture| {
+        *picture = ClusterSnapshot::clone(&base);
+        picture.event_number += 1;
+        picture.events.push(Arc::new(Event {
+            number: picture.event_number,
+            time: picture.time,
+            broker: BrokerId(1),
+            kind: EventKind::LinkCut {
+                to: BrokerId(3),
+                cause: "somebody asked for it".into(),
+            },
+        }));
+    });
+    with
 }

@@ -67,13 +67,14 @@ pub fn about(ui: &mut Ui, scene: &mut Scene<'_>) {
     response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &shown));
 }
 
-/// The brokers, then every topic and partition that an event is about.
+/// The brokers, then every link, topic and partition that an event is about.
 fn subjects(picture: &ClusterSnapshot) -> BTreeSet<EventSubject> {
     let brokers = picture.brokers.iter();
     let mut subjects: BTreeSet<EventSubject> = brokers
         .map(|broker| EventSubject::Broker(broker.id))
         .collect();
     for event in &picture.events {
+        subjects.extend(EventSubject::link_of(event));
         let Some((topic, partition)) = event.kind.topic() else {
             continue;
         };

@@ -67,7 +67,7 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, row: &Row<'_>, selected: bool) {
         ReplicaRole::Failed => role.color(theme.bad),
         ReplicaRole::Offline | ReplicaRole::Unknown => role.color(theme.muted),
     };
-    let in_sync = match row.replica.in_sync {
+    let in_sync = match row.partition.isr.contains(&row.replica.broker) {
         true => Cell::text("yes"),
         false => Cell::text("no").color(theme.warning),
     };
