@@ -169,7 +169,9 @@ fn while_its_leader_is_dead_a_partition_is_shown_by_the_next_one() {
         let seen = replicas.iter().filter(|r| r["caught_up_ms"] == 0);
         (whole && seen.count() == 2).then_some(partition)
     });
+    let size = serde_json::json!({"bytes": partition["bytes"], "segments": 1});
     for replica in partition["replicas"].as_array().unwrap() {
+        assert_eq!(replica["size"], size);
         assert_eq!(replica["in_sync"], true);
         assert_eq!(replica["epochs"][0], serde_json::json!([0, 0]));
     }
@@ -182,6 +184,9 @@ fn while_its_leader_is_dead_a_partition_is_shown_by_the_next_one() {
         let moved = partition["leader"].is_number() && partition["leader"] != number;
         (moved && dead["from_files"] == true && dead["log_end"] == 1).then_some(partition)
     });
+    let replicas = partition["replicas"].as_array().unwrap();
+    let dead = replicas.iter().find(|r| r["broker"] == number).unwrap();
+    assert_eq!(dead["size"], size, "its files are as long as its log was");
     let next = usize::try_from(partition["leader"].as_u64().unwrap()).unwrap();
     assert!(has_event(&klar, number, "broker_killed"));
     eventually("it is told who leads and why", || {
