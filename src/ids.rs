@@ -2,6 +2,7 @@
 //!
 //! Newtypes, so that an offset is never mistaken for a leader epoch. Nothing here knows bytes or disks.
 
+mod iso;
 mod murmur2;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::ops::{Add, AddAssign, Sub};
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
+pub use iso::civil_date;
 pub use murmur2::{murmur2, partition_for_key};
 
 /// Number of a broker in its cluster, from 1.

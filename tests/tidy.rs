@@ -123,6 +123,7 @@ const NEVER: &[(&str, &[&str])] = &[
 const CRATE_ONLY_IN: &[(&str, &[&str])] = &[
     ("egui", &["app"]),
     ("eframe", &["app"]),
+    ("rfd", &["app"]),
     ("memmap2", &["storage"]),
     ("tokio", &["runtime", "cluster", "source", "cli", "main"]),
     ("socket2", &["runtime", "cluster"]),

@@ -221,6 +221,23 @@ pub const GLOBAL: &[Action] = &[
         can: has_topic,
         run: delete_topic,
     },
+    Action {
+        name: "What happened to what is selected",
+        group: "Timeline",
+        keys: Some(Keys::plain(Key::W)),
+        can: |scene| scene.state.selection.subject().is_some(),
+        run: |scene| {
+            scene.state.timeline.about = scene.state.selection.subject();
+            scene.state.go_to(ViewKey::Timeline);
+        },
+    },
+    Action {
+        name: "Export events",
+        group: "Timeline",
+        keys: Some(Keys::command(Key::S)),
+        can: |scene| !scene.picture.events.is_empty(),
+        run: |scene| scene.state.dialog = Some(Dialog::ExportEvents),
+    },
     span("Timeline: the last minute", |scene| show_seconds(scene, 60)),
     span("Timeline: the last 5 minutes", |scene| {
         show_seconds(scene, 300);

@@ -30,6 +30,7 @@ pub enum Verb {
     CutOneWay,
     Slow,
     Quicken,
+    HealLink,
     Heal,
     Elect,
     ElectUnclean,
@@ -110,6 +111,7 @@ pub fn on_link(picture: &ClusterSnapshot, a: BrokerId, b: BrokerId) -> Vec<Offer
         both_ways,
     };
     let mut offers = Vec::new();
+    offers.extend(heal_link(picture, a, b));
     if !is_cut(a, b) || !is_cut(b, a) {
         offers.push(Offer::new(Verb::Cut, "Cut", &about, cut(a, b, true)));
     }
@@ -141,10 +143,25 @@ pub fn on_link(picture: &ClusterSnapshot, a: BrokerId, b: BrokerId) -> Vec<Offer
     offers
 }
 
+/// Mends a link, if it needs it.
+pub fn heal_link(picture: &ClusterSnapshot, a: BrokerId, b: BrokerId) -> Option<Offer> {
+    let ways = [(a, b), (b, a)];
+    let needed = picture
+        .links
+        .iter()
+        .any(|link| ways.contains(&(link.from, link.to)));
+    let about = format!("link {a}–{b}");
+    needed.then(|| Offer::new(Verb::HealLink, "Heal", &about, Command::HealLink { a, b }))
+}
+
 /// Mends every link, if one needs it.
 fn heal(picture: &ClusterSnapshot) -> Option<Offer> {
     let needed = !picture.links.is_empty();
-    needed.then(|| Offer::new(Verb::Heal, "Heal", "all links", Command::HealLinks))
+    needed.then(|| {
+        let mut offer = Offer::new(Verb::Heal, "Heal", "all links", Command::HealLinks);
+        offer.short.clone_from(&offer.name);
+        offer
+    })
 }
 
 /// Who else may lead a partition, and the way back from a move.
@@ -390,6 +407,7 @@ pub const ACTIONS: &[Action] = &[
         Keys::shift(egui::Key::L),
         Verb::Quicken
     ),
+    on_selected!("Heal this link", Keys::plain(egui::Key::H), Verb::HealLink),
     on_selected!(
         "Elect another leader",
         Keys::plain(egui::Key::E),
@@ -398,7 +416,7 @@ pub const ACTIONS: &[Action] = &[
     Action {
         name: "Heal all links",
         group: "Faults",
-        keys: Some(Keys::plain(egui::Key::H)),
+        keys: Some(Keys::shift(egui::Key::H)),
         can: |scene| scene.abilities.break_things && heal(scene.picture).is_some(),
         run: |scene| {
             scene.send(Command::HealLinks);
@@ -465,7 +483,25 @@ mod tests {
             .filter(|offer| offer.verb != Verb::Slow)
             .map(|offer| offer.name)
             .collect();
-        let expected = ["Cut link 1–2", "Cut 2→1 of link 1–2", "Heal all links"];
+        let expected = [
+            "Heal link 1–2",
+            "Cut link 1–2",
+            "Cut 2→1 of link 1–2",
+            "Heal all links",
+        ];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_link_as_good_as_new_is_not_healed_because_another_one_is_not() {
+        let links = vec![link(2, 1, false, 200)];
+        let picture = ClusterSnapshot {
+            links,
+            ..ClusterSnapshot::default()
+        };
+        let healed = |a, b| heal_link(&picture, BrokerId(a), BrokerId(b)).map(|o| o.command);
+        let (a, b) = (BrokerId(1), BrokerId(2));
+        assert_eq!(healed(1, 2), Some(Command::HealLink { a, b }));
+        assert_eq!(healed(1, 3), None);
     }
 }

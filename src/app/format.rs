@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::ids::Time;
+use crate::ids::{Time, civil_date};
 
 /// A whole number with thousands separators: `1,042`.
 pub fn count(number: u64) -> String {
@@ -152,26 +152,6 @@ pub fn zone_name(ms: i64) -> String {
     zone().to_offset_info(moment).abbreviation().to_owned()
 }
 
-/// Calendar date of a day number counted from 1970-01-01: year, month, day.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Howard Hinnant's days-to-civil over 400-year eras that begin on 1 March.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 /// Time of day: `22:17:05.413`. `–` for a negative timestamp, which Kafka uses for "none".
 pub fn time_of_day(ms: i64) -> String {
     if ms < 0 {
@@ -189,7 +169,7 @@ pub fn time_of_day(ms: i64) -> String {
 
 /// Date: `2026-11-21`.
 pub fn date(ms: i64) -> String {
-    let (year, month, day) = civil(local_ms(ms).div_euclid(86_400_000));
+    let (year, month, day) = civil_date(local_ms(ms).div_euclid(86_400_000));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
@@ -256,6 +236,17 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// The end of a path in at most so many characters, from a whole name on: `…/klar/broker-2`.
+pub fn path_end(path: &str, chars: usize) -> String {
+    if path.chars().count() <= chars {
+        return path.to_owned();
+    }
+    let mut ends = path.match_indices('/').map(|(at, _)| &path[at..]);
+    let end = ends.find(|end| end.chars().count() < chars);
+    let last = path.rfind('/').map_or(path, |at| &path[at..]);
+    format!("…{}", end.unwrap_or(last))
+}
+
 /// Bytes as text if they are UTF-8 without control characters, else as `0x` and hex digits, cut after
 /// `limit` characters with `…`.
 pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {
@@ -302,6 +293,20 @@ pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_path_keeps_its_end() {
+        let path = "/home/ada/.local/share/klar/broker-2";
+        for (chars, expected) in [
+            (36, path),
+            (20, "…/klar/broker-2"),
+            (15, "…/klar/broker-2"),
+            (14, "…/broker-2"),
+            (3, "…/broker-2"),
+        ] {
+            assert_eq!(path_end(path, chars), expected);
+        }
+    }
 
     #[test]
     fn a_host_is_said_once() {

@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod dialogs;
+pub mod export;
 pub mod faults;
 pub mod flights;
 pub mod format;
@@ -15,6 +16,7 @@ pub mod moves;
 pub mod notices;
 pub mod pace;
 pub mod panels;
+mod pick_file;
 pub mod replicas;
 pub mod run;
 pub mod scene;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::ids::{BrokerId, Offset, Time};
 use crate::inspect::{
-    BrokerState, ClusterSnapshot, ConnectionSnapshot, Event, EventKind, PartitionSnapshot,
-    ReplicaSnapshot, ReplicaState, TopicSnapshot,
+    BrokerSnapshot, BrokerState, ClusterSnapshot, ConnectionSnapshot, Event, EventKind,
+    PartitionSnapshot, ReplicaSnapshot, ReplicaState, TopicSnapshot,
 };
 
 /// What one replica is to its partition.
@@ -226,6 +226,15 @@ pub fn ended_at(picture: &ClusterSnapshot, broker: BrokerId) -> Option<Time> {
         .rev()
         .find(ended)
         .map(|event| event.time)
+}
+
+/// Since when a broker is in the state it is in, as far as the picture tells.
+pub fn state_since(picture: &ClusterSnapshot, broker: &BrokerSnapshot) -> Option<Time> {
+    match broker.state {
+        BrokerState::Running => Some(broker.started),
+        BrokerState::Starting | BrokerState::Stopping => None,
+        _ => ended_at(picture, broker.id),
+    }
 }
 
 /// Whether followers are about to leave an ISR: what is said of them changes by time alone.

@@ -13,7 +13,7 @@ use super::panels::produce_form::ProduceForm;
 use super::sent::Sent;
 use super::widgets::lane_view::Align;
 use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex, Time};
-use crate::inspect::{ClusterSnapshot, Command, ProduceOne};
+use crate::inspect::{ClusterSnapshot, Command, EventFilter, EventSubject, ProduceOne};
 
 /// The one thing that is selected, in every view at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,6 +54,17 @@ impl Selection {
             | Selection::Partition(topic, _)
             | Selection::Segment(topic, _, _)
             | Selection::Record(topic, _, _) => Some(topic),
+            _ => None,
+        }
+    }
+
+    /// What events can be asked for that are about it.
+    pub fn subject(&self) -> Option<EventSubject> {
+        match (self, self.topic(), self.partition()) {
+            (Selection::Broker(id), ..) => Some(EventSubject::Broker(*id)),
+            (Selection::Link(a, b), ..) => Some(EventSubject::Link(*a, *b)),
+            (_, Some(topic), Some(index)) => Some(EventSubject::Partition(topic.to_owned(), index)),
+            (_, Some(topic), None) => Some(EventSubject::Topic(topic.to_owned())),
             _ => None,
         }
     }
@@ -102,6 +113,8 @@ pub enum Dialog {
     Reassign(String, PartitionIndex, Vec<BrokerId>),
     /// Who shall lead this partition.
     MoveLeader(String, PartitionIndex),
+    /// A file for the events that the timeline shows.
+    ExportEvents,
 }
 
 /// Choices that outlive the program.
@@ -250,6 +263,15 @@ pub enum TopicTab {
     Config,
 }
 
+/// The tabs of a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BrokerTab {
+    #[default]
+    Replicas,
+    Settings,
+    Connections,
+}
+
 /// The way back from something that leaves no fault behind to be mended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Undo {
@@ -266,7 +288,12 @@ pub struct UiState {
     pub selection: Selection,
     /// The topic whose page is open in the Topics view; `None` is the list.
     pub open_topic: Option<String>,
+    /// The broker whose page is open in the Cluster view; `None` is the picture of all.
+    pub open_broker: Option<BrokerId>,
+    pub broker_tab: BrokerTab,
     pub dialog: Option<Dialog>,
+    /// Which events the Timeline view shows.
+    pub timeline: EventFilter,
     /// The produce panel takes the inspector's place.
     pub producing: bool,
     /// What is typed in the produce panel; kept while it is closed.
@@ -346,6 +373,13 @@ impl UiState {
         }
     }
 
+    /// Opens a broker's page and selects the broker.
+    pub fn open_broker(&mut self, broker: BrokerId) {
+        self.go_to(ViewKey::Cluster);
+        self.open_broker = Some(broker);
+        self.select(Selection::Broker(broker));
+    }
+
     /// Opens the produce panel on the topic that is open or selected, with what is typed in it.
     pub fn open_produce_panel(&mut self) {
         let topic = self.open_topic.as_deref().or(self.selection.topic());
@@ -378,12 +412,24 @@ impl UiState {
         if self.dialog.take().is_some() || std::mem::take(&mut self.producing) {
             return;
         }
+        if let Some(broker) = self.open_broker.filter(|_| self.view == ViewKey::Cluster) {
+            self.leave_broker(broker);
+            return;
+        }
         match self.selection.up() {
             Selection::Nothing if self.open_topic.is_some() && self.view == ViewKey::Topics => {
                 self.open_topic = None;
                 self.selection = Selection::Nothing;
             }
             above => self.selection = above,
+        }
+    }
+
+    /// From what is selected on a broker's page to the broker, from there to the picture of all, where it stays selected.
+    fn leave_broker(&mut self, broker: BrokerId) {
+        match self.selection == Selection::Broker(broker) {
+            true => self.open_broker = None,
+            false => self.selection = Selection::Broker(broker),
         }
     }
 
@@ -448,6 +494,20 @@ mod tests {
         assert_eq!(state.selection, Selection::Nothing);
         assert_eq!(state.open_topic, None);
         state.up();
+    }
+
+    #[test]
+    fn escape_leaves_a_broker_by_way_of_the_broker() {
+        let mut state = UiState::default();
+        state.open_broker(BrokerId(2));
+        assert_eq!(state.view, ViewKey::Cluster);
+        state.select(Selection::Partition("orders".into(), PartitionIndex(1)));
+        state.up();
+        assert_eq!(state.selection, Selection::Broker(BrokerId(2)));
+        assert_eq!(state.open_broker, Some(BrokerId(2)));
+        state.up();
+        assert_eq!(state.open_broker, None);
+        assert_eq!(state.selection, Selection::Broker(BrokerId(2)));
     }
 
     #[test]

@@ -161,6 +161,7 @@ pub mod size {
     pub const ROW: f32 = 26.0;
     /// Width of the label column in a list of facts.
     pub const FACT_LABEL: f32 = 108.0;
+    pub const LINK_ROW: f32 = 20.0;
     pub const DIALOG: f32 = 560.0;
     pub const DIALOG_WIDE: f32 = 760.0;
     /// Height a list inside a dialog may take.

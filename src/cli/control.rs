@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::events::{self, EventsArguments};
 use super::options::{Options, setting};
 use crate::cluster::control::{Ask, Heard, socket_of};
 use crate::ids::{BrokerId, PartitionIndex};
@@ -20,6 +21,8 @@ const SNAPSHOT: &str = "{\"snapshot\":";
 pub enum Ctl {
     /// Print the picture the window draws, as JSON
     Snapshot,
+    /// Print what happened, oldest first, each with its cause
+    Events(EventsArguments),
     /// Make, change and remove topics
     #[command(subcommand)]
     Topics(Topics),
@@ -72,8 +75,13 @@ pub enum Ctl {
         #[arg(value_enum)]
         what: ReplicationVerb,
     },
-    /// Make all links between brokers as good as new
-    Heal,
+    /// Make the link between two brokers as good as new (`heal 1 2`), or all links
+    Heal {
+        #[arg(value_parser = broker, requires = "b")]
+        a: Option<BrokerId>,
+        #[arg(value_parser = broker)]
+        b: Option<BrokerId>,
+    },
     /// Start one more broker
     AddBroker,
     /// Forget a broker that was stopped, holds no replicas and was added later; its directory is set aside
@@ -190,7 +198,7 @@ pub struct ProduceArguments {
 
 /// Why the question got no answer.
 #[derive(Debug, thiserror::Error)]
-enum CtlError {
+pub enum CtlError {
     #[error("no klar runs on {dir} ({cause}); start one, or name its directory with --data-dir")]
     NobodyThere { dir: String, cause: std::io::Error },
     #[error("the running klar answered nothing: {0}")]
@@ -242,6 +250,7 @@ pub fn run(options: &Options, ctl: Ctl) -> ExitCode {
 fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
     match ctl {
         Ctl::Snapshot => print_line(&snapshot(dir)?),
+        Ctl::Events(arguments) => events::print(&snapshot(dir)?, arguments),
         Ctl::Topics(Topics::List) => list(&snapshot(dir)?),
         Ctl::Stop { broker: None } => stop(dir),
         other => order(dir, command(other)?),
@@ -251,7 +260,9 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
 /// What a verb has the cluster do.
 fn command(ctl: Ctl) -> Result<Command, CtlError> {
     Ok(match ctl {
-        Ctl::Snapshot | Ctl::Stop { broker: None } => unreachable!("answered otherwise"),
+        Ctl::Snapshot | Ctl::Events(_) | Ctl::Stop { broker: None } => {
+            unreachable!("answered otherwise")
+        }
         Ctl::Topics(topics) => topics_command(topics),
         Ctl::Produce(arguments) => produce_command(arguments),
         Ctl::Run { json } => serde_json::from_str(&json)
@@ -274,7 +285,10 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
             ReplicationVerb::Freeze => Command::FreezeReplication,
             ReplicationVerb::Thaw => Command::ThawReplication,
         },
-        Ctl::Heal => Command::HealLinks,
+        Ctl::Heal { a, b } => match a.zip(b) {
+            Some((a, b)) => Command::HealLink { a, b },
+            None => Command::HealLinks,
+        },
         Ctl::AddBroker => Command::AddBroker,
         Ctl::RemoveBroker { yes: false, broker } => {
             let what = format!("broker {broker} would be forgotten for good");
@@ -310,7 +324,7 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
 }
 
 /// Prints a line; a reader that has seen enough (`| head`) is no error.
-fn print_line(line: &str) -> Result<(), CtlError> {
+pub fn print_line(line: &str) -> Result<(), CtlError> {
     match writeln!(std::io::stdout().lock(), "{line}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(CtlError::Unprintable(error))
@@ -410,7 +424,7 @@ fn order(dir: &Path, command: Command) -> Result<(), CtlError> {
     print_line(&heard(&line)?)
 }
 
-fn broker(text: &str) -> Result<BrokerId, String> {
+pub fn broker(text: &str) -> Result<BrokerId, String> {
     let number = text.trim().parse();
     number
         .map(BrokerId)
@@ -429,7 +443,7 @@ fn speed(text: &str) -> Result<Slowdown, String> {
 }
 
 /// A partition as logs name it: `orders-0`.
-fn partition(text: &str) -> Result<(String, PartitionIndex), String> {
+pub fn partition(text: &str) -> Result<(String, PartitionIndex), String> {
     let parts = text.rsplit_once('-').filter(|(topic, _)| !topic.is_empty());
     let named = parts.and_then(|(topic, index)| Some((topic.to_owned(), index.parse().ok()?)));
     let (topic, index) = named.ok_or("write topic and partition as in orders-0")?;

@@ -207,7 +207,7 @@ impl Part {
             }
             Part::City => out.write_str(one_of(CITIES, random)),
             Part::Word => out.write_str(one_of(WORDS, random)),
-            Part::Now => write_iso(now.as_ms(), out),
+            Part::Now => write!(out, "{}", now.iso()),
             Part::NowMs => write!(out, "{}", now.as_ms()),
         };
     }
@@ -229,36 +229,6 @@ fn write_uuid(bits: u128, out: &mut String) -> std::fmt::Result {
         &hex[20..],
     );
     write!(out, "{a}-{b}-{c}-{d}-{e}")
-}
-
-/// ISO 8601 in UTC with milliseconds.
-fn write_iso(ms: i64, out: &mut String) -> std::fmt::Result {
-    const DAY_MS: i64 = 86_400_000;
-    let (year, month, day) = civil_date(ms.div_euclid(DAY_MS));
-    let in_day = ms.rem_euclid(DAY_MS);
-    let (seconds, millis) = (in_day / 1000, in_day % 1000);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-    )
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
-fn civil_date(day: i64) -> (i64, i64, i64) {
-    // Years begin in March here, so that the leap day is the last of its year.
-    const DAYS_IN_400_YEARS: i64 = 146_097;
-    const MARCH_0000: i64 = -719_468;
-    let days = day - MARCH_0000;
-    let era = days.div_euclid(DAYS_IN_400_YEARS);
-    let of_era = days.rem_euclid(DAYS_IN_400_YEARS);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
@@ -320,13 +290,5 @@ mod tests {
             let error = Template::parse(template).unwrap_err();
             assert_eq!(error.placeholder, template);
         }
-    }
-
-    #[test]
-    fn dates_far_away() {
-        assert_eq!(civil_date(0), (1970, 1, 1));
-        assert_eq!(civil_date(-1), (1969, 12, 31));
-        assert_eq!(civil_date(11_016), (2000, 2, 29));
-        assert_eq!(civil_date(47_541), (2100, 3, 1));
     }
 }

@@ -141,6 +141,7 @@ impl Commands {
             | Command::ResumeBroker { .. }
             | Command::CutLink { .. }
             | Command::SlowLink { .. }
+            | Command::HealLink { .. }
             | Command::HealLinks
             | Command::SlowTime { .. }
             | Command::PauseTime

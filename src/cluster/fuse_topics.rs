@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::member::Seen;
-use super::remains::Remains;
+use super::remains::{LogLeft, Remains};
 use crate::broker::BrokerPicture;
 use crate::ids::{BrokerId, PartitionIndex};
-use crate::inspect::{Lane, PartitionSnapshot, ReplicaSnapshot, ReplicaState, TopicSnapshot};
-use crate::storage::Survey;
+use crate::inspect::{
+    Lane, LogSize, PartitionSnapshot, ReplicaSnapshot, ReplicaState, TopicSnapshot,
+};
 
 /// The topics of the last picture, and what they were made of.
 #[derive(Debug, Default)]
@@ -170,14 +171,16 @@ fn fuse_partition(base: &PartitionSnapshot, sources: &[Source]) -> PartitionSnap
     let leader = leader.map_or(base, |(_, partition)| partition);
     let replicas = base.replicas.iter().map(|known| {
         let broker = known.broker;
-        let own = shown_by(broker);
-        let own = own.and_then(|(alive, p)| Some((alive, replica_of(p, broker)?)));
+        let shown = shown_by(broker);
+        let own = shown.and_then(|(alive, p)| Some((alive, replica_of(p, broker)?)));
         let seen_by_leader = living_leader.and_then(|leader| replica_of(leader, broker));
         ReplicaSnapshot {
             in_sync: base.isr.contains(&broker),
             in_maximal_isr: seen_by_leader.is_some_and(|replica| replica.in_maximal_isr),
             caught_up_ms: seen_by_leader.and_then(|replica| replica.caught_up_ms),
             leaves_isr_ms: seen_by_leader.and_then(|replica| replica.leaves_isr_ms),
+            // What a broker says of a partition's files it says of its own.
+            size: own.and(shown).map(|(_, own)| LogSize::of(own)),
             ..fuse_replica(broker, own, base.leader)
         }
     });
@@ -207,11 +210,16 @@ fn fuse_partition(base: &PartitionSnapshot, sources: &[Source]) -> PartitionSnap
 }
 
 /// Puts what a dead broker left on disk in the place of what it told last.
-fn bury(partition: &mut PartitionSnapshot, broker: BrokerId, log: Survey) {
+fn bury(partition: &mut PartitionSnapshot, broker: BrokerId, left: &LogLeft) {
+    let log = left.survey;
     for replica in &mut partition.replicas {
         if replica.broker == broker {
             replica.log_start = log.log_start;
             replica.log_end = log.log_end;
+            replica.size = Some(LogSize {
+                bytes: log.bytes,
+                segments: left.segments,
+            });
             replica.from_files = true;
             replica.state = ReplicaState::Offline;
         }

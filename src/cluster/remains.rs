@@ -14,13 +14,22 @@ use crate::storage::{Disk as _, RealDisk, Survey, survey};
 
 /// Results not taken yet.
 pub const REMAINS_QUEUED: usize = 16;
+/// How the name of a segment's file ends.
+const SEGMENT: &str = ".log";
 /// The thread's stack, bytes.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Every log of a broker that does not run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Remains {
-    logs: BTreeMap<String, Survey>,
+    logs: BTreeMap<String, LogLeft>,
+}
+
+/// One log of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLeft {
+    pub survey: Survey,
+    pub segments: u32,
 }
 
 /// What was found of a broker's run.
@@ -33,8 +42,8 @@ pub struct Found {
 
 impl Remains {
     /// The log of one partition.
-    pub fn log(&self, topic: &str, partition: PartitionIndex) -> Option<Survey> {
-        self.logs.get(&format!("{topic}-{partition}")).copied()
+    pub fn log(&self, topic: &str, partition: PartitionIndex) -> Option<&LogLeft> {
+        self.logs.get(&format!("{topic}-{partition}"))
     }
 
     /// Looks into every log of a broker's directory.
@@ -53,13 +62,21 @@ impl Remains {
             if !entry.is_dir || !is_log(&entry.name) {
                 continue;
             }
-            logs.insert(
-                entry.name.clone(),
-                survey(&mut disk, &dir.join(&entry.name))?,
-            );
+            let log = log_left(&mut disk, &dir.join(&entry.name))?;
+            logs.insert(entry.name, log);
         }
         Ok(Remains { logs })
     }
+}
+
+fn log_left(disk: &mut RealDisk, dir: &Path) -> io::Result<LogLeft> {
+    let entries = disk.list(dir)?;
+    let segments = entries.iter().filter(|e| e.name.ends_with(SEGMENT));
+    let segments = segments.count();
+    Ok(LogLeft {
+        survey: survey(disk, dir)?,
+        segments: u32::try_from(segments).unwrap_or(u32::MAX),
+    })
 }
 
 /// Starts to read what the run of a broker left in `dir`; it goes to `found`.
@@ -96,10 +113,12 @@ mod tests {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         std::fs::write(dir.path().join("clean-stop"), b"").unwrap();
+        let segment = dir.path().join("u-3/00000000000000000000.log");
+        std::fs::write(segment, b"").unwrap();
         let remains = Remains::read(dir.path()).unwrap();
         assert_eq!(remains.logs.len(), 2);
         let log = remains.log("u", PartitionIndex(3)).unwrap();
-        assert_eq!(log.log_end, Offset(0));
+        assert_eq!((log.survey.log_end, log.segments), (Offset(0), 1));
         assert_eq!(remains.log("t", PartitionIndex(1)), None);
     }
 }

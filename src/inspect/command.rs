@@ -88,6 +88,11 @@ pub enum Command {
         b: BrokerId,
         delay_ms: u32,
     },
+    /// Makes the link between two brokers as good as new, each way.
+    HealLink {
+        a: BrokerId,
+        b: BrokerId,
+    },
     /// Makes all links between brokers as good as new.
     HealLinks,
     /// Has a second of the cluster take so many seconds, 1 to [`MAX_SLOWDOWN`]: timers of brokers and of klar's own

@@ -379,7 +379,7 @@ impl EventKind {
         }
     }
 
-    /// The brokers that lead, led, joined or left by it.
+    /// The brokers that lead, led, joined, left, get or give a replica by it.
     pub fn moves(&self) -> Vec<BrokerId> {
         use EventKind::*;
         match self {
@@ -388,7 +388,20 @@ impl EventKind {
                 let changed = |id: &&BrokerId| from.contains(id) != to.contains(id);
                 from.iter().chain(to).filter(changed).copied().collect()
             }
+            ReassignmentBegan {
+                adding, removing, ..
+            } => adding.iter().chain(removing).copied().collect(),
+            ReassignmentEnded { replicas, .. } => replicas.clone(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The other end of the link that it happened to.
+    pub fn link_to(&self) -> Option<BrokerId> {
+        use EventKind::*;
+        match self {
+            LinkCut { to, .. } | LinkSlowed { to, .. } | LinkHealed { to, .. } => Some(*to),
+            _ => None,
         }
     }
 

@@ -6,11 +6,15 @@
 mod command;
 mod contents;
 mod event;
+mod event_filter;
+mod event_lines;
 mod event_words;
 mod snapshot;
 
 pub use command::*;
 pub use contents::*;
 pub use event::*;
+pub use event_filter::*;
+pub use event_lines::*;
 pub use event_words::one_line;
 pub use snapshot::*;

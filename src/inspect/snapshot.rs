@@ -55,6 +55,14 @@ pub struct ClusterSnapshot {
     pub deleting: Vec<(String, Time)>,
 }
 
+impl ClusterSnapshot {
+    /// The directory of a broker's logs; `None` for an ephemeral cluster.
+    pub fn log_dir(&self, broker: BrokerId) -> Option<String> {
+        let dir = self.data_dir.as_ref()?;
+        Some(format!("{dir}/broker-{broker}"))
+    }
+}
+
 /// Events a snapshot carries.
 pub const EVENTS_KEPT: usize = 2_000;
 /// Outcomes a snapshot carries.
@@ -362,6 +370,8 @@ pub struct ReplicaSnapshot {
     /// As this replica knows it; a follower's is behind its leader's.
     pub high_watermark: Offset,
     pub leader_epoch: LeaderEpoch,
+    /// What its own log takes on disk; `None` where it was told of the partition only: the leader's log is that.
+    pub size: Option<LogSize>,
     /// Leader epochs and the offset each began at in this replica's log, the newest [`EPOCHS_SHOWN`].
     pub epochs: Vec<(LeaderEpoch, Offset)>,
     /// It is in the partition's ISR.
@@ -375,6 +385,23 @@ pub struct ReplicaSnapshot {
     /// Milliseconds until a follower that is behind leaves the ISR, as `caught_up_ms`.
     pub leaves_isr_ms: Option<u64>,
     pub state: ReplicaState,
+}
+
+/// What one log takes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LogSize {
+    pub bytes: u64,
+    pub segments: u32,
+}
+
+impl LogSize {
+    /// Of the log that tells of a partition.
+    pub fn of(partition: &PartitionSnapshot) -> LogSize {
+        LogSize {
+            bytes: partition.bytes,
+            segments: u32::try_from(partition.segments.len()).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Leader epochs a replica tells of.
@@ -404,6 +431,7 @@ impl ReplicaSnapshot {
             log_end: Offset::NONE,
             high_watermark: Offset::NONE,
             leader_epoch: LeaderEpoch::NONE,
+            size: None,
             epochs: Vec::new(),
             in_sync: false,
             in_maximal_isr: false,

@@ -169,7 +169,9 @@ fn while_its_leader_is_dead_a_partition_is_shown_by_the_next_one() {
         let seen = replicas.iter().filter(|r| r["caught_up_ms"] == 0);
         (whole && seen.count() == 2).then_some(partition)
     });
+    let size = serde_json::json!({"bytes": partition["bytes"], "segments": 1});
     for replica in partition["replicas"].as_array().unwrap() {
+        assert_eq!(replica["size"], size);
         assert_eq!(replica["in_sync"], true);
         assert_eq!(replica["epochs"][0], serde_json::json!([0, 0]));
     }
@@ -182,6 +184,9 @@ fn while_its_leader_is_dead_a_partition_is_shown_by_the_next_one() {
         let moved = partition["leader"].is_number() && partition["leader"] != number;
         (moved && dead["from_files"] == true && dead["log_end"] == 1).then_some(partition)
     });
+    let replicas = partition["replicas"].as_array().unwrap();
+    let dead = replicas.iter().find(|r| r["broker"] == number).unwrap();
+    assert_eq!(dead["size"], size, "its files are as long as its log was");
     let next = usize::try_from(partition["leader"].as_u64().unwrap()).unwrap();
     assert!(has_event(&klar, number, "broker_killed"));
     eventually("it is told who leads and why", || {
@@ -315,6 +320,12 @@ fn links_are_cut_slowed_and_healed() {
     ];
     assert_eq!(shown, expected);
     assert!(has_event(&klar, 1, "link_cut"));
+    klar.ctl_ok(&["heal", "2", "1"]);
+    assert!(has_event(&klar, 1, "link_healed"));
+    assert!(!has_event(&klar, 3, "link_healed"));
+    assert_eq!(klar.snapshot()["links"].as_array().unwrap().len(), 3);
+    let again = klar.ctl_ok(&["heal", "1", "2"]);
+    assert!(again.contains("was as good as new"), "{again}");
     klar.ctl_ok(&["heal"]);
     assert_eq!(klar.snapshot()["links"].as_array().unwrap().len(), 0);
     assert!(has_event(&klar, 3, "link_healed"));
@@ -322,6 +333,8 @@ fn links_are_cut_slowed_and_healed() {
         vec!["cut", "1"],
         vec!["cut", "1", "1"],
         vec!["slow", "1", "9", "5"],
+        vec!["heal", "1"],
+        vec!["heal", "1", "9"],
     ] {
         assert!(!klar.ctl(&wrong).status.success(), "{wrong:?}");
     }

@@ -36,6 +36,25 @@ fn topics_are_made_changed_and_removed() {
 }
 
 #[test]
+fn events_are_told_as_text_and_as_json_lines() {
+    let dir = fresh_dir();
+    let klar = Klar::on(dir.path());
+    klar.ctl_ok(&["topics", "create", "orders"]);
+    let told = klar.ctl_ok(&["events", "--kind", "topics", "--topic", "orders"]);
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("  broker 1  Topic orders created with 1 partition: "));
+    let json = klar.ctl_ok(&["events", "--json", "--find", "orders created"]);
+    let event: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(event["kind"]["kind"], "topic_created");
+    let snapshot = klar.snapshot();
+    let events = snapshot["events"].as_array().unwrap();
+    assert_eq!(klar.ctl_ok(&["events"]).lines().count(), events.len());
+    let refused = klar.ctl(&["events", "--kind", "elephants"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("the kinds are topics, elections"), "{said}");
+}
+
+#[test]
 fn a_refusal_is_name_what_and_what_to_do() {
     let dir = fresh_dir();
     let klar = Klar::on(dir.path());

@@ -85,6 +85,7 @@ fn place(p: &mut PartitionSnapshot, brokers: i32, factor: i32) {
         log_end: p.log_end,
         high_watermark: p.high_watermark,
         leader_epoch: p.leader_epoch,
+        size: Some(LogSize::of(p)),
         in_sync: true,
         in_maximal_isr: true,
         caught_up_ms: (Some(*id) != p.leader).then_some(0),
@@ -180,7 +181,7 @@ fn without(p: &mut PartitionSnapshot, gone: &[BrokerId]) {
 }
 
 /// Six brokers, each in another state, and a link of each kind.
-fn troubled() -> Fixture {
+pub fn troubled() -> Fixture {
     let fixture = healthy(orders(), 6, 3);
     let base = fixture.latest();
     let fixture = Fixture::new(orders());
@@ -440,6 +441,15 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
     window.run();
     window.get_by_label("Undo: Heal all links").click();
     window.run();
+    // One of them alone: on the picture, by key, from the palette.
+    window.get_by_label("Heal link 4–5").click();
+    window.run();
+    let slow = Selection::Link(BrokerId(1), BrokerId(2));
+    window.state_mut().state_mut().select(slow);
+    window.run();
+    window.key_press(egui::Key::H);
+    window.run();
+    palette(&mut window, "heal link 1 4");
     palette(&mut window, "cut link 2 3");
     window.get_by_label("Add a broker").click();
     window.run();
@@ -447,6 +457,10 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
         from,
         to,
         both_ways,
+    };
+    let heal = |a, b| Command::HealLink {
+        a: BrokerId(a),
+        b: BrokerId(b),
     };
     let expected = [
         cut(a, b, false),
@@ -457,6 +471,9 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
             delay_ms: 200,
         },
         Command::HealLinks,
+        heal(4, 5),
+        heal(1, 2),
+        heal(1, 4),
         cut(BrokerId(2), b, true),
         Command::AddBroker,
     ];

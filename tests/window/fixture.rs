@@ -242,8 +242,14 @@ fn broker(log_bytes: u64) -> BrokerSnapshot {
         connections: 3,
         log_bytes,
         settings: vec![
-            ("num.partitions".into(), "3".into(), false),
+            ("auto.create.topics.enable".into(), "true".into(), true),
+            ("broker.heartbeat.interval.ms".into(), "200".into(), true),
+            ("broker.session.timeout.ms".into(), "700".into(), true),
+            ("default.replication.factor".into(), "1".into(), true),
             ("log.retention.hours".into(), "168".into(), true),
+            ("min.insync.replicas".into(), "1".into(), true),
+            ("num.partitions".into(), "3".into(), false),
+            ("replica.lag.time.max.ms".into(), "10000".into(), true),
         ],
     }
 }

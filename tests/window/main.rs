@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod broker_page;
 mod cluster;
 mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
@@ -17,4 +18,5 @@ mod shell;
 mod speed;
 mod story;
 mod three_brokers;
+mod timeline;
 mod topics;

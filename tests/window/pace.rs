@@ -3,7 +3,8 @@
 use egui_kittest::kittest::Queryable;
 
 use klar::ids::BrokerId;
-use klar::inspect::{Command, HeldMessage, PaceSnapshot};
+use klar::inspect::{ClusterSnapshot, Command, HeldMessage, PaceSnapshot};
+use klar::source::Source as _;
 
 use crate::cluster::{healthy, orders, palette, show};
 use crate::fixture::Fixture;
@@ -21,8 +22,15 @@ fn held() -> Vec<HeldMessage> {
 
 /// Three brokers whose time passes like this.
 fn at_pace(pace: PaceSnapshot) -> Fixture {
-    let fixture = healthy(orders(), 3, 3);
-    fixture.edit(move |picture| picture.pace = pace.clone());
+    let base = healthy(orders(), 3, 3).latest();
+    let fixture = Fixture::new(orders());
+    fixture.edit(move |picture| {
+        *picture = ClusterSnapshot {
+            lanes: std::mem::take(&mut picture.lanes),
+            pace: pace.clone(),
+            ..(*base).clone()
+        };
+    });
     fixture
 }
 

@@ -71,6 +71,20 @@ pub fn click_at(window: &mut Window, at: egui::Pos2) {
     window.run();
 }
 
+/// Clicks twice at a point. In one frame: those of a test are a quarter of a second apart.
+pub fn double_click(window: &mut Window, at: egui::Pos2) {
+    window.hover_at(at);
+    window.run();
+    let clicks = [true, false, true, false].map(|pressed| egui::Event::PointerButton {
+        pos: at,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: egui::Modifiers::NONE,
+    });
+    window.input_mut().events.extend(clicks);
+    window.run();
+}
+
 /// Writes `screenshots/<view>-<theme>-<size>.png` in both themes and sizes.
 pub fn pictures(view: &str, fixture: &Fixture, act: impl Fn(&mut Window)) {
     for dark in [true, false] {

@@ -92,6 +92,7 @@ pub fn spread(partition: &mut PartitionSnapshot, factor: i16) {
                 false => partition.high_watermark,
             },
             leader_epoch: partition.leader_epoch,
+            size: Some(LogSize::of(partition)),
             in_sync: partition.isr.contains(id),
             in_maximal_isr: *id != DEAD,
             caught_up_ms: (*id != DEAD && Some(*id) != partition.leader).then_some(0),

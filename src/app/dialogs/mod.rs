@@ -2,6 +2,7 @@
 
 mod connect;
 mod create_topic;
+mod export_events;
 mod moves;
 mod palette;
 mod shortcuts;
@@ -16,6 +17,7 @@ use super::state::Dialog;
 use super::theme::{self, Theme, radius, size, space};
 use super::views::View;
 use super::widgets;
+use crate::inspect::Failure;
 
 /// Partitions one topic can be given from the window.
 const MAX_PARTITIONS: i32 = 10_000;
@@ -29,12 +31,14 @@ pub struct Dialogs {
     create: create_topic::CreateTopic,
     topic: topic::TopicDialogs,
     moves: moves::MoveDialogs,
+    export: export_events::ExportEvents,
 }
 
 impl Dialogs {
     /// Draws the open dialog, if any.
     pub fn draw(&mut self, ctx: &Context, views: &[Box<dyn View>], scene: &mut Scene<'_>) {
         self.conclude(scene);
+        self.export.see(scene);
         if scene.state.dialog != self.drawn {
             self.drawn = scene.state.dialog.clone();
             self.begin(scene);
@@ -58,6 +62,7 @@ impl Dialogs {
                 self.moves.reassign(ui, scene, (name, *index), then);
             }
             Dialog::MoveLeader(name, index) => moves::leader(ui, scene, name, *index),
+            Dialog::ExportEvents => self.export.draw(ui, scene),
         });
         let closed = match how {
             Closing::Not => false,
@@ -100,6 +105,9 @@ impl Dialogs {
         self.topic = topic::TopicDialogs::default();
         self.moves = moves::MoveDialogs::default();
         self.create.take_keyboard();
+        if scene.state.dialog == Some(Dialog::ExportEvents) {
+            self.export.begin(scene.now);
+        }
     }
 
     /// Something was typed that closing the dialog would lose.
@@ -125,9 +133,13 @@ fn is_waiting(scene: &Scene<'_>) -> bool {
 /// Why the dialog's command failed, if it did: above its buttons.
 fn failure(ui: &mut Ui, scene: &Scene<'_>) {
     let sent = scene.state.dialog_sent.as_ref();
-    let Some(failure) = sent.and_then(Sent::failure) else {
-        return;
-    };
+    if let Some(failure) = sent.and_then(Sent::failure) {
+        show_failure(ui, failure);
+    }
+}
+
+/// A failure's name, what happened and what to do.
+fn show_failure(ui: &mut Ui, failure: &Failure) {
     ui.add_space(space::S);
     let name = RichText::new(&failure.name).font(theme::heading());
     ui.add(Label::new(name.color(Theme::of(ui).bad)).wrap());

@@ -30,6 +30,7 @@ enum Entry {
     View(ViewKey, &'static str, Key),
     Topic(String),
     Broker(BrokerId),
+    BrokerPage(BrokerId),
     /// Breaks or mends something.
     Offer(Box<Offer>),
 }
@@ -47,6 +48,7 @@ impl Entry {
             Entry::View(_, name, _) => format!("Go to {name}"),
             Entry::Topic(name) => name.clone(),
             Entry::Broker(id) => format!("Broker {id}"),
+            Entry::BrokerPage(id) => format!("Open broker {id}"),
             Entry::Offer(offer) => offer.name.clone(),
         }
     }
@@ -57,6 +59,7 @@ impl Entry {
             Entry::View(_, _, key) => key.symbol_or_name().to_owned(),
             Entry::Topic(_) => "topic".to_owned(),
             Entry::Broker(_) => "broker".to_owned(),
+            Entry::BrokerPage(_) => "page".to_owned(),
             Entry::Offer(offer) if offer.breaks() => "breaks".to_owned(),
             Entry::Offer(_) => String::new(),
         }
@@ -68,6 +71,7 @@ impl Entry {
             Entry::View(key, _, _) => scene.state.go_to(*key),
             Entry::Topic(name) => scene.state.open_topic(name),
             Entry::Broker(id) => scene.state.select(Selection::Broker(*id)),
+            Entry::BrokerPage(id) => scene.state.open_broker(*id),
             Entry::Offer(offer) => faults::perform(scene, offer),
         }
     }
@@ -147,7 +151,8 @@ impl Palette {
             .iter()
             .zip(VIEW_KEYS)
             .map(|(view, key)| Entry::View(view.key(), view.name(), key));
-        let brokers = scene.picture.brokers.iter().map(|b| Entry::Broker(b.id));
+        let brokers = scene.picture.brokers.iter();
+        let brokers = brokers.flat_map(|b| [Entry::Broker(b.id), Entry::BrokerPage(b.id)]);
         let mut scored: Vec<(i32, Found)> = shown_views
             .chain(actions)
             .chain(brokers)

@@ -1,11 +1,12 @@
 //! A broker's facts and settings.
 
-use egui::Ui;
+use egui::{Color32, Role, Ui, WidgetInfo};
 
 use super::{gone, header, offers, what_just_happened};
 use crate::app::replicas::{held_by, state_word};
 use crate::app::scene::Scene;
-use crate::app::theme::Theme;
+use crate::app::state::ViewKey;
+use crate::app::theme::{Theme, space};
 use crate::app::{format, widgets};
 use crate::ids::BrokerId;
 use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, Durability};
@@ -24,31 +25,46 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
     };
     header(ui, &name, "broker");
     let theme = Theme::of(ui);
-    let (state, color) = match &broker.state {
-        BrokerState::Crashed { message } => (format!("crashed: {message}"), theme.bad),
-        state => {
-            let color = match state {
-                BrokerState::Running => theme.ok,
-                BrokerState::Stopped => theme.muted,
-                BrokerState::Killed => theme.bad,
-                _ => theme.warning,
-            };
-            (state_word(state).to_owned(), color)
-        }
-    };
+    let (state, color) = state(&broker.state, theme);
     widgets::facts(ui, |facts| {
-        facts.coloured("State", &state, color);
+        facts.coloured("State", state, color);
+        if let BrokerState::Crashed { message } = &broker.state {
+            facts.coloured("Last message", message, color);
+        }
         if picture.brokers.len() > 1 {
             in_cluster(facts, &picture, broker, theme);
         }
     });
+    let is_open = scene.state.view == ViewKey::Cluster && scene.state.open_broker == Some(id);
+    if !is_open {
+        ui.add_space(space::S);
+        let open = widgets::primary_button(ui, "Open");
+        open.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Open broker {id}")));
+        if open.clicked() {
+            scene.state.open_broker(id);
+        }
+    }
     offers(ui, scene);
     what_just_happened(ui, scene, |event| {
         let of_broker = event.kind.topic().is_none();
         (of_broker && event.about() == Some(id)) || event.kind.moves().contains(&id)
     });
-    process(ui, scene, broker);
-    settings(ui, broker);
+    // Its page has all of that.
+    if !is_open {
+        process(ui, scene, broker);
+        settings(ui, broker);
+    }
+}
+
+/// A broker's state in a word, and how good that is.
+pub fn state(state: &BrokerState, theme: &Theme) -> (&'static str, Color32) {
+    let color = match state {
+        BrokerState::Running => theme.ok,
+        BrokerState::Stopped => theme.muted,
+        BrokerState::Killed | BrokerState::Crashed { .. } => theme.bad,
+        _ => theme.warning,
+    };
+    (state_word(state), color)
 }
 
 /// What it is by itself.
@@ -66,16 +82,15 @@ fn process(ui: &mut Ui, scene: &Scene<'_>, broker: &BrokerSnapshot) {
         facts.mono("Connections", &format::count(u64::from(broker.connections)));
         facts.mono("Log size", &format::bytes(broker.log_bytes));
         facts.mono("Cluster id", &picture.cluster_id);
-        facts.text(
-            "Data directory",
-            picture.data_dir.as_deref().unwrap_or("none: ephemeral"),
-        );
+        let dir = picture.log_dir(broker.id);
+        let dir = dir.unwrap_or_else(|| "none: ephemeral".to_owned());
+        facts.text("Log directory", &dir);
         facts.text("An ack means", durability(picture.durability));
     });
 }
 
 /// What the broker is to the others.
-fn in_cluster(
+pub fn in_cluster(
     facts: &mut widgets::Facts<'_>,
     picture: &ClusterSnapshot,
     broker: &BrokerSnapshot,
@@ -93,7 +108,7 @@ fn in_cluster(
         facts.mono("Broker epoch", &format::signed(one.epoch.0));
     }
     let (leads, holds) = held_by(picture, broker.id);
-    facts.mono("Leads", &format!("{leads} of its {holds} partitions"));
+    facts.mono("Leads", &format!("{leads} of {holds}"));
     let Some(quorum) = &picture.quorum else {
         return;
     };
@@ -110,7 +125,7 @@ fn in_cluster(
     }
 }
 
-fn durability(durability: Durability) -> &'static str {
+pub fn durability(durability: Durability) -> &'static str {
     match durability {
         Durability::Os => "written to the operating system; synced on roll, stop and every second",
         Durability::Batch => "synced to the disk",

@@ -31,10 +31,8 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, number: u64) {
     widgets::divider(ui);
     widgets::paragraph(ui, &event.kind.sentence());
     let about = concerns(scene.picture, event);
-    let place = match (about.topic(), about.partition()) {
-        (Some(topic), Some(partition)) => format!("{topic}-{partition}"),
-        (Some(topic), None) => topic.to_owned(),
-        _ => return,
+    let Some(place) = about.subject() else {
+        return;
     };
     ui.add_space(space::S);
     if widgets::button(ui, &format!("Select {place}")).clicked() {

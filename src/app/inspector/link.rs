@@ -8,7 +8,7 @@ use crate::app::theme::Theme;
 use crate::app::views::cluster::links::{Link, Way, flows};
 use crate::app::{format, widgets};
 use crate::ids::BrokerId;
-use crate::inspect::EventKind;
+use crate::inspect::EventSubject;
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, a: BrokerId, b: BrokerId) {
     let picture = scene.picture.clone();
@@ -45,14 +45,6 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, a: BrokerId, b: BrokerId) {
             widgets::paragraph(ui, &format!("{}{more}.", flow.words));
         }
     }
-    what_just_happened(ui, scene, |event| {
-        let to = match &event.kind {
-            EventKind::LinkCut { to, .. }
-            | EventKind::LinkSlowed { to, .. }
-            | EventKind::LinkHealed { to, .. } => *to,
-            _ => return false,
-        };
-        let from = event.broker;
-        (from, to) == (Some(a), b) || (from, to) == (Some(b), a)
-    });
+    let link = EventSubject::Link(a, b);
+    what_just_happened(ui, scene, |event| link.is_of(event));
 }

@@ -1,6 +1,6 @@
 //! The right panel: whatever is selected, its facts, what just happened to it, and its actions.
 
-mod broker;
+pub mod broker;
 mod connection;
 mod event;
 mod link;

@@ -75,8 +75,14 @@ fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
             height: size::NAV_TOPIC_ROW,
             dimmed: !runs,
         };
-        if widgets::row(ui, &row).clicked() {
+        let response = widgets::row(ui, &row);
+        if response.clicked() {
             scene.state.select(Selection::Broker(broker.id));
+        }
+        // With one page open, the others are a click away.
+        let is_page = scene.state.view == ViewKey::Cluster && scene.state.open_broker.is_some();
+        if response.double_clicked() || (response.clicked() && is_page) {
+            scene.state.open_broker(broker.id);
         }
     }
 }
@@ -85,6 +91,9 @@ fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
 fn go_to(scene: &mut Scene<'_>, key: ViewKey) {
     if key == ViewKey::Topics && scene.state.view == ViewKey::Topics {
         scene.state.open_topic = None;
+    }
+    if key == ViewKey::Cluster && scene.state.view == ViewKey::Cluster {
+        scene.state.open_broker = None;
     }
     scene.state.go_to(key);
 }

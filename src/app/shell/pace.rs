@@ -13,7 +13,7 @@ use crate::app::widgets;
 use crate::inspect::Command;
 
 /// What the control takes without its slider, points.
-pub const NARROW: f32 = 132.0;
+pub const NARROW: f32 = 124.0;
 /// What it takes with it.
 pub const WIDE: f32 = NARROW + SLIDER + 16.0;
 

@@ -16,7 +16,7 @@ use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, widgets};
 use crate::ids::{BrokerId, Time};
-use crate::inspect::{ClusterSnapshot, Event, EventKind};
+use crate::inspect::{ClusterSnapshot, Event, EventGroup, EventKind, EventSubject};
 
 /// Seconds the timeline can show, and how the choice is named.
 const SPANS: [(u32, &str); 4] = [
@@ -376,9 +376,23 @@ pub fn concerns(picture: &ClusterSnapshot, event: &Event) -> Selection {
             _ => Selection::Topic(name.to_owned()),
         };
     }
-    let subject = event.kind.subject();
-    let known = subject.filter(|id| picture.brokers.iter().any(|broker| broker.id == *id));
-    known.map_or(Selection::Event(event.number), Selection::Broker)
+    let is_known = |id: &BrokerId| picture.brokers.iter().any(|broker| broker.id == *id);
+    let teller = event.broker.filter(is_known);
+    if let Some(EventSubject::Link(a, b)) = EventSubject::link_of(event)
+        && is_known(&a)
+        && is_known(&b)
+    {
+        return Selection::Link(a, b);
+    }
+    let of_broker = matches!(
+        event.kind.group(),
+        EventGroup::Brokers | EventGroup::Elections | EventGroup::Faults
+    );
+    let about = match event.kind.subject() {
+        Some(subject) => Some(subject).filter(is_known),
+        None => teller.filter(|_| of_broker && event.kind.topic().is_none()),
+    };
+    about.map_or(Selection::Event(event.number), Selection::Broker)
 }
 
 fn zoom(ui: &Ui, scene: &mut Scene<'_>) {

@@ -75,31 +75,37 @@ impl View for Clients {
             nobody(ui, scene);
             return;
         }
-        widgets::table_header(ui, CONNECTIONS);
-        let current = match scene.state.selection {
-            Selection::Connection(broker, id) => {
-                let is = |c: &&ConnectionSnapshot| (c.broker, c.id) == (broker, id);
-                shown.iter().position(is)
-            }
-            _ => None,
-        };
-        let Keyed { moved, .. } = widgets::rows(
-            ui,
-            "connections",
-            shown.len(),
-            size::ROW,
-            current,
-            |ui, index| row(ui, scene, shown[index], current == Some(index)),
-        );
-        if let Some(index) = moved {
-            let moved = shown[index];
-            let selection = Selection::Connection(moved.broker, moved.id);
-            scene.state.select(selection);
-        }
+        connections(ui, scene, &shown);
     }
 }
 
-fn matches(connection: &ConnectionSnapshot, wanted: &str) -> bool {
+/// Connections as rows, in the rest of the space.
+pub fn connections(ui: &mut Ui, scene: &mut Scene<'_>, shown: &[&ConnectionSnapshot]) {
+    widgets::table_header(ui, CONNECTIONS);
+    let current = match scene.state.selection {
+        Selection::Connection(broker, id) => {
+            let is = |c: &&ConnectionSnapshot| (c.broker, c.id) == (broker, id);
+            shown.iter().position(is)
+        }
+        _ => None,
+    };
+    let Keyed { moved, .. } = widgets::rows(
+        ui,
+        "connections",
+        shown.len(),
+        size::ROW,
+        current,
+        |ui, index| row(ui, scene, shown[index], current == Some(index)),
+    );
+    if let Some(index) = moved {
+        let moved = shown[index];
+        let selection = Selection::Connection(moved.broker, moved.id);
+        scene.state.select(selection);
+    }
+}
+
+/// Whether a connection has this text, in lower case, in what is known of it.
+pub fn matches(connection: &ConnectionSnapshot, wanted: &str) -> bool {
     let texts = [
         &connection.client_id,
         &connection.software,
@@ -130,6 +136,8 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, connection: &ConnectionSnapshot, sele
     };
     let software = if connection.own {
         Cell::text("this window").color(theme.muted)
+    } else if is_peer(scene.picture, connection) {
+        Cell::text("another broker").color(theme.muted)
     } else {
         Cell::text(&connection.software)
     };

@@ -1,5 +1,6 @@
 //! Buttons, tabs, chips, the search field, and copying.
 
+use egui::text::{LayoutJob, TextFormat};
 use egui::{
     Button, Color32, CornerRadius, Frame, Margin, Response, RichText, Role, Sense, Stroke,
     TextEdit, Ui, WidgetInfo, vec2,
@@ -82,6 +83,25 @@ pub fn choices<T: PartialEq + Copy>(ui: &mut Ui, current: &mut T, all: &[(T, &st
         }
     });
     changed
+}
+
+/// One of several things that can be chosen together, with how many of it there are.
+pub fn chip(ui: &mut Ui, chosen: bool, text: &str, number: &str) -> Response {
+    let theme = Theme::of(ui);
+    let (fill, line) = match chosen {
+        true => (theme.selected, Stroke::new(size::LINE, theme.accent)),
+        false => (theme.card, theme.hairline()),
+    };
+    let mut words = LayoutJob::default();
+    words.append(text, 0.0, TextFormat::simple(theme::body(), theme.text));
+    let quiet = TextFormat::simple(theme::mono_small(), theme.muted);
+    words.append(number, space::S, quiet);
+    let button = Button::new(words).fill(fill).stroke(line);
+    let response = ui.add(button.min_size(vec2(0.0, size::CONTROL)));
+    let enabled = ui.is_enabled();
+    let name = format!("{text}, {number}");
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, enabled, chosen, &name));
+    response
 }
 
 /// Tabs with a line under the current one; true when another one was chosen.

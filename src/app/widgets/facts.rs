@@ -2,6 +2,7 @@
 
 use egui::{Color32, FontId, Label, Response, RichText, Ui, Vec2, pos2, vec2};
 
+use crate::app::format;
 use crate::app::theme::{self, Theme, size, space};
 
 /// Rows of facts in one column pair.
@@ -35,6 +36,20 @@ impl Facts<'_> {
         self.row(label, value, theme::mono(), color);
     }
 
+    /// Words on one line, cut with an ellipsis where they do not fit.
+    pub fn one_line(&mut self, label: &str, value: &str) {
+        self.custom(label, |ui| cut_line(ui, value, value, theme::body()));
+    }
+
+    /// A path on one line, of which the end is worth most.
+    pub fn path(&mut self, label: &str, value: &str) {
+        self.custom(label, |ui| {
+            let advance = theme::font::MONO * theme::font::MONO_ADVANCE;
+            let chars = (ui.available_width() / advance) as usize;
+            cut_line(ui, &format::path_end(value, chars), value, theme::mono());
+        });
+    }
+
     /// A value drawn by the caller.
     pub fn custom(&mut self, label: &str, value: impl FnOnce(&mut Ui)) {
         self.ui.horizontal_top(|ui| {
@@ -51,6 +66,18 @@ impl Facts<'_> {
                     .selectable(true),
             );
         });
+    }
+}
+
+/// A line of `text`, whose whole is `value`.
+fn cut_line(ui: &mut Ui, text: &str, value: &str, font: FontId) {
+    let color = Theme::of(ui).text;
+    let galley = super::elided(ui, text, font, color, ui.available_width());
+    let cut = galley.elided || text != value;
+    let shown = ui.add(Label::new(galley));
+    shown.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, value));
+    if cut {
+        shown.on_hover_text(value);
     }
 }
 

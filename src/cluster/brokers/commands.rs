@@ -59,6 +59,10 @@ pub enum BrokerCommand {
         b: BrokerId,
         delay_ms: u32,
     },
+    HealOne {
+        a: BrokerId,
+        b: BrokerId,
+    },
     Heal,
     Add,
 }
@@ -82,6 +86,7 @@ impl BrokerCommand {
                 both_ways,
             },
             Command::SlowLink { a, b, delay_ms } => BrokerCommand::Slow { a, b, delay_ms },
+            Command::HealLink { a, b } => BrokerCommand::HealOne { a, b },
             Command::HealLinks => BrokerCommand::Heal,
             Command::AddBroker => BrokerCommand::Add,
             _ => return None,
@@ -104,6 +109,7 @@ impl Brokers {
                 both_ways,
             } => self.cut(from, to, both_ways),
             BrokerCommand::Slow { a, b, delay_ms } => self.slow(a, b, delay_ms),
+            BrokerCommand::HealOne { a, b } => self.heal_one(a, b),
             BrokerCommand::Heal => Ok(self.heal()),
             BrokerCommand::Add => self.add_one(),
         };
@@ -231,6 +237,27 @@ impl Brokers {
         self.change_link(b, a, change, kind);
         Ok(Step::Done(format!(
             "Between brokers {a} and {b} everything takes {delay_ms} ms longer, each way."
+        )))
+    }
+
+    fn heal_one(&mut self, a: BrokerId, b: BrokerId) -> Result<Step, Failure> {
+        self.check_link(a, b)?;
+        let mut faulty = self.links();
+        faulty.retain(|link| [(a, b), (b, a)].contains(&(link.from, link.to)));
+        if faulty.is_empty() {
+            let sentence = format!("The link between brokers {a} and {b} was as good as new.");
+            return Ok(Step::Done(sentence));
+        }
+        for link in faulty {
+            let kind = |to| EventKind::LinkHealed {
+                to,
+                cause: ASKED.to_owned(),
+            };
+            let mend = |wire: &mut Wire| *wire = Wire::default();
+            self.change_link(link.from, link.to, mend, kind);
+        }
+        Ok(Step::Done(format!(
+            "The link between brokers {a} and {b} is as good as new."
         )))
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::broker::BrokerPicture;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId};
-use crate::inspect::{PartitionSnapshot, ReplicaSnapshot, ReplicaState, TopicSnapshot};
+use crate::inspect::{LogSize, PartitionSnapshot, ReplicaSnapshot, ReplicaState, TopicSnapshot};
 
 const RUNNING: BrokerState = BrokerState::Running;
 
@@ -27,7 +27,7 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         high_watermark: Offset(log_end - 1),
         last_stable: Offset(log_end - 1),
         log_end: Offset(log_end),
-        bytes: 0,
+        bytes: u64::try_from(log_end).unwrap() * 10,
         records_in: 5,
         bytes_in: 0,
         bytes_out: 0,
@@ -192,6 +192,8 @@ fn a_partition_is_as_its_leader_shows_it_and_each_replica_as_its_own_broker_does
         Some(20),
         "as the leader says"
     );
+    let sizes = partition.replicas.iter().map(|r| r.size.unwrap().bytes);
+    assert_eq!(sizes.collect::<Vec<_>>(), [900, 800, 700], "its own log's");
 }
 
 #[test]
@@ -213,6 +215,11 @@ fn a_dead_brokers_replica_is_what_its_files_hold_and_says_so() {
         (replica.state, replica.log_end),
         (ReplicaState::Offline, Offset(0))
     );
+    let nothing = LogSize {
+        bytes: 0,
+        segments: 0,
+    };
+    assert_eq!(replica.size, Some(nothing));
     assert!(!partition.replicas[0].from_files);
     assert_eq!(partition.log_end, Offset(90), "its leader lives");
 }

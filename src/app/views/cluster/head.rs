@@ -30,6 +30,10 @@ impl Card<'_> {
         if response.clicked() {
             scene.state.select(Selection::Broker(self.broker.id));
         }
+        let entered = response.clicked() && selected && response.has_focus();
+        if response.double_clicked() || entered {
+            scene.state.open_broker(self.broker.id);
+        }
         widgets::focus_ring(ui, &response, head.shrink(2.0));
         let inner = head.shrink2(vec2(space::M, 0.0));
         let left_to_right = Place::left_to_right(Align::Center);
@@ -44,31 +48,12 @@ impl Card<'_> {
     fn head_words(&self, ui: &mut Ui, scene: &mut Scene<'_>) {
         let theme = Theme::of(ui);
         let broker = self.broker;
-        let fenced = broker.registration.is_some_and(|one| one.fenced);
-        let (mark, _) =
-            ui.allocate_exact_size(vec2(size::DOT * 2.5, size::DOT * 2.5), Sense::hover());
-        state_mark::paint(ui.painter(), mark, &broker.state, fenced, theme);
+        mark(ui, broker);
         widgets::heading(ui, &format!("Broker {}", broker.id));
         let port = egui::RichText::new(format!(":{}", broker.port)).font(theme::mono_small());
         ui.add(egui::Label::new(port.color(theme.muted)));
-        if scene.picture.controller == Some(broker.id) {
-            let epoch = scene.picture.quorum.as_ref().map(|quorum| quorum.epoch);
-            let long = epoch.map(|epoch| format!("Controller · epoch {epoch}"));
-            let wide = self.rect.width() >= measure::NOTES_FROM;
-            let text = long
-                .filter(|_| wide)
-                .unwrap_or_else(|| "Controller".to_owned());
-            badge(ui, &text);
-        }
-        let (words, color) = state_words(scene, broker, theme);
-        ui.with_layout(Place::right_to_left(Align::Center), |ui| {
-            self.button(ui, scene);
-            ui.with_layout(Place::left_to_right(Align::Center), |ui| {
-                let room = ui.available_width() - space::S;
-                let galley = widgets::elided(ui, &words, theme::small(), color, room);
-                ui.add(egui::Label::new(galley)).on_hover_text(words);
-            });
-        });
+        role(ui, scene, broker, self.rect.width() >= measure::NOTES_FROM);
+        state(ui, scene, broker, |ui, scene| self.button(ui, scene));
     }
 
     /// The one thing most wanted of a broker: that it dies, or comes back.
@@ -84,6 +69,42 @@ impl Card<'_> {
             faults::perform(scene, offer);
         }
     }
+}
+
+/// The sign of a broker's state.
+pub(super) fn mark(ui: &mut Ui, broker: &BrokerSnapshot) {
+    let fenced = broker.registration.is_some_and(|one| one.fenced);
+    let (mark, _) = ui.allocate_exact_size(vec2(size::DOT * 2.5, size::DOT * 2.5), Sense::hover());
+    state_mark::paint(ui.painter(), mark, &broker.state, fenced, Theme::of(ui));
+}
+
+/// What a broker is to the others, where it is more than they are.
+pub(super) fn role(ui: &mut Ui, scene: &Scene<'_>, broker: &BrokerSnapshot, wide: bool) {
+    if scene.picture.controller != Some(broker.id) {
+        return;
+    }
+    let epoch = scene.picture.quorum.as_ref().map(|quorum| quorum.epoch);
+    let long = epoch.map(|epoch| format!("Controller · epoch {epoch}"));
+    let text = long.filter(|_| wide);
+    badge(ui, &text.unwrap_or_else(|| "Controller".to_owned()));
+}
+
+/// What is wrong with a broker in the rest of the line, which ends with `button`.
+pub(super) fn state(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    broker: &BrokerSnapshot,
+    button: impl FnOnce(&mut Ui, &mut Scene<'_>),
+) {
+    let (words, color) = state_words(scene, broker, Theme::of(ui));
+    ui.with_layout(Place::right_to_left(Align::Center), |ui| {
+        button(ui, scene);
+        ui.with_layout(Place::left_to_right(Align::Center), |ui| {
+            let room = ui.available_width() - space::S;
+            let galley = widgets::elided(ui, &words, theme::small(), color, room);
+            ui.add(egui::Label::new(galley)).on_hover_text(words);
+        });
+    });
 }
 
 /// A role of the broker, in no colour: it is neither good nor bad.

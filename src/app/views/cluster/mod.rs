@@ -17,8 +17,9 @@ use crate::app::state::{Dialog, Selection, ViewKey};
 use crate::app::theme::{size, space};
 use crate::app::widgets::{self, lane_paint};
 use crate::ids::BrokerId;
-use crate::inspect::Command;
+use crate::inspect::{BrokerSnapshot, Command};
 
+mod broker_page;
 mod card;
 mod clients;
 mod drag;
@@ -43,6 +44,7 @@ const LEGEND: f32 = size::CONTROL;
 #[derive(Default)]
 pub struct Cluster {
     filter: String,
+    page: broker_page::BrokerPage,
 }
 
 impl View for Cluster {
@@ -59,6 +61,34 @@ impl View for Cluster {
     }
 
     fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
+        match open_broker(scene) {
+            Some(broker) => self.page.draw(ui, scene, &broker),
+            None => self.picture(ui, scene),
+        }
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        ACTIONS
+    }
+}
+
+/// The broker whose page is open, as long as it belongs to the cluster.
+fn open_broker(scene: &mut Scene<'_>) -> Option<BrokerSnapshot> {
+    let open = scene.state.open_broker?;
+    let found = scene
+        .picture
+        .brokers
+        .iter()
+        .find(|broker| broker.id == open);
+    if found.is_none() {
+        scene.state.open_broker = None;
+    }
+    found.cloned()
+}
+
+impl Cluster {
+    /// All brokers at once.
+    fn picture(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
         self.head(ui, scene);
         ui.add_space(space::S);
         step(scene);
@@ -104,28 +134,48 @@ impl View for Cluster {
         legend::draw(ui, foot, layout.fit.detail, several, moving);
         ui.allocate_rect(Rect::from_min_max(left.min, foot.max), Sense::hover());
     }
-
-    fn actions(&self) -> &'static [Action] {
-        ACTIONS
-    }
 }
 
 const ACTIONS: &[Action] = &[
     Action {
+        name: "Open this broker",
+        group: "Cluster",
+        keys: Some(Keys::plain(Key::Enter)),
+        can: |scene| {
+            let selected = matches!(scene.state.selection, Selection::Broker(_));
+            // What has the keyboard takes Enter itself, a Kill button above all.
+            let free = scene.ctx.memory(|memory| memory.focused().is_none());
+            shows_all(scene) && selected && free
+        },
+        run: |scene| {
+            if let Selection::Broker(id) = scene.state.selection {
+                scene.state.open_broker(id);
+            }
+        },
+    },
+    Action {
         name: "Next broker",
         group: "Cluster",
         keys: Some(Keys::plain(Key::ArrowDown)),
-        can: |scene| !scene.picture.brokers.is_empty(),
+        can: shows_all,
         run: |scene| scene.state.row_step = 1,
     },
     Action {
         name: "Previous broker",
         group: "Cluster",
         keys: Some(Keys::plain(Key::ArrowUp)),
-        can: |scene| !scene.picture.brokers.is_empty(),
+        can: shows_all,
         run: |scene| scene.state.row_step = -1,
     },
+    broker_page::TABS[0],
+    broker_page::TABS[1],
+    broker_page::TABS[2],
 ];
+
+/// The picture of all brokers is in sight, and there are some.
+fn shows_all(scene: &Scene<'_>) -> bool {
+    scene.state.open_broker.is_none() && !scene.picture.brokers.is_empty()
+}
 
 /// Moves the selection through the brokers as the arrow keys asked.
 fn step(scene: &mut Scene<'_>) {

@@ -62,6 +62,10 @@ impl Row<'_> {
         format!("{}-{}", self.topic, self.partition.index)
     }
 
+    pub fn log_start(&self) -> Offset {
+        self.known(self.replica.log_start, self.partition.log_start)
+    }
+
     /// One past its last offset; what a leader says of the partition is what it says of its own log.
     pub fn log_end(&self) -> Offset {
         self.known(self.replica.log_end, self.partition.log_end)

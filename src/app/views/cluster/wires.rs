@@ -1,9 +1,12 @@
 //! The links between brokers on the screen, with the requests that wait on them.
 
-use egui::{Align2, Color32, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2};
+use egui::{
+    Align2, Color32, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, vec2,
+};
 
 use super::layout::Layout;
 use super::links::{Curve, Flow, Link, Look, flows};
+use crate::app::faults;
 use crate::app::flights::Flight;
 use crate::app::format;
 use crate::app::scene::Scene;
@@ -54,7 +57,9 @@ pub fn draw(ui: &Ui, scene: &mut Scene<'_>, layout: &Layout) {
         answer(ui, scene, link, curve, &flows, chosen);
     }
     for (link, curve) in &drawn {
-        label(ui, link, curve);
+        if let Some(below) = label(ui, link, curve) {
+            heal(ui, scene, link, below);
+        }
     }
     if let Some((link, _)) = pointed.map(|nth| &drawn[nth]) {
         if gutter.clicked() {
@@ -177,10 +182,9 @@ fn cross(ui: &Ui, at: Pos2, color: Color32) {
     }
 }
 
-fn label(ui: &Ui, link: &Link, curve: &Curve) {
-    let Some(text) = link.label() else {
-        return;
-    };
+/// What is wrong with a link; the place below that.
+fn label(ui: &Ui, link: &Link, curve: &Curve) -> Option<Pos2> {
+    let text = link.label()?;
     let theme = Theme::of(ui);
     let color = color(link.look(), theme);
     let galley = ui
@@ -193,6 +197,35 @@ fn label(ui: &Ui, link: &Link, curve: &Curve) {
         theme.window,
     );
     ui.painter().galley(rect.min, galley, color);
+    Some(rect.center_bottom())
+}
+
+/// The way back from what is wrong with a link.
+fn heal(ui: &Ui, scene: &mut Scene<'_>, link: &Link, below: Pos2) {
+    let offer = faults::heal_link(scene.picture, link.a, link.b);
+    let Some(offer) = offer.filter(|_| scene.abilities.break_things) else {
+        return;
+    };
+    let theme = Theme::of(ui);
+    let painter = ui.painter();
+    let text = offer.short.clone();
+    let galley = painter.layout_no_wrap(text, theme::small(), theme.accent);
+    let room = galley.size() + vec2(2.0 * space::S, space::XS);
+    let rect = Align2::CENTER_TOP.anchor_size(below + vec2(0.0, space::XS), room);
+    let id = ui.scope_id().with(("heal", link.a.0, link.b.0));
+    let button = ui.interact(rect, id, Sense::click());
+    button.widget_info(|| WidgetInfo::labeled(Role::Button, true, &offer.name));
+    let ground = match button.hovered() {
+        true => theme.hover,
+        false => theme.card,
+    };
+    let round = f32::from(theme::radius::CONTROL);
+    painter.rect(rect, round, ground, theme.hairline(), StrokeKind::Inside);
+    painter.galley(rect.center() - galley.size() / 2.0, galley, theme.accent);
+    crate::app::widgets::focus_ring(ui, &button, rect);
+    if button.clicked() {
+        faults::perform(scene, &offer);
+    }
 }
 
 /// Each kind of request as an arrow that points where it goes: full while only its asker tells of it, hollow where
