@@ -43,6 +43,7 @@ impl Log {
         as_leader: LeaderEpoch,
     ) -> Result<Appended, AppendError> {
         let header = self.inspect(&batch)?;
+        self.finish_cut(disk, now)?;
         if let Verdict::Duplicate(known) = self.producers.judge(&header)?
             && !planted(Plant::AcceptsDuplicates)
         {
@@ -84,6 +85,7 @@ impl Log {
         records: &Bytes,
     ) -> Result<Option<Appended>, AppendError> {
         let mut appended: Option<Appended> = None;
+        self.finish_cut(disk, now)?;
         for batch in batches(records) {
             let batch = batch?;
             let header = *batch.header();

@@ -51,6 +51,9 @@ pub struct Log {
     pub(super) sync: SyncState,
     /// The file holds bytes behind the last batch that a failed write left.
     pub(super) torn: bool,
+    /// Where a cut failed half way: what lies behind counts as gone, and nothing is appended or closed before the rest
+    /// of it is done.
+    pub(super) unfinished_cut: Option<Offset>,
     /// Why the last write failed, until one succeeds.
     pub(super) trouble: Option<String>,
     pub(super) notes: Vec<Note>,
@@ -169,7 +172,8 @@ impl Log {
 
     /// Offset the next record gets.
     pub fn log_end(&self) -> Offset {
-        self.active().facts.end
+        let end = self.active().facts.end;
+        self.unfinished_cut.map_or(end, |cut| cut.min(end))
     }
 
     /// Everything below is synced.

@@ -88,6 +88,7 @@ impl Log {
             followed: false,
             sync: SyncState::default(),
             torn: false,
+            unfinished_cut: None,
             trouble: None,
             notes: Vec::new(),
             last_append: now,

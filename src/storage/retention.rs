@@ -208,14 +208,30 @@ impl Log {
         end: Offset,
     ) -> Result<u64, StorageError> {
         if end >= self.log_end() {
+            self.finish_cut(disk, now)?;
             return Ok(0);
         }
         self.check_writable()?;
         self.attempt(disk, |log, disk| {
-            log.roll_back_torn(disk)?;
+            if log.unfinished_cut.is_none() {
+                log.roll_back_torn(disk)?;
+            }
             let end = log.boundary_before(disk, end)?;
             log.cut(disk, now, end)
         })
+    }
+
+    /// Does the rest of a cut that failed half way.
+    pub(super) fn finish_cut(
+        &mut self,
+        disk: &mut dyn Disk,
+        now: Time,
+    ) -> Result<(), StorageError> {
+        let Some(end) = self.unfinished_cut else {
+            return Ok(());
+        };
+        self.check_writable()?;
+        self.attempt(disk, |log, disk| log.cut(disk, now, end).map(drop))
     }
 
     /// The end of the segments that lie wholly below an offset: whatever cutting there leaves, it leaves these.
@@ -229,6 +245,10 @@ impl Log {
 
     fn cut(&mut self, disk: &mut dyn Disk, now: Time, end: Offset) -> Result<u64, StorageError> {
         let before = self.bytes();
+        self.unfinished_cut = Some(end);
+        // Also where an earlier try got no further than this.
+        let empties = self.log_start >= end;
+        self.log_start = self.log_start.min(end);
         self.tail.clear();
         self.sync.generation += 1;
         self.sync.recovery_point = self.sync.recovery_point.min(end);
@@ -242,11 +262,11 @@ impl Log {
         self.epochs_ahead |= self.epochs.truncate(end);
         self.write_epochs(disk)?;
         self.gaps.retain(|gap| gap.from < end);
-        if self.log_start > end {
+        if empties {
             write_log_start(disk, &self.dir, end, Synced::Yes)?;
-            self.log_start = end;
         }
         self.rebuild_producers(disk, now)?;
+        self.unfinished_cut = None;
         Ok(before.saturating_sub(self.bytes()))
     }
 
@@ -316,6 +336,7 @@ impl Log {
             log.log_start = start;
             log.sync.recovery_point = start;
             log.torn = false;
+            log.unfinished_cut = None;
             log.epochs_ahead |= log.epochs.truncate(Offset::ZERO);
             log.producers = Producers::default();
             log.write_epochs(disk)

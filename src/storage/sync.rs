@@ -144,6 +144,7 @@ impl Log {
             let path = self.dir.clone();
             return Err(StorageError::SyncUnanswered { path });
         }
+        self.finish_cut(disk, self.last_append)?;
         self.roll_back_torn(disk)?;
         let has_producers = self.producers.count() > 0;
         let dir = self.dir.clone();

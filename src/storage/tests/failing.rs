@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::support::*;
-use crate::ids::Offset;
+use crate::ids::{LeaderEpoch, Offset};
 use crate::storage::{
     AppendError, FailingDisk, Fault, FaultPlan, Log, MemoryDisk, Note, Operation, StorageError,
 };
@@ -164,6 +164,40 @@ fn a_sync_begun_before_a_truncation_proves_nothing() {
     log.on_synced(&ticket, Ok(()));
     assert_eq!(log.recovery_point(), Offset(9));
     assert!(!log.needs_sync());
+}
+
+/// A follower whose disk refused while it cut its log kept the cut records' sequences: led again, it acknowledged
+/// their repetition as a duplicate of what was gone.
+#[test]
+fn p2_a_cut_that_failed_half_way_is_finished_before_anything_is_appended() {
+    let producer = |sequence| produced(2, 7, 0, sequence);
+    let steps = [
+        (Operation::Truncate, ".log"),
+        (Operation::Sync, ".log"),
+        (Operation::Write, "leader-epoch-checkpoint.new"),
+        (Operation::Rename, "leader-epoch-checkpoint"),
+        (Operation::Read, ".log"),
+    ];
+    for (operation, path_end) in steps {
+        let (mut disk, plan, memory) = failing();
+        let mut log = fresh(&mut disk, small());
+        log.append(&mut disk, NOW, producer(0), EPOCH).unwrap();
+        log.append(&mut disk, NOW, producer(2), LeaderEpoch(EPOCH.0 + 1))
+            .unwrap();
+        plan.add(fault(operation, path_end, 0));
+        let failed = log.truncate_to(&mut disk, NOW, Offset(2)).is_err();
+        assert_eq!(log.log_end(), Offset(2), "{operation:?} {path_end}");
+        let refused = log.append(&mut disk, NOW, producer(2), EPOCH);
+        assert_eq!(refused.is_err(), failed, "{operation:?} {path_end}");
+        plan.heal();
+        let again = log.append(&mut disk, NOW, producer(2), EPOCH);
+        let again = again.unwrap_or_else(|error| panic!("{operation:?} {path_end}: {error}"));
+        assert_eq!((again.base, again.duplicate), (Offset(2), !failed));
+        let read = read_all(&mut disk, &mut log, Offset(0));
+        let (mut reopened, _) = open(&mut memory.fork(), small(), unclean(0));
+        assert_eq!(read_all(&mut memory.fork(), &mut reopened, Offset(0)), read);
+        assert_eq!(reopened.log_end(), Offset(4));
+    }
 }
 
 #[test]
