@@ -256,6 +256,14 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// A length of time in milliseconds, however long, below ten of them with one digit more.
+pub fn milliseconds(us: u64) -> String {
+    match us {
+        0..10_000 => format!("{:.1} ms", us as f64 / 1_000.0),
+        _ => format!("{} ms", count(us / 1_000)),
+    }
+}
+
 /// Bytes as text if they are UTF-8 without control characters, else as `0x` and hex digits, cut after
 /// `limit` characters with `…`.
 pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {

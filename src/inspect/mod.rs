@@ -1,12 +1,14 @@
 //! What can be seen and asked of a cluster, as plain data.
 //!
 //! This is the whole boundary between the window (or `klar ctl`) and what runs: pictures come out,
-//! commands go in. It holds no behaviour, no handle to anything alive, and nothing a broker did not report.
+//! commands go in. It holds no behaviour, no handle to anything alive, and nothing a broker did not report;
+//! `failover` only adds up what a picture's events say.
 
 mod command;
 mod contents;
 mod event;
 mod event_words;
+pub mod failover;
 mod snapshot;
 
 pub use command::*;

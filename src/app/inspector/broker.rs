@@ -8,6 +8,7 @@ use crate::app::scene::Scene;
 use crate::app::theme::Theme;
 use crate::app::{format, widgets};
 use crate::ids::BrokerId;
+use crate::inspect::failover::Failover;
 use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, Durability};
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
@@ -43,7 +44,8 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
         }
     });
     offers(ui, scene);
-    what_just_happened(ui, scene, |event| {
+    let failover = Failover::of(&picture, id);
+    what_just_happened(ui, scene, failover.as_ref(), |event| {
         let of_broker = event.kind.topic().is_none();
         let about = event.kind.subject().unwrap_or(event.broker) == id;
         (of_broker && about) || event.kind.moves().contains(&id)

@@ -45,7 +45,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, a: BrokerId, b: BrokerId) {
             widgets::paragraph(ui, &format!("{}{more}.", flow.words));
         }
     }
-    what_just_happened(ui, scene, |event| {
+    what_just_happened(ui, scene, None, |event| {
         let to = match &event.kind {
             EventKind::LinkCut { to, .. }
             | EventKind::LinkSlowed { to, .. }

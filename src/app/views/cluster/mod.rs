@@ -29,6 +29,7 @@ mod legend;
 pub mod links;
 mod rows;
 mod state_mark;
+mod stopwatch;
 mod wires;
 
 use card::Card;
@@ -60,6 +61,10 @@ impl View for Cluster {
 
     fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
         self.head(ui, scene);
+        ui.scope(|ui| {
+            ui.spacing_mut().item_spacing.y = space::XS;
+            stopwatch::draw(ui, scene);
+        });
         ui.add_space(space::S);
         step(scene);
         let picture = scene.picture.clone();
