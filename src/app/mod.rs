@@ -10,6 +10,7 @@ pub mod faults;
 pub mod format;
 pub mod history;
 pub mod inspector;
+pub mod metrics;
 pub mod moves;
 pub mod notices;
 pub mod panels;

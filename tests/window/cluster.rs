@@ -526,6 +526,28 @@ fn a_failover_is_timed_on_the_page_and_in_the_inspector() {
 }
 
 #[test]
+fn metrics_say_what_they_were_before_the_last_fault() {
+    let mut window = open(&three_brokers::shop(), SIZES[0], true, |_| {});
+    show(&mut window);
+    for said in [
+        "Under-replicated 0 → 56",
+        "Offline 0 → 4",
+        "Fenced 0 → 1",
+        "ISR shrinks 0 → 1",
+        "ISR expands 0",
+        "Elections 0 → 1 · 3,010 ms",
+        "Failed produces 0",
+    ] {
+        window.get_by_label(said);
+    }
+    // Where there is little room those that say nothing give way.
+    let mut window = open(&three_brokers::shop(), SIZES[1], true, |_| {});
+    show(&mut window);
+    window.get_by_label("Offline 0 → 4");
+    assert!(window.query_by_label("ISR expands 0").is_none());
+}
+
+#[test]
 fn what_just_happened_to_a_partition_begins_with_its_broker() {
     let mut window = open(&three_brokers::shop(), SIZES[0], true, |_| {});
     show(&mut window);

@@ -27,6 +27,7 @@ mod lanes;
 mod layout;
 mod legend;
 pub mod links;
+mod metrics;
 mod rows;
 mod state_mark;
 mod stopwatch;
@@ -63,6 +64,7 @@ impl View for Cluster {
         self.head(ui, scene);
         ui.scope(|ui| {
             ui.spacing_mut().item_spacing.y = space::XS;
+            metrics::draw(ui, scene);
             stopwatch::draw(ui, scene);
         });
         ui.add_space(space::S);
