@@ -3,6 +3,7 @@
 //! Everything is a recorded event and its time, or a setting a broker told, so whoever has a snapshot has all of it.
 //! A step nobody recorded is missing, never guessed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -143,8 +144,11 @@ impl Failover {
 
     /// The newest failover of any broker.
     pub fn newest(picture: &ClusterSnapshot) -> Option<Failover> {
-        let ids = picture.brokers.iter().map(|broker| broker.id);
-        let all = ids.filter_map(|id| Failover::of(picture, id));
+        // Once a frame: brokers that never failed cost no walk of their own through the events.
+        let begun = picture.events.iter().filter_map(|event| beginning(event));
+        let ids = begun.flat_map(|(_, of, other)| std::iter::once(of).chain(other));
+        let ids: BTreeSet<BrokerId> = ids.collect();
+        let all = ids.into_iter().filter_map(|id| Failover::of(picture, id));
         all.max_by_key(Failover::began)
     }
 
@@ -244,16 +248,22 @@ impl<'a> Span<'a> {
     }
 }
 
-fn begins(event: &Event, broker: BrokerId) -> Option<Cause> {
-    let own = event.broker == broker;
+/// What a failover may begin with, and of which brokers: a cut link has two ends.
+fn beginning(event: &Event) -> Option<(Cause, BrokerId, Option<BrokerId>)> {
+    let own = event.broker;
     match &event.kind {
-        EventKind::BrokerKilled { .. } if own => Some(Cause::Killed),
-        EventKind::BrokerCrashed { .. } if own => Some(Cause::Crashed),
-        EventKind::BrokerPaused { .. } if own => Some(Cause::Paused),
-        EventKind::ShutdownBegan { subject, .. } if *subject == broker => Some(Cause::Stopped),
-        EventKind::LinkCut { to, .. } if own || *to == broker => Some(Cause::Cut),
+        EventKind::BrokerKilled { .. } => Some((Cause::Killed, own, None)),
+        EventKind::BrokerCrashed { .. } => Some((Cause::Crashed, own, None)),
+        EventKind::BrokerPaused { .. } => Some((Cause::Paused, own, None)),
+        EventKind::ShutdownBegan { subject, .. } => Some((Cause::Stopped, *subject, None)),
+        EventKind::LinkCut { to, .. } => Some((Cause::Cut, own, Some(*to))),
         _ => None,
     }
+}
+
+fn begins(event: &Event, broker: BrokerId) -> Option<Cause> {
+    let (cause, of, other) = beginning(event)?;
+    (of == broker || other == Some(broker)).then_some(cause)
 }
 
 /// Whether an event may take back what a broker's failover began with.
