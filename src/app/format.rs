@@ -247,6 +247,14 @@ pub fn path_end(path: &str, chars: usize) -> String {
     format!("…{}", end.unwrap_or(last))
 }
 
+/// A length of time in milliseconds, however long, below ten of them with one digit more.
+pub fn milliseconds(us: u64) -> String {
+    match us {
+        0..10_000 => format!("{:.1} ms", us as f64 / 1_000.0),
+        _ => format!("{} ms", count(us / 1_000)),
+    }
+}
+
 /// Bytes as text if they are UTF-8 without control characters, else as `0x` and hex digits, cut after
 /// `limit` characters with `…`.
 pub fn text_or_hex(bytes: &[u8], limit: usize) -> String {

@@ -1,4 +1,4 @@
-//! What the window remembers of past pictures: rates and the throughput curve.
+//! What the window remembers of past pictures: rates, the throughput curve, and how well the cluster was.
 //!
 //! Pictures carry counters that only grow; rates are differences between two of them. The counters of a few
 //! pictures of the last seconds are kept, not the pictures: letting go of one with thousands of topics would
@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::replicas::Ills;
 use crate::ids::{Time, TopicId};
 use crate::inspect::{ClusterSnapshot, TopicSnapshot, Totals};
 
@@ -27,6 +28,35 @@ pub struct Point {
     pub time: Time,
     pub records_in_per_s: f64,
     pub records_out_per_s: f64,
+}
+
+/// How well the cluster is, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Partitions with fewer replicas in sync than they are to have.
+    pub under_replicated: u64,
+    /// Partitions without a leader.
+    pub offline: u64,
+    /// Brokers that may not be used.
+    pub fenced: u64,
+    /// Partitions of produce requests refused since the program started.
+    pub failed_produces: u64,
+}
+
+impl Health {
+    pub fn of(picture: &ClusterSnapshot) -> Health {
+        let ills = Ills::of(picture.topics.iter().flat_map(|topic| &topic.partitions));
+        let brokers = picture
+            .brokers
+            .iter()
+            .filter_map(|broker| broker.registration);
+        Health {
+            under_replicated: ills.thin as u64,
+            offline: ills.leaderless as u64,
+            fenced: brokers.filter(|one| one.fenced).count() as u64,
+            failed_produces: picture.totals.failed_produces,
+        }
+    }
 }
 
 /// Rates of everything, a second.
@@ -69,6 +99,10 @@ pub struct History {
     pictures: VecDeque<Counters>,
     points: VecDeque<Point>,
     last_point: Option<(Time, Totals)>,
+    /// Whenever it changed, from the moment of the picture that showed it.
+    health: VecDeque<(Time, Health)>,
+    /// The newest picture whose health was looked at.
+    looked: Time,
 }
 
 impl History {
@@ -91,6 +125,27 @@ impl History {
             }
         }
         self.extend_curve(now, picture.totals);
+        if picture.time > self.looked || self.health.is_empty() {
+            self.looked = picture.time;
+            self.keep_health(picture.time, Health::of(picture));
+        }
+    }
+
+    fn keep_health(&mut self, time: Time, health: Health) {
+        if self.health.back().is_some_and(|(_, last)| *last == health) {
+            return;
+        }
+        self.health.push_back((time, health));
+        if self.health.len() > POINTS_KEPT {
+            self.health.pop_front();
+        }
+    }
+
+    /// How well the cluster was at a moment; `None` before anybody looked.
+    pub fn health_at(&self, time: Time) -> Option<Health> {
+        let mut earlier = self.health.iter().rev();
+        let last = earlier.find(|(since, _)| *since <= time);
+        last.map(|(_, health)| *health)
     }
 
     fn extend_curve(&mut self, now: Time, totals: Totals) {

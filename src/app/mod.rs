@@ -12,6 +12,7 @@ pub mod flights;
 pub mod format;
 pub mod history;
 pub mod inspector;
+pub mod metrics;
 pub mod moves;
 pub mod notices;
 pub mod pace;

@@ -255,6 +255,8 @@ pub mod cluster {
     pub const NOTE: f32 = 76.0;
     /// A card narrower than this has no room for notes.
     pub const NOTES_FROM: f32 = 440.0;
+    /// A lower picture has no room for metrics that say nothing.
+    pub const METRICS_FROM: f32 = 560.0;
     /// A client left of the brokers, and where its wires run.
     pub const CLIENT: [f32; 2] = [148.0, 52.0];
     pub const CLIENT_GUTTER: f32 = 56.0;

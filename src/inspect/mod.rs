@@ -1,7 +1,8 @@
 //! What can be seen and asked of a cluster, as plain data.
 //!
 //! This is the whole boundary between the window (or `klar ctl`) and what runs: pictures come out,
-//! commands go in. It holds no behaviour, no handle to anything alive, and nothing a broker did not report.
+//! commands go in. It holds no behaviour, no handle to anything alive, and nothing a broker did not report;
+//! `failover` only adds up what a picture's events say.
 
 mod command;
 mod contents;
@@ -9,6 +10,7 @@ mod event;
 mod event_filter;
 mod event_lines;
 mod event_words;
+pub mod failover;
 mod snapshot;
 
 pub use command::*;

@@ -95,6 +95,8 @@ pub struct Totals {
     pub bytes_out: u64,
     pub requests: u64,
     pub errors: u64,
+    /// Partitions of Produce requests that were answered with an error.
+    pub failed_produces: u64,
 }
 
 impl Totals {
@@ -106,6 +108,7 @@ impl Totals {
         self.bytes_out += other.bytes_out;
         self.requests += other.requests;
         self.errors += other.errors;
+        self.failed_produces += other.failed_produces;
     }
 }
 
@@ -124,6 +127,30 @@ pub struct BrokerSnapshot {
     pub log_bytes: u64,
     /// Effective broker settings by Kafka's names: name, value, whether it is the default.
     pub settings: Vec<(String, String, bool)>,
+}
+
+#[cfg(test)]
+impl BrokerSnapshot {
+    /// A broker that runs and is in use, for tests about something else.
+    pub fn running(id: BrokerId) -> BrokerSnapshot {
+        BrokerSnapshot {
+            id,
+            host: "127.0.0.1".to_owned(),
+            port: 9092,
+            state: BrokerState::Running,
+            started: Time(0),
+            recovery: String::new(),
+            registration: Some(RegistrationSnapshot {
+                broker: id,
+                epoch: BrokerEpoch(1),
+                fenced: false,
+                in_controlled_shutdown: false,
+            }),
+            connections: 0,
+            log_bytes: 0,
+            settings: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -97,6 +97,24 @@ fn a_silent_follower_is_behind_for_longer_and_longer_until_it_leaves() {
     assert!(said.contains(&format!("broker {silent} ")), "{said}");
 }
 
+#[test]
+fn refused_produces_are_counted_by_whoever_refuses_them() {
+    let (mut cluster, leader) = with_orders();
+    let other = others(leader)[0];
+    for _ in 0..2 {
+        assert_ne!(
+            cluster.produce(other, "orders", &["c"]).0,
+            0,
+            "it does not lead"
+        );
+    }
+    let failed = |cluster: &mut Cluster, id| cluster.picture(id).totals.failed_produces;
+    assert_eq!(
+        (failed(&mut cluster, leader), failed(&mut cluster, other)),
+        (0, 2)
+    );
+}
+
 /// The notes of one kind, in the order they were told.
 fn places(cluster: &Cluster, of: fn(&EventKind) -> bool) -> Vec<usize> {
     let notes = cluster.notes.iter().enumerate();

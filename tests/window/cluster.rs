@@ -519,6 +519,52 @@ fn another_leader_is_elected_among_those_in_sync() {
 }
 
 #[test]
+fn a_failover_is_timed_on_the_page_and_in_the_inspector() {
+    let mut window = open(&three_brokers::shop(), SIZES[0], true, |_| {});
+    show(&mut window);
+    window
+        .get_by_label_contains("Broker 2 killed.\ndetected +2.0 ms: 2.0 ms later: controller 1")
+        .click();
+    window.run();
+    let selected = window.state_mut().state_mut().selection.clone();
+    assert_eq!(selected, Selection::Broker(DEAD));
+    let fenced = "fenced +3,000 ms: 2,998 ms later, a third of broker.session.timeout.ms = 9000: ";
+    let said = window.query_all_by_label_contains(fenced).count();
+    assert_eq!(
+        said, 2,
+        "in the line above the picture and in the inspector"
+    );
+    let acked = "first produce acked +3,112 ms: 102 ms later, the client's retry.backoff.ms: \
+                 broker 3 acknowledged a produce to orders-1.";
+    window.get_by_label(acked).click();
+    window.run();
+    let selected = window.state_mut().state_mut().selection.clone();
+    assert!(matches!(selected, Selection::Event(_)), "{selected:?}");
+}
+
+#[test]
+fn metrics_say_what_they_were_before_the_last_fault() {
+    let mut window = open(&three_brokers::shop(), SIZES[0], true, |_| {});
+    show(&mut window);
+    for said in [
+        "Under-replicated 0 → 56",
+        "Offline 0 → 4",
+        "Fenced 0 → 1",
+        "ISR shrinks 0 → 1",
+        "ISR expands 0",
+        "Elections 0 → 1 · 3,010 ms",
+        "Failed produces 0",
+    ] {
+        window.get_by_label(said);
+    }
+    // Where there is little room those that say nothing give way.
+    let mut window = open(&three_brokers::shop(), SIZES[1], true, |_| {});
+    show(&mut window);
+    window.get_by_label("Offline 0 → 4");
+    assert!(window.query_by_label("ISR expands 0").is_none());
+}
+
+#[test]
 fn what_just_happened_to_a_partition_begins_with_its_broker() {
     let mut window = open(&three_brokers::shop(), SIZES[0], true, |_| {});
     show(&mut window);

@@ -146,6 +146,7 @@ impl Fixture {
                 bytes_out: records_in * RECORD_BYTES * 3 / 4,
                 requests: records_in / 2,
                 errors: 3,
+                failed_produces: 0,
             },
             topics: topics.into_iter().map(Arc::new).collect(),
             connections: connections(),

@@ -13,6 +13,7 @@ use klar::app::App;
 use klar::app::state::{Selection, ThemeChoice, ViewKey};
 use klar::cluster::{Cluster, ClusterConfig, ClusterEnd};
 use klar::ids::{BrokerId, PartitionIndex};
+use klar::inspect::failover::{self, Failover};
 use klar::inspect::*;
 use klar::source::live::LiveSource;
 use klar::source::{Abilities, Source};
@@ -190,6 +191,32 @@ pub fn orders_gen() -> ProducerPlan {
     }
 }
 
+/// All five steps were recorded, in this order, and what governs them is told.
+fn in_order(told: &Failover) {
+    let steps = told.steps.iter().map(|step| step.stage);
+    let steps: Vec<failover::Stage> = steps
+        .filter(|stage| *stage != failover::Stage::ControllerElected)
+        .collect();
+    let expected = [
+        failover::Stage::Began,
+        failover::Stage::Detected,
+        failover::Stage::Fenced,
+        failover::Stage::Elected,
+        failover::Stage::Acked,
+    ];
+    assert_eq!(steps, expected, "{told:#?}");
+    assert!(
+        told.steps.iter().all(|step| step.time.is_some()),
+        "{told:#?}"
+    );
+    let fenced = told.step(failover::Stage::Fenced).unwrap();
+    let governs = fenced.governs.as_ref().map(failover::Governs::words);
+    assert_eq!(
+        governs.as_deref(),
+        Some("a third of broker.session.timeout.ms = 700")
+    );
+}
+
 #[test]
 fn kill_it_and_watch() {
     let mut stage = Stage::open(5);
@@ -221,6 +248,15 @@ fn kill_it_and_watch() {
     stage.until_said(&format!("Broker {first} killed"));
     stage.until_said(&format!("Broker {second} leads orders-0"));
     stage.act("2-killed", &orders);
+    stage.until("the failover to be over", |p| {
+        Failover::of(p, first).is_some_and(|one| {
+            one.step(failover::Stage::Acked)
+                .is_some_and(|s| s.time.is_some())
+        })
+    });
+    in_order(&Failover::of(&stage.source.latest(), first).unwrap());
+    stage.until_said(&format!("Broker {first} killed."));
+    stage.until_said("first produce acked +");
     let acked = stage.source.latest().producers[0].acked;
     stage.until("writes to the new leader", |p| {
         p.producers[0].acked > acked + 20

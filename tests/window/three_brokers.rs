@@ -60,6 +60,7 @@ pub fn broker(first: &BrokerSnapshot, id: i32) -> BrokerSnapshot {
             fenced: dead,
             in_controlled_shutdown: false,
         }),
+        settings: vec![("broker.session.timeout.ms".into(), "9000".into(), true)],
         ..first.clone()
     }
 }
@@ -158,13 +159,23 @@ pub fn quorum() -> QuorumSnapshot {
 }
 
 fn happen(picture: &mut ClusterSnapshot) {
-    let silence = "no heartbeat came from broker 2 for 3000 ms";
+    let silence = "no heartbeat came from broker 2 in time";
     let told = [
         (
             7_200,
             2,
             EventKind::BrokerKilled {
                 cause: "somebody asked for it".into(),
+            },
+        ),
+        (
+            4_202,
+            1,
+            EventKind::BrokerUnheard {
+                subject: DEAD,
+                lost: Some(Time::from_ms(NOW_MS - 7_198)),
+                waited_ms: 2_996,
+                timeout_ms: 9_000,
             },
         ),
         (
@@ -199,7 +210,22 @@ fn happen(picture: &mut ClusterSnapshot) {
                 cause: "broker 2 is fenced".into(),
             },
         ),
+        (
+            4_088,
+            3,
+            EventKind::FirstProduceAcked {
+                topic: "orders".into(),
+                partition: PartitionIndex(1),
+                epoch: LeaderEpoch(5),
+                after: Some(DEAD),
+            },
+        ),
     ];
+    tell(picture, told);
+}
+
+/// Has brokers tell events so many milliseconds before now.
+fn tell(picture: &mut ClusterSnapshot, told: impl IntoIterator<Item = (i64, i32, EventKind)>) {
     for (before_ms, by, kind) in told {
         picture.event_number += 1;
         picture.events.push(Arc::new(Event {

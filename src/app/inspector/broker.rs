@@ -9,6 +9,7 @@ use crate::app::state::ViewKey;
 use crate::app::theme::{Theme, space};
 use crate::app::{format, widgets};
 use crate::ids::BrokerId;
+use crate::inspect::failover::Failover;
 use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, Durability};
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
@@ -45,7 +46,8 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, id: BrokerId) {
         }
     }
     offers(ui, scene);
-    what_just_happened(ui, scene, |event| {
+    let failover = Failover::of(&picture, id);
+    what_just_happened(ui, scene, failover.as_ref(), |event| {
         let of_broker = event.kind.topic().is_none();
         (of_broker && event.about() == Some(id)) || event.kind.moves().contains(&id)
     });

@@ -46,5 +46,5 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, a: BrokerId, b: BrokerId) {
         }
     }
     let link = EventSubject::Link(a, b);
-    what_just_happened(ui, scene, |event| link.is_of(event));
+    what_just_happened(ui, scene, None, |event| link.is_of(event));
 }

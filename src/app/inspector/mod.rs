@@ -3,6 +3,7 @@
 pub mod broker;
 mod connection;
 mod event;
+pub mod failover;
 mod link;
 mod partition;
 mod producer;
@@ -19,6 +20,7 @@ use super::state::Selection;
 use super::theme::{self, Theme, space};
 use super::{faults, format, widgets};
 use crate::inspect::Event;
+use crate::inspect::failover::Failover;
 
 /// Events listed under "What just happened".
 const EVENTS_LISTED: usize = 8;
@@ -69,13 +71,13 @@ fn at_bottom(ui: &mut Ui, actions: impl FnOnce(&mut Ui)) {
         .show(ui, actions);
 }
 
-fn nothing(ui: &mut Ui, scene: &Scene<'_>) {
+fn nothing(ui: &mut Ui, scene: &mut Scene<'_>) {
     header(ui, "Inspector", "");
     widgets::paragraph(
         ui,
         "Click a broker, a topic, a partition, a record or a tick of the timeline to see its facts here.",
     );
-    what_just_happened(ui, scene, |_| true);
+    what_just_happened(ui, scene, None, |_| true);
 }
 
 /// The selection's name on the left, its kind on the right.
@@ -122,19 +124,29 @@ pub fn gone(ui: &mut Ui, name: &str, kind: &str, sentence: &str) {
 }
 
 /// The newest events that concern the selection, newest first, each with its cause. Those of a kind that came at once
-/// are one: a broker that dies takes many partitions along.
-pub fn what_just_happened(ui: &mut Ui, scene: &Scene<'_>, concerns: impl Fn(&Event) -> bool) {
-    let concerning = scene.picture.events.iter().rev();
+/// are one: a broker that dies takes many partitions along. How long a failure was felt comes first.
+pub fn what_just_happened(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    failover: Option<&Failover>,
+    concerns: impl Fn(&Event) -> bool,
+) {
+    let picture = scene.picture.clone();
+    let concerning = picture.events.iter().rev();
     let told = together(
         concerning
             .filter(|event| concerns(event))
             .map(AsRef::as_ref),
     );
-    if told.is_empty() {
+    if told.is_empty() && failover.is_none() {
         return;
     }
     widgets::divider(ui);
     widgets::heading(ui, "What just happened");
+    if let Some(failover) = failover {
+        failover::draw(ui, scene, failover);
+        ui.add_space(space::S);
+    }
     for (event, more) in told {
         ui.scope(|ui| {
             ui.spacing_mut().item_spacing.y = 0.0;

@@ -12,6 +12,7 @@ use crate::app::theme::Theme;
 use crate::app::widgets::{Cell, Column};
 use crate::app::{format, widgets};
 use crate::ids::{BrokerId, Offset, PartitionIndex};
+use crate::inspect::failover::Failover;
 use crate::inspect::{EventKind, PartitionSnapshot, ReplicaSnapshot};
 
 const COLUMNS: &[Column] = &[
@@ -44,7 +45,8 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, topic_name: &str, index: Partiti
         widgets::paragraph(ui, &refusal);
     }
     let holders: Vec<BrokerId> = partition.replicas.iter().map(|r| r.broker).collect();
-    what_just_happened(ui, scene, |event| {
+    let failover = Failover::of_partition(scene.picture, topic_name, index);
+    what_just_happened(ui, scene, failover.as_ref(), |event| {
         let holds = |broker| holders.contains(&broker);
         event.kind.topic() == Some((topic_name, Some(index)))
             || (is_fate(&event.kind) && event.about().is_some_and(holds))

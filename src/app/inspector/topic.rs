@@ -39,7 +39,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
             facts.mono(config.name, &config.value);
         }
     });
-    what_just_happened(ui, scene, |event| {
+    what_just_happened(ui, scene, None, |event| {
         event.kind.topic().is_some_and(|(about, _)| about == name)
     });
     if scene.state.open_topic.as_deref() != Some(name) {

@@ -15,30 +15,6 @@ fn ids(numbers: &[i32]) -> Vec<BrokerId> {
     numbers.iter().copied().map(BrokerId).collect()
 }
 
-fn broker(number: i32) -> BrokerSnapshot {
-    let state = match number {
-        5 => BrokerState::Killed,
-        _ => BrokerState::Running,
-    };
-    BrokerSnapshot {
-        id: id(number),
-        host: String::new(),
-        port: 9092,
-        state,
-        started: Time(0),
-        recovery: String::new(),
-        registration: Some(RegistrationSnapshot {
-            broker: id(number),
-            epoch: crate::ids::BrokerEpoch(1),
-            fenced: number == 6,
-            in_controlled_shutdown: false,
-        }),
-        connections: 0,
-        log_bytes: 0,
-        settings: Vec::new(),
-    }
-}
-
 /// Replicas with their log ends; the first leads.
 fn partition(replicas: &[(i32, i64)], isr: &[i32]) -> PartitionSnapshot {
     let replica = |(number, end): &(i32, i64)| ReplicaSnapshot {
@@ -71,8 +47,14 @@ fn picture(partition: PartitionSnapshot) -> ClusterSnapshot {
         partitions: vec![partition],
         ..TopicSnapshot::default()
     };
+    let mut brokers: Vec<BrokerSnapshot> = (1..=6).map(id).map(BrokerSnapshot::running).collect();
+    brokers[4].state = BrokerState::Killed;
+    brokers[5].registration = brokers[5].registration.map(|one| RegistrationSnapshot {
+        fenced: true,
+        ..one
+    });
     ClusterSnapshot {
-        brokers: (1..=6).map(broker).collect(),
+        brokers,
         topics: vec![Arc::new(topic)],
         ..ClusterSnapshot::default()
     }

@@ -226,6 +226,10 @@ impl Broker {
         acks: i16,
         response: &ProduceResponse,
     ) -> Answered {
+        let topics = response.responses.iter();
+        let partitions = topics.flat_map(|topic| &topic.partition_responses);
+        let failed = partitions.filter(|partition| partition.error_code != 0);
+        self.totals.failed_produces += failed.count() as u64;
         if acks != 0 {
             self.tell_first_acks(asked.version >= BY_ID, response);
             let parts = asked.reply(|writer| response.encode(writer, asked.version))?;

@@ -28,8 +28,10 @@ mod lanes;
 mod layout;
 mod legend;
 pub mod links;
+mod metrics;
 mod rows;
 mod state_mark;
+mod stopwatch;
 mod wires;
 
 use card::Card;
@@ -90,6 +92,11 @@ impl Cluster {
     /// All brokers at once.
     fn picture(&mut self, ui: &mut Ui, scene: &mut Scene<'_>) {
         self.head(ui, scene);
+        ui.scope(|ui| {
+            ui.spacing_mut().item_spacing.y = space::XS;
+            metrics::draw(ui, scene);
+            stopwatch::draw(ui, scene);
+        });
         ui.add_space(space::S);
         step(scene);
         let picture = scene.picture.clone();
