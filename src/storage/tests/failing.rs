@@ -176,7 +176,6 @@ fn p2_a_cut_that_failed_half_way_is_finished_before_anything_is_appended() {
         (Operation::Sync, ".log"),
         (Operation::Write, "leader-epoch-checkpoint.new"),
         (Operation::Rename, "leader-epoch-checkpoint"),
-        (Operation::Read, ".log"),
     ];
     for (operation, path_end) in steps {
         let (mut disk, plan, memory) = failing();
