@@ -183,7 +183,7 @@ fn with_a_cut(fixture: &Fixture) -> Fixture {
         picture.events.push(Arc::new(Event {
             number: picture.event_number,
             time: picture.time,
-            broker: BrokerId(1),
+            broker: Some(BrokerId(1)),
             kind: EventKind::LinkCut {
                 to: BrokerId(3),
                 cause: "somebody asked for it".into(),

@@ -60,7 +60,7 @@ fn picture(
         Arc::new(Event {
             number: at as u64 + 1,
             time: Time::from_ms(s * 1_000),
-            broker: BrokerId(2),
+            broker: Some(BrokerId(2)),
             kind: kind.clone(),
         })
     };
