@@ -60,12 +60,23 @@ pub fn broker(first: &BrokerSnapshot, id: i32) -> BrokerSnapshot {
             fenced: dead,
             in_controlled_shutdown: false,
         }),
-        settings: vec![("broker.session.timeout.ms".into(), "9000".into(), true)],
+        settings: patient(first),
         ..first.clone()
     }
 }
 
 /// Puts a partition's replicas on brokers in turn; those of the dead one are what its files hold.
+/// The settings of a broker with a longer session.
+fn patient(first: &BrokerSnapshot) -> Vec<(String, String, bool)> {
+    let mut settings = first.settings.clone();
+    for (name, value, is_default) in &mut settings {
+        if name == "broker.session.timeout.ms" {
+            (*value, *is_default) = ("9000".into(), false);
+        }
+    }
+    settings
+}
+
 pub fn spread(partition: &mut PartitionSnapshot, factor: i16) {
     let on = |nth: i32| BrokerId(1 + (partition.index.0 + nth) % 3);
     let replicas: Vec<BrokerId> = (0..i32::from(factor)).map(on).collect();

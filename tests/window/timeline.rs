@@ -72,7 +72,7 @@ fn name_file(window: &mut Window, path: &str) {
 fn chips_narrow_to_kinds_and_all_is_shown_again() {
     let mut window = timeline(&three_brokers::shop());
     assert_eq!(told(&window, "is fenced, so it leads nothing"), 1);
-    window.get_by_label("Elections, 1").click();
+    window.get_by_label("Elections, 2").click();
     window.run();
     assert_eq!(told(&window, "leads orders-1"), 1);
     assert_eq!(told(&window, "is fenced, so it leads nothing"), 0);
@@ -104,7 +104,7 @@ fn what_is_shown_is_exported_to_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.jsonl");
     let mut window = timeline(&three_brokers::shop());
-    window.get_by_label("Elections, 1").click();
+    window.get_by_label("Elections, 2").click();
     window.run();
     window.key_press_modifiers(Modifiers::COMMAND, Key::S);
     window.run();
@@ -114,12 +114,14 @@ fn what_is_shown_is_exported_to_a_file() {
     window.get_by_label("Export").click();
     wait_for(
         &mut window,
-        &format!("1 event written to {}.", path.display()),
+        &format!("2 events written to {}.", path.display()),
     );
     assert_eq!(window.state_mut().state_mut().dialog, None);
     let text = std::fs::read_to_string(&path).unwrap();
-    let event: Event = serde_json::from_str(text.trim_end()).unwrap();
-    assert_eq!(event.kind.group(), EventGroup::Elections);
+    for line in text.lines() {
+        let event: Event = serde_json::from_str(line).unwrap();
+        assert_eq!(event.kind.group(), EventGroup::Elections);
+    }
 }
 
 #[test]
