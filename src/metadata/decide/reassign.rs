@@ -52,7 +52,7 @@ pub fn reassign(
         None if !partition.is_moving() => return Err(Refusal::NoReassignmentInProgress),
         None => cancel(&mut draft, partition),
     }
-    if draft.isr.is_empty() && !partition.isr.is_empty() {
+    if loses_candidates(&draft, partition) {
         give_up_isr(facts, &mut draft, topic, index)?;
     }
     let change = draft.finish();
@@ -105,7 +105,14 @@ fn cancel(draft: &mut Draft, partition: &PartitionImage) {
     draft.removing.clear();
 }
 
-/// Every replica in sync is one that goes: without them records may be lost, which the topic must allow.
+/// Whether everybody goes who would be elected first: of those in sync, else of the ELR, else of who led last (KIP-966).
+fn loses_candidates(draft: &Draft, partition: &PartitionImage) -> bool {
+    let ranks = [&partition.isr, &partition.elr, &partition.last_known_elr];
+    let first = ranks.into_iter().find(|rank| !rank.is_empty());
+    first.is_some_and(|rank| !rank.iter().any(|broker| draft.replicas.contains(broker)))
+}
+
+/// Every replica that would be elected first goes: without them records may be lost, which the topic must allow.
 fn give_up_isr(
     facts: Facts,
     draft: &mut Draft,
@@ -230,6 +237,27 @@ mod tests {
             partition.recovery,
             crate::metadata::LeaderRecovery::Recovering
         );
+    }
+
+    /// Nobody was in sync any more, so nobody seemed to be lost with the only replica that had everything.
+    #[test]
+    fn kip_966_cancelling_never_loses_the_last_eligible_replica() {
+        let mut rig = Rig::with_brokers(5);
+        rig.topic("t", &[&[1, 2, 3]], 1);
+        moved(&mut rig, Some(&[4, 5, 1])).expect("fine");
+        rig.isr("t", 0, &[1, 4])
+            .expect("4 caught up, others fell behind");
+        rig.fence(1);
+        rig.fence(4);
+        let partition = rig.partition("t", 0);
+        assert_eq!((partition.isr, partition.elr), (ids(&[]), ids(&[4])));
+        for replicas in [None, Some(&[1, 2, 3][..])] {
+            let refused = moved(&mut rig, replicas).expect_err("only 4 has everything");
+            assert!(
+                matches!(refused, Refusal::InvalidAssignment(_)),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
