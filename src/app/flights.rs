@@ -5,6 +5,7 @@
 //! there. Nothing flies that no broker counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::replicas::peer_of;
 use crate::ids::{BrokerId, ConnectionId, Time};
@@ -47,8 +48,8 @@ struct Seen {
 pub struct Flights {
     seen: BTreeMap<Wire, Seen>,
     flying: Vec<Flight>,
-    /// The picture that was looked at last.
-    looked: Option<Time>,
+    /// The picture that was looked at last. Its time would not do: it may stand still.
+    looked: Option<Arc<ClusterSnapshot>>,
 }
 
 impl Flight {
@@ -60,11 +61,12 @@ impl Flight {
 
 impl Flights {
     /// Takes note of the newest picture. Call once a frame, with the same picture as often as you like.
-    pub fn see(&mut self, wall: Time, picture: &ClusterSnapshot) {
+    pub fn see(&mut self, wall: Time, picture: &Arc<ClusterSnapshot>) {
         self.flying
             .retain(|flight| wall.since_us(flight.began) < FLIGHT_US);
-        if self.looked != Some(picture.time) {
-            self.looked = Some(picture.time);
+        let looked = self.looked.as_ref();
+        if looked.is_none_or(|looked| !Arc::ptr_eq(looked, picture)) {
+            self.looked = Some(Arc::clone(picture));
             self.count(picture);
         }
         for connection in &picture.connections {
@@ -128,8 +130,8 @@ mod tests {
         Time::from_ms(ms)
     }
 
-    fn picture(at_ms: i64, requests: u64, last_api: &str) -> ClusterSnapshot {
-        ClusterSnapshot {
+    fn picture(at_ms: i64, requests: u64, last_api: &str) -> Arc<ClusterSnapshot> {
+        Arc::new(ClusterSnapshot {
             time: ms(at_ms),
             connections: vec![ConnectionSnapshot {
                 id: ConnectionId(7),
@@ -144,7 +146,7 @@ mod tests {
                 own: false,
             }],
             ..ClusterSnapshot::default()
-        }
+        })
     }
 
     #[test]

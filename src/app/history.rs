@@ -72,7 +72,8 @@ pub struct Rates {
 /// The counters of one past picture.
 #[derive(Debug)]
 struct Counters {
-    time: Time,
+    /// In the user's time: a rate is what happens in a second on the wall, however slow the cluster's time passes.
+    wall: Time,
     totals: Totals,
     topics: HashMap<TopicId, Written>,
 }
@@ -98,25 +99,33 @@ impl Written {
 pub struct History {
     pictures: VecDeque<Counters>,
     points: VecDeque<Point>,
-    last_point: Option<(Time, Totals)>,
+    last_point: Option<LastPoint>,
     /// Whenever it changed, from the moment of the picture that showed it.
     health: VecDeque<(Time, Health)>,
     /// The newest picture whose health was looked at.
-    looked: Time,
+    looked: Option<Arc<ClusterSnapshot>>,
+}
+
+/// What the curve goes on from.
+#[derive(Debug, Clone, Copy)]
+struct LastPoint {
+    now: Time,
+    wall: Time,
+    totals: Totals,
 }
 
 impl History {
     /// Takes note of the newest picture. Call once a frame, with the same picture as often as you like:
     /// rates fall to zero when nothing new comes.
-    pub fn see(&mut self, now: Time, picture: &Arc<ClusterSnapshot>) {
+    pub fn see(&mut self, now: Time, wall: Time, picture: &Arc<ClusterSnapshot>) {
         let due = match self.pictures.back() {
             None => true,
-            Some(last) => now.since_us(last.time) >= PICTURE_EVERY_US,
+            Some(last) => wall.since_us(last.wall) >= PICTURE_EVERY_US,
         };
         if due {
             let topics = picture.topics.iter();
             self.pictures.push_back(Counters {
-                time: now,
+                wall,
                 totals: picture.totals,
                 topics: topics.map(|t| (t.id, Written::to(t))).collect(),
             });
@@ -124,9 +133,10 @@ impl History {
                 self.pictures.pop_front();
             }
         }
-        self.extend_curve(now, picture.totals);
-        if picture.time > self.looked || self.health.is_empty() {
-            self.looked = picture.time;
+        self.extend_curve(now, wall, picture.totals);
+        let looked = self.looked.as_ref();
+        if looked.is_none_or(|looked| !Arc::ptr_eq(looked, picture)) {
+            self.looked = Some(Arc::clone(picture));
             self.keep_health(picture.time, Health::of(picture));
         }
     }
@@ -148,13 +158,19 @@ impl History {
         last.map(|(_, health)| *health)
     }
 
-    fn extend_curve(&mut self, now: Time, totals: Totals) {
-        let Some((then, before)) = self.last_point else {
-            self.last_point = Some((now, totals));
+    fn extend_curve(&mut self, now: Time, wall: Time, totals: Totals) {
+        let next = LastPoint { now, wall, totals };
+        let Some(last) = self.last_point else {
+            self.last_point = Some(next);
             return;
         };
-        let elapsed = now.since_us(then);
+        let (before, elapsed) = (last.totals, wall.since_us(last.wall));
         if elapsed < POINT_EVERY_US {
+            return;
+        }
+        self.last_point = Some(next);
+        if now <= last.now {
+            // Time stands still: the curve has no place for what happens now.
             return;
         }
         let point = |time| Point {
@@ -164,10 +180,9 @@ impl History {
         };
         // After a pause in which nothing was published, the curve is flat up to here.
         if elapsed > 4 * POINT_EVERY_US {
-            self.push(point(Time(then.0 + 1)));
+            self.push(point(Time(last.now.0 + 1)));
         }
         self.push(point(now));
-        self.last_point = Some((now, totals));
     }
 
     fn push(&mut self, point: Point) {
@@ -183,11 +198,11 @@ impl History {
     }
 
     /// Rates of everything over about the last second.
-    pub fn rates(&self, now: Time, newest: &ClusterSnapshot) -> Rates {
-        let Some(before) = self.reference(now) else {
+    pub fn rates(&self, wall: Time, newest: &ClusterSnapshot) -> Rates {
+        let Some(before) = self.reference(wall) else {
             return Rates::default();
         };
-        let elapsed = now.since_us(before.time);
+        let elapsed = wall.since_us(before.wall);
         let (was, is) = (before.totals, newest.totals);
         Rates {
             records_in: per_second(was.records_in, is.records_in, elapsed),
@@ -199,13 +214,13 @@ impl History {
     }
 
     /// Records and bytes written to one topic over about the last second, a second.
-    pub fn topic_rate(&self, now: Time, topic: &TopicSnapshot) -> (f64, f64) {
-        let before = self.reference(now);
-        let Some((then, was)) = before.and_then(|b| Some((b.time, b.topics.get(&topic.id)?)))
+    pub fn topic_rate(&self, wall: Time, topic: &TopicSnapshot) -> (f64, f64) {
+        let before = self.reference(wall);
+        let Some((then, was)) = before.and_then(|b| Some((b.wall, b.topics.get(&topic.id)?)))
         else {
             return (0.0, 0.0);
         };
-        let (is, elapsed) = (Written::to(topic), now.since_us(then));
+        let (is, elapsed) = (Written::to(topic), wall.since_us(then));
         (
             per_second(was.records, is.records, elapsed),
             per_second(was.bytes, is.bytes, elapsed),
@@ -213,13 +228,13 @@ impl History {
     }
 
     /// True while a rate is above zero only because of time passing: the window must look again.
-    pub fn is_settling(&self, now: Time, newest: &ClusterSnapshot) -> bool {
-        self.rates(now, newest) != Rates::default()
+    pub fn is_settling(&self, wall: Time, newest: &ClusterSnapshot) -> bool {
+        self.rates(wall, newest) != Rates::default()
     }
 
     /// The counters rates are measured from: the youngest that are old enough, else the oldest.
-    fn reference(&self, now: Time) -> Option<&Counters> {
-        let old_enough = |counters: &&Counters| now.since_us(counters.time) >= RATE_OVER_US;
+    fn reference(&self, wall: Time) -> Option<&Counters> {
+        let old_enough = |counters: &&Counters| wall.since_us(counters.wall) >= RATE_OVER_US;
         let youngest = self.pictures.iter().rev().find(old_enough);
         youngest.or_else(|| self.pictures.front())
     }

@@ -144,7 +144,7 @@ impl App {
         let picture = self.source.latest();
         let now = self.now(&picture);
         let wall = self.wall(picture.time);
-        self.history.see(now, &picture);
+        self.history.see(now, wall, &picture);
         self.flights.see(wall, &picture);
         self.notices.see(wall, &picture);
         self.state.see(wall, &picture);
@@ -173,7 +173,7 @@ impl App {
             self.sent_focus = focus;
         }
         self.settings.keep(&self.state.remembered);
-        self.look_again(&ctx, now);
+        self.look_again(&ctx, wall);
     }
 
     /// Writes remembered choices that are not written yet. Call when the window closes.
@@ -222,21 +222,26 @@ impl App {
     }
 
     /// Asks for another frame only while something on screen changes by time alone.
-    fn look_again(&self, ctx: &egui::Context, now: Time) {
+    fn look_again(&self, ctx: &egui::Context, wall: Time) {
         if matches!(self.clock, Clock::Still) {
             return;
         }
         let picture = self.source.latest();
-        if self.state.view == ViewKey::Cluster && self.flights.are_under_way() {
-            ctx.request_repaint_after(Duration::from_millis(FLIGHT_FRAME_MS));
+        let wires_shown = self.state.view == ViewKey::Cluster && self.state.open_broker.is_none();
+        if wires_shown && self.flights.are_under_way() {
+            let pause = match self.state.remembered.reduce_motion {
+                true => LOOK_AGAIN_MS,
+                false => FLIGHT_FRAME_MS,
+            };
+            ctx.request_repaint_after(Duration::from_millis(pause));
         }
-        let settles = !picture.pace.paused && self.history.is_settling(now, &picture);
-        if settles
+        // Nothing counts down while time stands still.
+        let counts = !picture.deleting.is_empty() || replicas::counts_down(&picture);
+        if self.history.is_settling(wall, &picture)
             || self.notices.is_waiting()
             || self.state.undo.is_some()
-            || !picture.deleting.is_empty()
             || self.settings.is_waiting()
-            || replicas::counts_down(&picture)
+            || counts && !picture.pace.paused
         {
             ctx.request_repaint_after(Duration::from_millis(LOOK_AGAIN_MS));
         }

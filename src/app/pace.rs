@@ -32,6 +32,9 @@ pub fn words(picture: &ClusterSnapshot) -> Option<(String, String)> {
         return None;
     }
     let title = match pace {
+        PaceSnapshot {
+            searching: true, ..
+        } => "Time goes on until a broker sends something".to_owned(),
         PaceSnapshot { paused: true, .. } => "Time stands still".to_owned(),
         PaceSnapshot { slowdown: 1, .. } => "Replication frozen".to_owned(),
         PaceSnapshot { slowdown, .. } => format!("A second takes {slowdown} s"),
@@ -94,6 +97,9 @@ pub fn toggle_pause(scene: &mut Scene<'_>) {
 /// The ways back to real time from what holds now, as a button's word and its command.
 pub fn ways_back(pace: &PaceSnapshot) -> Vec<(&'static str, Command)> {
     let mut ways = Vec::new();
+    if pace.searching {
+        ways.push(("Stand still", Command::PauseTime));
+    }
     if pace.paused {
         ways.push(("Go on", Command::ResumeTime));
     }

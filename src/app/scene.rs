@@ -80,12 +80,12 @@ impl Scene<'_> {
 
     /// Records and bytes a second written to a topic.
     pub fn topic_rate(&self, topic: &Arc<TopicSnapshot>) -> (f64, f64) {
-        self.history.topic_rate(self.now, topic)
+        self.history.topic_rate(self.wall, topic)
     }
 
     /// Rates of everything.
     pub fn rates(&self) -> Rates {
-        self.history.rates(self.now, self.picture)
+        self.history.rates(self.wall, self.picture)
     }
 
     /// True when a topic is waiting out its undo time.

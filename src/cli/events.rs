@@ -16,7 +16,7 @@ pub struct EventsArguments {
     /// One JSON object a line, with everything there is of each event
     #[arg(long)]
     json: bool,
-    /// Only topics, elections, in-sync, moves, brokers, faults, logs or clients; may be repeated
+    /// Only topics, elections, in-sync, moves, brokers, faults, logs, clients or time; may be repeated
     #[arg(long = "kind", value_name = "KIND", value_parser = group)]
     kinds: Vec<EventGroup>,
     /// Only what is about a broker

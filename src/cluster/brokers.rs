@@ -268,7 +268,16 @@ impl Brokers {
 
     /// Runs a command about time.
     pub fn run_pace(&mut self, id: CommandId, command: PaceCommand) {
-        let concluded = match self.pace.run(command, ASKED) {
+        let is_still = |broker: BrokerId| {
+            let member = self.members.get(&broker);
+            member.is_some_and(|member| member.state == BrokerState::Paused)
+        };
+        let talk = self.running().nth(1).is_some();
+        let run = match command {
+            PaceCommand::Step if !talk => Err(alone()),
+            _ => self.pace.run(command, is_still, ASKED),
+        };
+        let concluded = match run {
             Ok(changed) => Concluded::done(id, self.changed_pace(changed)),
             Err(failure) => Concluded::failed(id, failure),
         };
@@ -379,5 +388,14 @@ impl Brokers {
                 roster.save(&mut RealDisk::default(), &self.recipe.dir)
             }
         }
+    }
+}
+
+/// Why there is no message to wait for.
+fn alone() -> Failure {
+    Failure {
+        name: "NOTHING_WAITS".into(),
+        what: "no two brokers run, so none sends another a message".into(),
+        what_to_do: "Start another broker, or let time go on: `klar ctl time resume`.".into(),
     }
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -152,6 +154,7 @@ async fn answer(mut stream: UnixStream, requests: mpsc::Sender<Request>) -> io::
     let mut lines = BufReader::new(reader.take(LINE_BYTES));
     let mut line = String::new();
     tokio::time::timeout(LINE_WAIT, lines.read_line(&mut line)).await??;
+    let mut asker = lines.into_inner().into_inner();
     let (told, stopping) = match serde_json::from_str::<Ask>(&line) {
         Ok(ask) => {
             let stopping = matches!(
@@ -160,7 +163,12 @@ async fn answer(mut stream: UnixStream, requests: mpsc::Sender<Request>) -> io::
                     command: Command::Stop
                 }
             );
-            (ask_cluster(ask, &requests).await, stopping)
+            let told = tokio::select! {
+                told = ask_cluster(ask, &requests) => told,
+                // Nobody waits any more for what may take as long as time stands still.
+                () = hung_up(&mut asker) => return Ok(()),
+            };
+            (told, stopping)
         }
         Err(error) => (not_understood(&error), false),
     };
@@ -172,6 +180,12 @@ async fn answer(mut stream: UnixStream, requests: mpsc::Sender<Request>) -> io::
         std::future::pending::<()>().await;
     }
     Ok(())
+}
+
+/// Waits until the asker is gone; what else it says is nothing we know.
+async fn hung_up(asker: &mut (impl AsyncRead + Unpin)) {
+    let mut more = [0; 64];
+    while matches!(asker.read(&mut more).await, Ok(bytes) if bytes > 0) {}
 }
 
 async fn ask_cluster(ask: Ask, requests: &mpsc::Sender<Request>) -> Told {

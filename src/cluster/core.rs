@@ -201,6 +201,7 @@ impl Core {
             Request::Command(id, command) => self.run_command(id, command),
             Request::Run(command, reply) => {
                 let id = CommandId(self.next_command.fetch_add(1, Ordering::Relaxed));
+                self.waiting.retain(|_, reply| !reply.is_closed());
                 self.waiting.insert(id, reply);
                 self.run_command(id, command);
             }

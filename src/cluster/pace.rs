@@ -110,21 +110,27 @@ impl Pace {
         PaceSnapshot {
             slowdown: self.slowdown,
             paused: self.paused,
+            searching: self.searching,
             replication_frozen: self.frozen,
             behind_ms: u64::try_from(self.clock.behind_us() / 1_000).unwrap_or(0),
             held: self.held.iter().map(|held| held.message.clone()).collect(),
         }
     }
 
-    /// Does what is asked.
+    /// Does what is asked; a broker that `stands` still takes nothing.
     ///
     /// # Errors
     /// It makes no sense now.
-    pub fn run(&mut self, command: PaceCommand, cause: &str) -> Result<Changed, Failure> {
+    pub fn run(
+        &mut self,
+        command: PaceCommand,
+        stands: impl Fn(BrokerId) -> bool,
+        cause: &str,
+    ) -> Result<Changed, Failure> {
         let cause = cause.to_owned();
         match command {
             PaceCommand::Slow(times) => self.slow(times, cause),
-            PaceCommand::Pause if self.paused => {
+            PaceCommand::Pause if self.paused && !self.searching => {
                 Err(refused("ALREADY_PAUSED", "time stands still already"))
             }
             PaceCommand::Pause => {
@@ -146,7 +152,7 @@ impl Pace {
                     EventKind::TimeResumed { cause },
                 ))
             }
-            PaceCommand::Step => self.step(),
+            PaceCommand::Step => self.step(stands),
             PaceCommand::Freeze if self.frozen => {
                 Err(refused("ALREADY_FROZEN", "replication is frozen already"))
             }
@@ -182,7 +188,7 @@ impl Pace {
             return None;
         }
         self.turn();
-        self.let_oldest_through()
+        self.let_oldest_through(|_| false)
     }
 
     /// This does not wait any more.
@@ -205,6 +211,7 @@ impl Pace {
         self.slowdown = times;
         self.turn();
         let sentence = match times {
+            _ if self.paused => format!("Once time goes on, a second takes {times} s."),
             1 => "Time passes as it does outside.".to_owned(),
             _ => format!("A second of the cluster takes {times} s."),
         };
@@ -214,12 +221,12 @@ impl Pace {
         ))
     }
 
-    fn step(&mut self) -> Result<Changed, Failure> {
+    fn step(&mut self, stands: impl Fn(BrokerId) -> bool) -> Result<Changed, Failure> {
         if !self.paused && !self.frozen {
             let what = "time passes, so there is nothing to step through";
             return Err(refused("NOT_PAUSED", what));
         }
-        if let Some(stepped) = self.let_oldest_through() {
+        if let Some(stepped) = self.let_oldest_through(stands) {
             return Ok(stepped);
         }
         if !self.paused {
@@ -234,12 +241,13 @@ impl Pace {
         })
     }
 
-    fn let_oldest_through(&mut self) -> Option<Changed> {
+    fn let_oldest_through(&mut self, stands: impl Fn(BrokerId) -> bool) -> Option<Changed> {
+        let oldest = self.held.iter().position(|held| !stands(held.at))?;
         let Held {
             at,
             ticket,
             message,
-        } = self.held.pop_front()?;
+        } = self.held.remove(oldest)?;
         self.let_through.insert(at, ticket);
         let sentence = format!("{}.", message.words());
         let HeldMessage {
@@ -289,6 +297,10 @@ mod tests {
 
     const CAUSE: &str = "a test";
 
+    fn nobody(_: BrokerId) -> bool {
+        false
+    }
+
     fn fetch(from: i32, to: i32, answer: bool) -> HeldMessage {
         HeldMessage {
             from: BrokerId(from),
@@ -301,13 +313,16 @@ mod tests {
     #[test]
     fn a_step_lets_the_oldest_message_through_and_no_other() {
         let mut pace = Pace::new();
-        assert!(pace.run(PaceCommand::Step, CAUSE).is_err(), "time passes");
-        pace.run(PaceCommand::Pause, CAUSE).unwrap();
+        assert!(
+            pace.run(PaceCommand::Step, nobody, CAUSE).is_err(),
+            "time passes"
+        );
+        pace.run(PaceCommand::Pause, nobody, CAUSE).unwrap();
         assert!(pace.gate().shut);
         assert_eq!(pace.on_held(BrokerId(2), 1, fetch(2, 1, false)), None);
         pace.on_held(BrokerId(3), 1, fetch(3, 1, false));
         pace.on_held(BrokerId(2), 2, fetch(2, 3, false));
-        let stepped = pace.run(PaceCommand::Step, CAUSE).unwrap();
+        let stepped = pace.run(PaceCommand::Step, nobody, CAUSE).unwrap();
         assert_eq!(stepped.sentence, "Fetch v18 from broker 2 to broker 1.");
         assert_eq!(pace.gate().let_through, [(BrokerId(2), 1)].into());
         pace.on_let_go(BrokerId(2), 1);
@@ -316,16 +331,16 @@ mod tests {
             [fetch(3, 1, false), fetch(2, 3, false)]
         );
         pace.forget(BrokerId(3));
-        pace.run(PaceCommand::Step, CAUSE).unwrap();
+        pace.run(PaceCommand::Step, nobody, CAUSE).unwrap();
         assert_eq!(pace.gate().let_through, [(BrokerId(2), 2)].into());
     }
 
     #[test]
     fn without_a_message_a_step_has_time_go_on_until_one_is_sent() {
         let mut pace = Pace::new();
-        pace.run(PaceCommand::Pause, CAUSE).unwrap();
+        pace.run(PaceCommand::Pause, nobody, CAUSE).unwrap();
         let stood = pace.clock.now();
-        let stepped = pace.run(PaceCommand::Step, CAUSE).unwrap();
+        let stepped = pace.run(PaceCommand::Step, nobody, CAUSE).unwrap();
         assert_eq!(stepped.noted, None);
         assert!(
             pace.clock.instant_of(stood.plus_ms(1_000)).is_some(),
@@ -343,14 +358,41 @@ mod tests {
     }
 
     #[test]
+    fn a_search_for_a_message_is_told_and_ended_by_a_pause() {
+        let mut pace = Pace::new();
+        pace.run(PaceCommand::Pause, nobody, CAUSE).unwrap();
+        pace.run(PaceCommand::Step, nobody, CAUSE).unwrap();
+        assert!(pace.snapshot().searching);
+        pace.run(PaceCommand::Pause, nobody, CAUSE).unwrap();
+        assert!(!pace.snapshot().searching && pace.snapshot().paused);
+        let stands = pace.clock.now();
+        assert!(pace.clock.instant_of(stands.plus_ms(1)).is_none());
+    }
+
+    #[test]
+    fn a_broker_that_stands_still_takes_no_message() {
+        let mut pace = Pace::new();
+        pace.run(PaceCommand::Pause, nobody, CAUSE).unwrap();
+        pace.on_held(BrokerId(2), 1, fetch(2, 1, false));
+        pace.on_held(BrokerId(3), 1, fetch(3, 1, false));
+        let stands = |id| id == BrokerId(2);
+        let stepped = pace.run(PaceCommand::Step, stands, CAUSE).unwrap();
+        assert_eq!(stepped.sentence, "Fetch v18 from broker 3 to broker 1.");
+        assert_eq!(pace.snapshot().held, [fetch(2, 1, false)]);
+    }
+
+    #[test]
     fn a_frozen_replication_can_be_stepped_through_while_time_passes() {
         let mut pace = Pace::new();
-        pace.run(PaceCommand::Freeze, CAUSE).unwrap();
-        assert!(pace.run(PaceCommand::Freeze, CAUSE).is_err());
-        assert!(pace.run(PaceCommand::Step, CAUSE).is_err(), "nothing waits");
+        pace.run(PaceCommand::Freeze, nobody, CAUSE).unwrap();
+        assert!(pace.run(PaceCommand::Freeze, nobody, CAUSE).is_err());
+        assert!(
+            pace.run(PaceCommand::Step, nobody, CAUSE).is_err(),
+            "nothing waits"
+        );
         pace.on_held(BrokerId(2), 1, fetch(2, 1, false));
-        assert!(pace.run(PaceCommand::Step, CAUSE).is_ok());
-        pace.run(PaceCommand::Thaw, CAUSE).unwrap();
+        assert!(pace.run(PaceCommand::Step, nobody, CAUSE).is_ok());
+        pace.run(PaceCommand::Thaw, nobody, CAUSE).unwrap();
         assert!(pace.snapshot().is_real());
     }
 
@@ -358,14 +400,15 @@ mod tests {
     fn a_speed_nobody_can_have_is_refused() {
         for times in [0, MAX_SLOWDOWN + 1] {
             let failure = Pace::new()
-                .run(PaceCommand::Slow(times), CAUSE)
+                .run(PaceCommand::Slow(times), nobody, CAUSE)
                 .unwrap_err();
             assert_eq!(failure.name, "SPEED_OUT_OF_RANGE");
         }
         let mut pace = Pace::new();
-        pace.run(PaceCommand::Slow(MAX_SLOWDOWN), CAUSE).unwrap();
+        pace.run(PaceCommand::Slow(MAX_SLOWDOWN), nobody, CAUSE)
+            .unwrap();
         assert_eq!(pace.gate().transit_us, TRANSIT_US);
-        pace.run(PaceCommand::Slow(1), CAUSE).unwrap();
+        pace.run(PaceCommand::Slow(1), nobody, CAUSE).unwrap();
         assert_eq!(pace.gate(), Gate::default());
     }
 }

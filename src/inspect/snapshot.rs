@@ -278,6 +278,8 @@ pub struct PaceSnapshot {
     pub slowdown: u32,
     /// Time stands still.
     pub paused: bool,
+    /// It does not, yet: a step found no message, and time goes on until a broker sends one.
+    pub searching: bool,
     /// What followers ask of leaders does not arrive.
     pub replication_frozen: bool,
     /// How far the cluster's clock is behind the system's because of all this, milliseconds.
@@ -298,6 +300,7 @@ impl Default for PaceSnapshot {
         PaceSnapshot {
             slowdown: 1,
             paused: false,
+            searching: false,
             replication_frozen: false,
             behind_ms: 0,
             held: Vec::new(),

@@ -25,7 +25,8 @@ pub fn open(fixture: &Fixture, size: Vec2, dark: bool, setup: impl FnOnce(&mut U
     for half_second in (0..=600).rev() {
         let ms = NOW_MS - half_second * 500;
         let picture = std::sync::Arc::new(fixture.at(ms));
-        app.history_mut().see(Time::from_ms(ms), &picture);
+        let at = Time::from_ms(ms);
+        app.history_mut().see(at, at, &picture);
     }
     let state = app.state_mut();
     state.remembered.theme = if dark {

@@ -131,7 +131,7 @@ impl Stage {
                 let mut app =
                     App::new(Box::new(Still(Arc::clone(&picture))), None).with_still_clock();
                 for seen in &self.seen {
-                    app.history_mut().see(seen.time, seen);
+                    app.history_mut().see(seen.time, seen.time, seen);
                 }
                 let state = app.state_mut();
                 state.go_to(ViewKey::Cluster);

@@ -24,11 +24,20 @@ fn picture(records: u64) -> Arc<ClusterSnapshot> {
     })
 }
 
+/// Real time.
+fn see(history: &mut History, at: Time, picture: &Arc<ClusterSnapshot>) {
+    history.see(at, at, picture);
+}
+
 #[test]
 fn rates_are_differences_over_about_a_second_and_fall_to_zero() {
     let mut history = History::default();
     for quarter in 0..12 {
-        history.see(Time(quarter * 250_000), &picture(quarter as u64 * 25));
+        see(
+            &mut history,
+            Time(quarter * 250_000),
+            &picture(quarter as u64 * 25),
+        );
     }
     let now = Time(11 * 250_000);
     let newest = picture(11 * 25);
@@ -40,7 +49,7 @@ fn rates_are_differences_over_about_a_second_and_fall_to_zero() {
     assert!(history.is_settling(now, &newest));
     // Nothing new comes for two seconds.
     for quarter in 12..20 {
-        history.see(Time(quarter * 250_000), &newest);
+        see(&mut history, Time(quarter * 250_000), &newest);
     }
     assert_eq!(history.rates(Time(19 * 250_000), &newest), Rates::default());
     assert!(!history.is_settling(Time(19 * 250_000), &newest));
@@ -50,7 +59,7 @@ fn rates_are_differences_over_about_a_second_and_fall_to_zero() {
 fn a_first_picture_has_no_rate() {
     let mut history = History::default();
     let first = picture(1_000);
-    history.see(Time(5), &first);
+    see(&mut history, Time(5), &first);
     assert_eq!(history.rates(Time(5), &first), Rates::default());
     assert_eq!(history.topic_rate(Time(5), &first.topics[0]), (0.0, 0.0));
 }
@@ -58,13 +67,13 @@ fn a_first_picture_has_no_rate() {
 #[test]
 fn the_curve_is_bounded_and_flat_over_a_pause() {
     let mut history = History::default();
-    history.see(Time(0), &picture(0));
-    history.see(Time(500_000), &picture(50));
+    see(&mut history, Time(0), &picture(0));
+    see(&mut history, Time(500_000), &picture(50));
     assert_eq!(
         history.points().last().map(|p| p.records_in_per_s),
         Some(100.0)
     );
-    history.see(Time(60_000_000), &picture(50));
+    see(&mut history, Time(60_000_000), &picture(50));
     assert!(
         history
             .points()
@@ -73,7 +82,7 @@ fn the_curve_is_bounded_and_flat_over_a_pause() {
             .all(|p| p.records_in_per_s == 0.0)
     );
     for n in 0..POINTS_KEPT as i64 + 10 {
-        history.see(Time(61_000_000 + n * 500_000), &picture(50));
+        see(&mut history, Time(61_000_000 + n * 500_000), &picture(50));
     }
     assert_eq!(history.points().len(), POINTS_KEPT);
 }

@@ -81,7 +81,7 @@ fn picture(
 fn told(seen: &[Arc<ClusterSnapshot>]) -> (String, Vec<String>) {
     let mut history = History::default();
     for picture in seen {
-        history.see(picture.time, picture);
+        history.see(picture.time, picture.time, picture);
     }
     let last = seen.last().expect("there is one");
     let metrics = Metrics::of(last, &history, last.time);

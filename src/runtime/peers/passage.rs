@@ -68,7 +68,7 @@ struct Holding<'a> {
 impl Drop for Holding<'_> {
     fn drop(&mut self) {
         let ticket = self.ticket;
-        self.reports.send(Report::LetGo { ticket });
+        tell(self.reports, Report::LetGo { ticket });
     }
 }
 
@@ -177,8 +177,13 @@ impl Passage {
         Box::pin(async {
             let mut neighbours = self.neighbours.clone();
             self.cross(&mut neighbours, from, to, cargo).await?;
-            self.wait_at_gate(&mut neighbours, from, to, cargo).await;
-            Ok(())
+            match self.wait_at_gate(&mut neighbours, from, to, cargo).await {
+                true => Ok(()),
+                false => {
+                    self.cross(&mut neighbours, from, to, cargo).await?;
+                    Err(WireFailed)
+                }
+            }
         })
         .await
     }
@@ -220,20 +225,25 @@ impl Passage {
         Ok(())
     }
 
+    /// False when its wire was cut meanwhile: it is lost, as all that is on the wire.
     async fn wait_at_gate(
         &self,
         neighbours: &mut watch::Receiver<Arc<Neighbours>>,
         from: BrokerId,
         to: BrokerId,
         cargo: Cargo,
-    ) {
+    ) -> bool {
         let mut holding: Option<Holding<'_>> = None;
         loop {
             {
                 let known = neighbours.borrow_and_update();
                 let passes = |held: &Holding<'_>| known.gate.lets_through(self.me, held.ticket);
                 if !known.gate.holds(cargo) || holding.as_ref().is_some_and(passes) {
-                    return;
+                    return true;
+                }
+                let wire = known.links.wire(End::Broker(from), End::Broker(to));
+                if wire.fate((0, 0)) == Fate::Lost {
+                    return false;
                 }
             }
             if holding.is_none() {
@@ -246,11 +256,18 @@ impl Passage {
     fn hold(&self, message: HeldMessage) -> Holding<'_> {
         let ticket = self.tickets.get() + 1;
         self.tickets.set(ticket);
-        self.reports.send(Report::Held { ticket, message });
+        tell(&self.reports, Report::Held { ticket, message });
         Holding {
             reports: &self.reports,
             ticket,
         }
+    }
+}
+
+/// What is not taken is missing among the messages that wait, or stays among them, until time goes on.
+fn tell(reports: &Reports, report: Report) {
+    if !reports.send(report) {
+        tracing::warn!("a message that waits was not told of: more came than could be taken");
     }
 }
 

@@ -286,6 +286,25 @@ fn what_waits_at_the_gate_is_told_and_goes_through_by_its_ticket() {
 }
 
 #[test]
+fn what_waits_at_the_gate_is_lost_when_its_wire_is_cut() {
+    run(async {
+        let (listener, address) = listener().await;
+        let mut rig = Rig::knowing(Some(address));
+        rig.change_gate(|gate| gate.shut = true);
+        rig.peers.send(PEER, PeerLane::Control, api_versions());
+        let (_stream, _) = listener.accept().await.unwrap();
+        assert_eq!(rig.held().await.0, 1);
+        rig.change_link(ME, PEER, |wire| wire.cut = true);
+        assert_eq!(rig.let_go().await, 1);
+        rig.change_gate(|gate| gate.shut = false);
+        let silence = timeout(Duration::from_millis(100), rig.events.recv()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        rig.change_link(ME, PEER, |wire| wire.cut = false);
+        assert!(rig.lost().await.contains("reset"));
+    });
+}
+
+#[test]
 fn frozen_replication_holds_followers_and_nobody_else() {
     run(async {
         let (listener, address) = listener().await;

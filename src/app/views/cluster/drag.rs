@@ -183,7 +183,7 @@ fn drop(scene: &mut Scene<'_>, dragged: &Dragged, outcome: Result<Dropped, Strin
             severity: Severity::Warning,
             title: format!("{} stays", dragged.name(scene.picture)),
             text: format!("It cannot be dropped there: {why}."),
-            since: scene.now,
+            since: scene.wall,
         }),
     }
 }

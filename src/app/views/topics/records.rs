@@ -136,11 +136,11 @@ impl RecordsTab {
                 field.request_focus();
             }
             if field.changed() {
-                self.typed = Some(scene.now);
+                self.typed = Some(scene.wall);
             }
             let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
             if field.lost_focus() && enter {
-                self.typed = self.typed.map(|_| Time(0));
+                self.typed = self.typed.map(|_| Time(i64::MIN));
             }
             muted(ui, "in");
             ui.checkbox(&mut chosen.in_key, "key");
@@ -158,7 +158,7 @@ impl RecordsTab {
         chosen: &RecordsChoices,
     ) {
         if let Some(typed) = self.typed {
-            let rested = scene.now.since_us(typed);
+            let rested = scene.wall.since_us(typed);
             if rested < FILTER_REST_US {
                 let rest = std::time::Duration::from_micros(FILTER_REST_US - rested);
                 ui.ctx().request_repaint_after(rest);
