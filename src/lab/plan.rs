@@ -226,6 +226,11 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
     if dice.random_range(0..8) < profile.rots
         && let Some(rot) = rot::plan(dice, &schedule)
     {
+        // One disk at a time: two copies that lose different records are more than is promised.
+        let spares = |planned: &Planned| {
+            planned.at_ms < rot.at_ms || !matches!(planned.fault, Fault::Disk { .. })
+        };
+        schedule.faults.retain(spares);
         schedule.faults.push(rot);
         schedule.faults.sort_by_key(|planned| planned.at_ms);
     }
