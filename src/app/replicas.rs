@@ -247,7 +247,10 @@ pub fn counts_down(picture: &ClusterSnapshot) -> bool {
 /// Whether a connection is another broker's. They call themselves so, and no client library has their lack of a
 /// name and version.
 pub fn is_peer(picture: &ClusterSnapshot, connection: &ConnectionSnapshot) -> bool {
-    peer_of(picture, connection).is_some()
+    // One that passes its clients' requests on names them.
+    let forwards = connection.client_id.starts_with("klar-forwarded:");
+    let forwards = forwards && connection.software.is_empty() && !connection.own;
+    forwards || peer_of(picture, connection).is_some()
 }
 
 /// The other broker whose connection this is, if it is one's.

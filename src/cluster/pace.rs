@@ -14,9 +14,9 @@ use crate::runtime::{Clock, Course, Gate};
 /// What a message between brokers takes while time is slowed, microseconds of the cluster's time: about what a
 /// network in one building takes. At full speed it is what loopback takes.
 const TRANSIT_US: u64 = 500;
-/// While a step looks for a message, time goes by this much slower or as slow as it was set, so that it stands still
-/// again soon after one is sent.
-const SEARCH_SLOWDOWN: u32 = 10;
+/// While a step looks for a message, time goes by this much slower than outside, however slow it was set: a long poll
+/// is over soon, and time stands still again soon after a message is sent.
+const SEARCH_SLOWDOWN: u32 = 4;
 
 /// A command about time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,7 +267,7 @@ impl Pace {
     fn turn(&mut self) {
         let pace = match (self.paused, self.searching) {
             (false, _) => crate::runtime::Pace::Slowed(self.slowdown),
-            (true, true) => crate::runtime::Pace::Slowed(self.slowdown.max(SEARCH_SLOWDOWN)),
+            (true, true) => crate::runtime::Pace::Slowed(SEARCH_SLOWDOWN),
             (true, false) => crate::runtime::Pace::Still,
         };
         self.courses.send_replace(self.clock.turn(pace));
