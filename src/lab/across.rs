@@ -177,6 +177,8 @@ impl Across {
     /// Reads the files of every broker that is up: D5 in each, D4 between them.
     pub fn read_files(&self, seats: &mut BTreeMap<BrokerId, Seat>, now: Time) -> Option<Broken> {
         let mut replicas: BTreeMap<Partition, Vec<Replica>> = BTreeMap::new();
+        // Who is in sync, as the newest leader that is up says.
+        let mut in_sync: BTreeMap<Partition, (LeaderEpoch, Vec<BrokerId>)> = BTreeMap::new();
         for (id, seat) in seats.iter_mut() {
             let Some(picture) = picture(seat, now) else {
                 continue;
@@ -193,6 +195,12 @@ impl Across {
             for topic in picture.topics.iter() {
                 for partition in &topic.partitions {
                     let name = (*id, (topic.name.clone(), partition.index));
+                    if partition.leader == Some(*id) {
+                        let known = in_sync.entry(name.1.clone()).or_default();
+                        if partition.leader_epoch >= known.0 {
+                            *known = (partition.leader_epoch, partition.isr.clone());
+                        }
+                    }
                     if partition.trouble.is_some() || self.rotten.contains(&name) {
                         continue;
                     }
@@ -208,7 +216,13 @@ impl Across {
                 }
             }
         }
-        for ((topic, index), replicas) in &replicas {
+        for (name, replicas) in &mut replicas {
+            let (topic, index) = name;
+            if self.may_lose.contains(topic) {
+                // Until it has heard from the leader, a replica has what the election gave up.
+                let in_sync = in_sync.get(name);
+                replicas.retain(|replica| in_sync.is_some_and(|(_, isr)| isr.contains(&replica.0)));
+            }
             for pair in replicas.windows(2) {
                 let (a, b) = (&pair[0], &pair[1]);
                 if let Some(what) = differ((a.1, &a.2), (b.1, &b.2)) {

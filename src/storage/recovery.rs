@@ -152,8 +152,11 @@ impl Log {
             recovered: &mut recovered,
         };
         opener.open_segments(disk, &files)?;
+        // What was in front of the log start is not what the checkpoint tells of: a log that was to go on, empty,
+        // from somewhere else (`Log::restart_at`) was on its way there.
+        let begins_anew = files.is_empty() || self.log_end() < self.log_start;
         self.settle_end(disk, recovery_point, &mut recovered)?;
-        self.settle_epochs(disk, epochs);
+        self.settle_epochs(disk, epochs, begins_anew);
         recovered.rebuilt += self.rebuild_producers(disk, now)?;
         self.sync.recovery_point = recovery_point.min(self.log_end());
         recovered.damages = self.damages();
@@ -267,10 +270,14 @@ impl Log {
     }
 
     /// The epochs of the log: those of the checkpoint, and those of batches behind it.
-    fn settle_epochs(&mut self, disk: &mut dyn Disk, known: Option<Epochs>) {
-        let end = self.log_end();
+    fn settle_epochs(&mut self, disk: &mut dyn Disk, known: Option<Epochs>, begins_anew: bool) {
+        let end = match begins_anew {
+            true => Offset::ZERO,
+            false => self.log_end(),
+        };
         let mut epochs = known.clone().unwrap_or_default();
         self.epochs_ahead = epochs.truncate(end);
+        self.epochs.truncate(end);
         for (epoch, offset) in self.epochs.starts() {
             epochs.assign(*epoch, *offset);
         }

@@ -246,6 +246,9 @@ impl Log {
     fn cut(&mut self, disk: &mut dyn Disk, now: Time, end: Offset) -> Result<u64, StorageError> {
         let before = self.bytes();
         self.unfinished_cut = Some(end);
+        // At once, as the end is told at once: a follower that asked behind a record that is going would be told to
+        // cut where its log already ends, for ever.
+        self.epochs_ahead |= self.epochs.truncate(end);
         // Also where an earlier try got no further than this.
         let empties = self.log_start >= end;
         self.log_start = self.log_start.min(end);
@@ -259,7 +262,6 @@ impl Log {
         if self.active().facts.end > end {
             self.shorten_active(disk, end)?;
         }
-        self.epochs_ahead |= self.epochs.truncate(end);
         self.write_epochs(disk)?;
         self.gaps.retain(|gap| gap.from < end);
         if empties {

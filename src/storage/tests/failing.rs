@@ -172,10 +172,10 @@ fn a_sync_begun_before_a_truncation_proves_nothing() {
 fn p2_a_cut_that_failed_half_way_is_finished_before_anything_is_appended() {
     let producer = |sequence| produced(2, 7, 0, sequence);
     let steps = [
-        (Operation::Truncate, ".log"),
-        (Operation::Sync, ".log"),
-        (Operation::Write, "leader-epoch-checkpoint.new"),
-        (Operation::Rename, "leader-epoch-checkpoint"),
+        (Operation::Write, ".log.tmp"),
+        (Operation::Rename, ".log.tmp"),
+        (Operation::Write, "leader-epoch-checkpoint.tmp"),
+        (Operation::Rename, "leader-epoch-checkpoint.tmp"),
     ];
     for (operation, path_end) in steps {
         let (mut disk, plan, memory) = failing();
@@ -185,17 +185,42 @@ fn p2_a_cut_that_failed_half_way_is_finished_before_anything_is_appended() {
             .unwrap();
         plan.add(fault(operation, path_end, 0));
         let failed = log.truncate_to(&mut disk, NOW, Offset(2)).is_err();
+        assert!(failed, "{operation:?} {path_end}");
         assert_eq!(log.log_end(), Offset(2), "{operation:?} {path_end}");
+        // Of what is gone by its end nothing is told by its epochs either.
+        assert_eq!(log.epochs().latest(), EPOCH, "{operation:?} {path_end}");
         let refused = log.append(&mut disk, NOW, producer(2), EPOCH);
-        assert_eq!(refused.is_err(), failed, "{operation:?} {path_end}");
+        assert!(refused.is_err(), "{operation:?} {path_end}");
         plan.heal();
         let again = log.append(&mut disk, NOW, producer(2), EPOCH);
         let again = again.unwrap_or_else(|error| panic!("{operation:?} {path_end}: {error}"));
-        assert_eq!((again.base, again.duplicate), (Offset(2), !failed));
+        assert_eq!((again.base, again.duplicate), (Offset(2), false));
         let read = read_all(&mut disk, &mut log, Offset(0));
         let (mut reopened, _) = open(&mut memory.fork(), small(), unclean(0));
         assert_eq!(read_all(&mut memory.fork(), &mut reopened, Offset(0)), read);
         assert_eq!(reopened.log_end(), Offset(4));
+    }
+}
+
+/// A controller's follower died while its log was to go on behind a snapshot. The old epochs stayed, and when it was
+/// elected it told others that what they had in front of the snapshot was something else.
+#[test]
+fn a_log_that_was_to_begin_anew_tells_nothing_of_what_was_in_front() {
+    for (operation, path_end) in [
+        (Operation::Remove, ".log"),
+        (Operation::Write, "leader-epoch-checkpoint.tmp"),
+        (Operation::Rename, "leader-epoch-checkpoint.tmp"),
+    ] {
+        let (mut disk, plan, memory) = failing();
+        let mut log = fresh(&mut disk, small());
+        log.append(&mut disk, NOW, batch(3, b"x", 0), EPOCH)
+            .unwrap();
+        plan.add(fault(operation, path_end, 0));
+        assert!(log.restart_at(&mut disk, Offset(100)).is_err());
+        let (again, _) = open(&mut memory.fork(), small(), unclean(0));
+        let (start, end) = (again.log_start(), again.log_end());
+        assert_eq!((start, end), (Offset(100), Offset(100)), "{operation:?}");
+        assert_eq!(again.epochs().starts(), [], "{operation:?} {path_end}");
     }
 }
 
