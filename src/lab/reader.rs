@@ -125,6 +125,19 @@ impl Reader {
                     books.tally.count("reader moved to the log start");
                     self.number += 1_000;
                     if let Some(followed) = self.places.get_mut(&(topic, partition)) {
+                        if to > followed.position {
+                            // Records that were deleted, though whoever leads next may not have heard of it.
+                            books.history.polls.push(Poll {
+                                reader: self.number,
+                                place: followed.place,
+                                from: to,
+                                next: to,
+                                log_start: to,
+                                records: Vec::new(),
+                                era: books.history.era,
+                                last: self.last,
+                            });
+                        }
                         followed.position = to;
                     }
                 }
