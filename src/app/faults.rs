@@ -8,9 +8,9 @@ use super::actions::{Action, Keys};
 use super::moves;
 use super::replicas::{ReplicaRole, is_up};
 use super::scene::Scene;
-use super::state::{Selection, Undo};
+use super::state::{Dialog, Selection, Undo};
 use crate::ids::{BrokerId, PartitionIndex};
-use crate::inspect::{BrokerState, ClusterSnapshot, Command, PartitionSnapshot};
+use crate::inspect::{BrokerSnapshot, BrokerState, ClusterSnapshot, Command, PartitionSnapshot};
 
 /// Delays a link is offered, milliseconds.
 const DELAYS_MS: [u32; 3] = [50, 200, 1_000];
@@ -304,6 +304,11 @@ pub fn faulty_links(picture: &ClusterSnapshot) -> Vec<Fault> {
     faults
 }
 
+/// Whether a broker has anything to lose.
+fn runs(broker: &BrokerSnapshot) -> bool {
+    is_up(&broker.state) || broker.state == BrokerState::Paused
+}
+
 /// The ways back from what is wrong with brokers.
 pub fn ways_back(picture: &ClusterSnapshot) -> Vec<Offer> {
     let down = picture
@@ -421,6 +426,13 @@ pub const ACTIONS: &[Action] = &[
         run: |scene| {
             scene.send(Command::HealLinks);
         },
+    },
+    Action {
+        name: "Pull the plug",
+        group: "Faults",
+        keys: Some(Keys::shift(egui::Key::P)),
+        can: |scene| scene.abilities.break_things && scene.picture.brokers.iter().any(runs),
+        run: |scene| scene.state.dialog = Some(Dialog::PullPlug),
     },
     Action {
         name: "Add a broker",

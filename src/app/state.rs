@@ -115,6 +115,8 @@ pub enum Dialog {
     MoveLeader(String, PartitionIndex),
     /// A file for the events that the timeline shows.
     ExportEvents,
+    /// Whether everything that is not synced shall be lost.
+    PullPlug,
 }
 
 /// Choices that outlive the program.

@@ -35,6 +35,12 @@ pub enum Ctl {
         #[arg(value_parser = broker)]
         broker: BrokerId,
     },
+    /// Do to the whole cluster what a power loss does: end every broker, cut every file to what was synced, start again
+    PullPlug {
+        /// Yes, whatever was not synced is to be lost
+        #[arg(long)]
+        yes: bool,
+    },
     /// Start a broker that does not run; one that runs is stopped cleanly first
     Restart {
         #[arg(value_parser = broker)]
@@ -289,6 +295,11 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
             Some((a, b)) => Command::HealLink { a, b },
             None => Command::HealLinks,
         },
+        Ctl::PullPlug { yes: true } => Command::PullPlug,
+        Ctl::PullPlug { yes: false } => {
+            let what = "whatever is not on the disk yet would be lost for good";
+            return Err(CtlError::Usage(format!("{what}; say --yes if you mean it")));
+        }
         Ctl::AddBroker => Command::AddBroker,
         Ctl::RemoveBroker { yes: false, broker } => {
             let what = format!("broker {broker} would be forgotten for good");

@@ -4,6 +4,7 @@
 //! decide; whatever they say of themselves arrives as reports. `commands` does what somebody asks for.
 
 mod commands;
+mod plug;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -26,9 +27,10 @@ use crate::links::{End, Links};
 use crate::runtime::{
     BrokerStart, BrokerThread, Course, Ended, Medium, Neighbours, Order, Port, Report, Told,
 };
-use crate::storage::{RealDisk, Roster, StorageError};
+use crate::storage::{MemoryFiles, RealDisk, Roster, StorageError, Unsynced};
 pub use commands::BrokerCommand;
 use commands::{ASKED, Until, Wait, did_not_start, killed};
+use plug::Plug;
 
 /// What every broker of the cluster is started with.
 #[derive(Debug, Clone)]
@@ -41,6 +43,16 @@ pub struct Recipe {
     pub roster: Roster,
     /// Connections each broker may have at a time.
     pub connections_allowed: usize,
+}
+
+impl Recipe {
+    /// The files of a broker of which nothing is known yet.
+    fn blank(&self) -> Medium {
+        match self.durability {
+            Durability::Memory => Medium::Memory(MemoryFiles::default()),
+            Durability::Os | Durability::Batch => Medium::Files(Unsynced::default()),
+        }
+    }
 }
 
 /// The cluster's brokers, running or not.
@@ -58,6 +70,8 @@ pub struct Brokers {
     /// Where it is told what dead brokers left on disk.
     found: mpsc::Sender<Found>,
     notes: Vec<(Option<BrokerId>, EventKind)>,
+    /// While the plug is out.
+    plug: Option<Plug>,
 }
 
 /// What a report came to.
@@ -89,12 +103,14 @@ impl Brokers {
             concluded: Vec::new(),
             found,
             notes: Vec::new(),
+            plug: None,
         }
     }
 
     /// Makes a broker known to the others and keeps its port; it does not run yet.
     pub fn add(&mut self, id: BrokerId, port: Port) {
-        self.members.insert(id, Member::new(port));
+        let medium = self.recipe.blank();
+        self.members.insert(id, Member::new(port, medium));
         self.tell_neighbours();
     }
 
@@ -140,10 +156,7 @@ impl Brokers {
             neighbours: self.neighbours.subscribe(),
             courses: self.pace.courses(),
             listener,
-            medium: match recipe.durability {
-                Durability::Memory => Medium::Memory(std::mem::take(&mut member.memory)),
-                Durability::Os | Durability::Batch => Medium::Files,
-            },
+            medium: std::mem::replace(&mut member.medium, recipe.blank()),
             seed: chance::number(),
             connections_allowed: recipe.connections_allowed,
             awaits,
@@ -189,22 +202,33 @@ impl Brokers {
                 self.pace.on_let_go(broker, ticket);
                 News::Held
             }
-            Report::Ended(ended, memory) => {
-                member.ended(&ended, memory);
+            Report::Ended(ended, medium) => {
+                member.ended(&ended, medium);
                 self.on_ended(broker, &ended);
                 News::Ended(broker, ended)
             }
         }
     }
 
-    /// Takes what a dead broker left on disk; false when it runs again or has run meanwhile.
+    /// Takes what was found on disk; false when the broker it is of runs again or has run meanwhile.
     pub fn on_found(&mut self, found: Found) -> bool {
-        let member = self.members.get_mut(&found.broker);
-        let dead = |m: &&mut Member| m.run == found.run && !m.is_alive();
+        let (broker, run, remains) = match found {
+            Found::Remains {
+                broker,
+                run,
+                remains,
+            } => (broker, run, remains),
+            Found::Loss(loss) => {
+                self.put_plug_in(&loss);
+                return true;
+            }
+        };
+        let member = self.members.get_mut(&broker);
+        let dead = |m: &&mut Member| m.run == run && !m.is_alive();
         let Some(member) = member.filter(dead) else {
             return false;
         };
-        member.remains = Some(found.remains);
+        member.remains = Some(remains);
         true
     }
 
@@ -230,6 +254,7 @@ impl Brokers {
     /// Orders every broker to stop cleanly; false when none runs.
     pub fn stop_all(&mut self, cause: &str) -> bool {
         let mut any = false;
+        self.leave_plug_out();
         for (id, member) in &mut self.members {
             member.again = false;
             if !member.is_alive() {
@@ -239,7 +264,7 @@ impl Brokers {
             if !member.stop(cause, false) {
                 tracing::warn!("broker {id} does not listen, so it is ended");
                 if member.kill() {
-                    self.notes.push((Some(*id), killed()));
+                    self.notes.push((Some(*id), killed(ASKED)));
                 }
             }
         }
@@ -358,9 +383,8 @@ impl Brokers {
         };
         self.notes.extend(kind.map(|kind| (Some(id), kind)));
         let again = member.again && *ended == Ended::Clean;
-        if !again && self.recipe.durability != Durability::Memory {
-            let dir = self.recipe.dir.join(format!("broker-{id}"));
-            look_for(id, member.run, dir, self.found.clone());
+        if !again && self.plug.is_none() {
+            self.look_for_remains(id);
         }
         self.settle(id, Until::Ended);
         if again {
@@ -370,6 +394,20 @@ impl Brokers {
         } else {
             self.fail(id, &did_not_start(id, "it ended before it was up"));
         }
+        self.count_out(id);
+    }
+
+    /// Has somebody look into the files of a broker that does not run, if it has any.
+    fn look_for_remains(&self, id: BrokerId) {
+        let member = self.members.get(&id);
+        if let Some(member) = member.filter(|_| self.recipe.durability != Durability::Memory) {
+            look_for(id, member.run, self.dir_of(id), self.found.clone());
+        }
+    }
+
+    /// Where a broker's files are.
+    fn dir_of(&self, id: BrokerId) -> PathBuf {
+        self.recipe.dir.join(format!("broker-{id}"))
     }
 
     /// Starts a broker that has ended, on the directory and port it had.

@@ -135,6 +135,7 @@ impl Commands {
             }
             Command::Stop
             | Command::KillBroker { .. }
+            | Command::PullPlug
             | Command::StopBroker { .. }
             | Command::RestartBroker { .. }
             | Command::PauseBroker { .. }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use super::remains::Remains;
 use crate::broker::BrokerPicture;
-use crate::inspect::{BrokerState, Totals};
-use crate::runtime::{BrokerThread, Ended, Order, Port};
-use crate::storage::MemoryFiles;
+use crate::inspect::{BrokerState, PartitionSnapshot, TopicSnapshot, Totals};
+use crate::runtime::{BrokerThread, Ended, Medium, Order, Port};
 
 /// One broker.
 #[derive(Debug)]
@@ -30,8 +29,8 @@ pub struct Member {
     pub again: bool,
     /// It was killed and has not ended yet.
     killed: bool,
-    /// What it left in memory, if it keeps nothing in files.
-    pub memory: MemoryFiles,
+    /// Its files while it has no thread.
+    pub medium: Medium,
 }
 
 /// What pictures show of one broker.
@@ -59,7 +58,7 @@ impl Seen<'_> {
 
 impl Member {
     /// A broker that has not been started yet.
-    pub fn new(port: Port) -> Member {
+    pub fn new(port: Port, medium: Medium) -> Member {
         Member {
             port,
             thread: None,
@@ -71,7 +70,7 @@ impl Member {
             past: Totals::default(),
             again: false,
             killed: false,
-            memory: MemoryFiles::default(),
+            medium,
         }
     }
 
@@ -90,13 +89,25 @@ impl Member {
         }
     }
 
+    /// What it told last of the partitions it led.
+    pub fn led(&self) -> impl Iterator<Item = (&TopicSnapshot, &PartitionSnapshot)> {
+        let picture = self.picture.as_deref();
+        let own = picture.map(|picture| picture.broker.id);
+        let topics = picture
+            .into_iter()
+            .flat_map(|picture| picture.topics.iter());
+        let partitions =
+            topics.flat_map(|topic| topic.partitions.iter().map(move |p| (&**topic, p)));
+        partitions.filter(move |(_, partition)| own.is_some() && partition.leader == own)
+    }
+
     pub fn show(&mut self, picture: Box<BrokerPicture>) {
         self.picture = Some(picture);
     }
 
     /// Its thread has said its last word.
-    pub fn ended(&mut self, ended: &Ended, memory: MemoryFiles) {
-        self.memory = memory;
+    pub fn ended(&mut self, ended: &Ended, medium: Medium) {
+        self.medium = medium;
         if let Some(mut thread) = self.thread.take() {
             thread.join();
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::outage::Loss;
 use crate::ids::{BrokerId, PartitionIndex};
 use crate::storage::{Disk as _, RealDisk, Survey, survey};
 
@@ -32,12 +33,26 @@ pub struct LogLeft {
     pub segments: u32,
 }
 
-/// What was found of a broker's run.
+/// What a thread found on disk while no broker wrote there.
 #[derive(Debug)]
-pub struct Found {
-    pub broker: BrokerId,
-    pub run: u64,
-    pub remains: Arc<Remains>,
+pub enum Found {
+    /// What the run of a broker left.
+    Remains {
+        broker: BrokerId,
+        run: u64,
+        remains: Arc<Remains>,
+    },
+    /// What went when the plug was pulled.
+    Loss(Loss),
+}
+
+/// The partition whose log a directory of this name is. Those that were deleted or set aside have an ending behind
+/// the number.
+pub fn partition_of(dir: &str) -> Option<(&str, PartitionIndex)> {
+    let (topic, index) = dir.rsplit_once('-')?;
+    let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
+    let index = index.parse().ok().filter(|_| is_number)?;
+    Some((topic, PartitionIndex(index)))
 }
 
 impl Remains {
@@ -54,12 +69,7 @@ impl Remains {
         let mut disk = RealDisk::default();
         let mut logs = BTreeMap::new();
         for entry in disk.list(dir)? {
-            let is_log = |name: &str| {
-                let index = name.rsplit_once('-').map(|(_, index)| index);
-                index.is_some_and(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
-            };
-            // Directories that were deleted or set aside have an ending behind the number.
-            if !entry.is_dir || !is_log(&entry.name) {
+            if !entry.is_dir || partition_of(&entry.name).is_none() {
                 continue;
             }
             let log = log_left(&mut disk, &dir.join(&entry.name))?;
@@ -88,7 +98,7 @@ pub fn look_for(broker: BrokerId, run: u64, dir: PathBuf, found: mpsc::Sender<Fo
         Ok(remains) => {
             let remains = Arc::new(remains);
             // Nobody listens when the program ends.
-            let _ = found.blocking_send(Found {
+            let _ = found.blocking_send(Found::Remains {
                 broker,
                 run,
                 remains,

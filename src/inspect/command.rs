@@ -76,6 +76,9 @@ pub enum Command {
     ResumeBroker {
         broker: BrokerId,
     },
+    /// Does to the whole cluster what a power loss does: every broker ends at once, every file is cut to what was
+    /// synced, and those that ran start again. With [`super::Durability::Memory`] everything is gone.
+    PullPlug,
     /// Lets nothing through from one broker to another any more, nor back if `both_ways`.
     CutLink {
         from: BrokerId,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::snapshot::Durability;
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionIndex, Time};
 
 /// One notable thing a broker reported, in the order it happened.
@@ -60,6 +61,27 @@ pub enum EventKind {
     /// A broker that was not part of the cluster before.
     BrokerAdded {
         port: u16,
+        cause: String,
+    },
+    /// All brokers ended at once, and their files were cut to what was synced.
+    PlugPulled {
+        durability: Durability,
+        brokers: u32,
+        /// Files that lost their ends.
+        files: u32,
+        bytes: u64,
+        cause: String,
+    },
+    /// The plug was pulled, and the longest copy left of a partition ends before the longest there was.
+    RecordsLost {
+        topic: String,
+        partition: PartitionIndex,
+        /// Where the longest copy ends now.
+        from: Offset,
+        /// Where the longest copy ended.
+        below: Offset,
+        /// How many of them lay below the high watermark.
+        committed: u64,
         cause: String,
     },
     /// Nothing arrives any more from this broker at another.
@@ -308,6 +330,8 @@ impl EventKind {
             }
             | BrokerCrashed { .. }
             | BrokerKilled { .. }
+            | PlugPulled { .. }
+            | RecordsLost { .. }
             | LinkCut { .. }
             | StorageFailed { .. }
             | SnapshotDamaged { .. }
@@ -370,6 +394,9 @@ impl EventKind {
                 topic, partition, ..
             }
             | LogDamaged {
+                topic, partition, ..
+            }
+            | RecordsLost {
                 topic, partition, ..
             }
             | ReplicaRenewed {

@@ -95,6 +95,8 @@ impl EventKind {
             | ShutdownBegan { .. } => EventGroup::Brokers,
             BrokerCrashed { .. }
             | BrokerKilled { .. }
+            | PlugPulled { .. }
+            | RecordsLost { .. }
             | BrokerPaused { .. }
             | BrokerResumed { .. }
             | LinkCut { .. }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::EventKind;
+use super::{Durability, EventKind};
 use crate::ids::BrokerId;
 
 /// Text that came from outside with its control and direction characters escaped, so that it stays one line and
@@ -59,6 +59,28 @@ impl EventKind {
             BrokerKilled { cause } => {
                 format!("Killed, its connections reset and nothing flushed: {cause}.")
             }
+            PlugPulled {
+                durability,
+                brokers,
+                files,
+                bytes: lost,
+                cause,
+            } => plug_pulled(*durability, *brokers, *files, *lost, cause),
+            RecordsLost {
+                topic,
+                partition,
+                from,
+                below,
+                committed,
+                cause,
+            } => format!(
+                "Every copy of {topic}-{partition} lost what lay at offsets {from} to {}, {} of them committed: {cause}.",
+                *below + -1,
+                match committed {
+                    0 => "none".to_owned(),
+                    committed => committed.to_string(),
+                }
+            ),
             BrokerPaused { cause } => format!("Stands still: {cause}."),
             BrokerResumed { cause } => format!("Goes on: {cause}."),
             BrokerAdded { port, cause } => format!("New in the cluster, on port {port}: {cause}."),
@@ -358,6 +380,30 @@ fn list(brokers: &[BrokerId]) -> String {
     }
     let numbers: Vec<String> = brokers.iter().map(BrokerId::to_string).collect();
     numbers.join(", ")
+}
+
+/// What a power loss took, and what the durability promises of it.
+fn plug_pulled(durability: Durability, brokers: u32, files: u32, lost: u64, cause: &str) -> String {
+    let ended = counted(i64::from(brokers), "broker");
+    let took = match files {
+        0 => "every file was synced to its end".to_owned(),
+        files => format!(
+            "{} that were not synced went from {}",
+            bytes(lost),
+            counted(i64::from(files), "file")
+        ),
+    };
+    match durability {
+        Durability::Os => format!(
+            "The plug was pulled on {ended}: {took}. With durability os an ack does not wait for the disk: {cause}."
+        ),
+        Durability::Batch => format!(
+            "The plug was pulled on {ended}: {took}. With durability batch an ack waits for the disk: {cause}."
+        ),
+        Durability::Memory => format!(
+            "The plug was pulled on {ended}: with durability memory nothing is on a disk, so everything is gone: {cause}."
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::peers::Neighbours;
 use super::{Ended, Report, Reports, Told, crash_message, listener, pictures};
 use crate::broker::{Broker, BrokerConfig};
 use crate::inspect::Focus;
-use crate::storage::{Disk, MemoryDisk, MemoryFiles, RealDisk};
+use crate::storage::{Disk, MemoryDisk, MemoryFiles, SyncMarks, Unsynced, WatchedDisk};
 
 /// Orders a broker's thread has not yet taken.
 const ORDERS_QUEUED: usize = 256;
@@ -63,12 +63,49 @@ pub struct BrokerStart {
     pub awaits: usize,
 }
 
-/// What the broker's files are.
+/// What the broker's files are. It outlives the broker and comes back with its last report.
 #[derive(Debug)]
 pub enum Medium {
-    Files,
-    /// These, which outlive the broker and come back with its last report.
+    /// The operating system's, and which of their bytes are not synced.
+    Files(Unsynced),
     Memory(MemoryFiles),
+}
+
+/// The same while the broker runs.
+enum Mounted {
+    Files(SyncMarks),
+    Memory(MemoryDisk),
+}
+
+impl Mounted {
+    fn new(medium: Medium) -> Mounted {
+        match medium {
+            Medium::Files(unsynced) => Mounted::Files(Rc::new(RefCell::new(unsynced))),
+            Medium::Memory(files) => Mounted::Memory(MemoryDisk::holding(files)),
+        }
+    }
+
+    fn disk(&self) -> Box<dyn Disk> {
+        match self {
+            Mounted::Files(marks) => Box::new(WatchedDisk::new(Rc::clone(marks))),
+            Mounted::Memory(disk) => Box::new(disk.clone()),
+        }
+    }
+
+    fn marks(&self) -> SyncMarks {
+        match self {
+            Mounted::Files(marks) => Rc::clone(marks),
+            Mounted::Memory(_) => SyncMarks::default(),
+        }
+    }
+
+    /// Takes it from under whoever still uses it.
+    fn unmount(&self) -> Medium {
+        match self {
+            Mounted::Files(marks) => Medium::Files(marks.take().abandoned()),
+            Mounted::Memory(disk) => Medium::Memory(disk.take_files()),
+        }
+    }
 }
 
 /// What the cluster tells a broker's thread.
@@ -118,8 +155,8 @@ impl BrokerThread {
             .name(format!("broker-{}", start.config.id))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let (ended, memory) = run(start, queues);
-                let last = reports.tell(Report::Ended(ended, memory));
+                let (ended, medium) = run(start, queues);
+                let last = reports.tell(Report::Ended(ended, medium));
                 // Nobody listens when the whole program ends.
                 let _ = reports.queue.blocking_send(last);
             })?;
@@ -164,34 +201,28 @@ impl BrokerThread {
     }
 }
 
-/// Runs a broker until its end; returns what it kept in memory, too.
-fn run(mut start: BrokerStart, queues: Queues) -> (Ended, MemoryFiles) {
-    let memory = match &mut start.medium {
-        Medium::Files => None,
-        Medium::Memory(files) => Some(MemoryDisk::holding(std::mem::take(files))),
-    };
-    let disk: Box<dyn Disk> = match &memory {
-        None => Box::new(RealDisk::default()),
-        Some(memory) => Box::new(memory.clone()),
-    };
+/// Runs a broker until its end; returns its files, too.
+fn run(mut start: BrokerStart, queues: Queues) -> (Ended, Medium) {
+    let none = Medium::Files(Unsynced::default());
+    let mounted = Mounted::new(std::mem::replace(&mut start.medium, none));
     // Its files outlive even a panic of the thread: with them would go its vote, and it could give it twice.
-    let ended = catch_unwind(AssertUnwindSafe(|| run_on(disk, start, queues)));
+    let ended = catch_unwind(AssertUnwindSafe(|| run_on(&mounted, start, queues)));
     let ended = ended.unwrap_or_else(|payload| Ended::Crashed {
         message: crash_message(payload.as_ref()),
     });
     // Whoever used the disk went with the event loop.
-    let files = memory.map(|memory| memory.take_files());
-    (ended, files.unwrap_or_default())
+    (ended, mounted.unmount())
 }
 
-fn run_on(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
+fn run_on(mounted: &Mounted, start: BrokerStart, queues: Queues) -> Ended {
+    let (disk, marks) = (mounted.disk(), mounted.marks());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
     match runtime {
         // As a task: to wake what `block_on` itself polls costs a write to the event loop, even from within.
         Ok(runtime) => runtime.block_on(async {
-            let life = spawn_local(live(disk, start, queues)).await;
+            let life = spawn_local(live((disk, marks), start, queues)).await;
             life.unwrap_or_else(|error| resume_unwind(error.into_panic()))
         }),
         Err(error) => Ended::Failed {
@@ -201,8 +232,8 @@ fn run_on(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
 }
 
 /// A broker's whole life.
-async fn live(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended {
-    let (driver, flushed) = match open(disk, &start, queues.reports, queues.switch) {
+async fn live(files: (Box<dyn Disk>, SyncMarks), start: BrokerStart, queues: Queues) -> Ended {
+    let (driver, flushed) = match open(files, &start, queues.reports, queues.switch) {
         Ok(opened) => opened,
         Err(message) => return Ended::Failed { message },
     };
@@ -242,14 +273,14 @@ async fn live(disk: Box<dyn Disk>, start: BrokerStart, queues: Queues) -> Ended 
 type Opened = (Rc<Driver>, UnboundedReceiver<Flushed>);
 
 fn open(
-    disk: Box<dyn Disk>,
+    (disk, marks): (Box<dyn Disk>, SyncMarks),
     start: &BrokerStart,
     reports: Reports,
     switch: Arc<KillSwitch>,
 ) -> Result<Opened, String> {
     let (done, flushed) = mpsc::unbounded_channel();
     let name = format!("flush-{}", start.config.id);
-    let flush = FlushThread::start(name, done).map_err(|error| error.to_string())?;
+    let flush = FlushThread::start(name, marks, done).map_err(|error| error.to_string())?;
     let clock = Clock::following(start.courses.clone());
     let broker = Broker::open(start.config.clone(), disk, start.seed, clock.now())
         .map_err(|error| error.to_string())?;
@@ -335,7 +366,9 @@ async fn follow(driver: &Driver, orders: &mut Receiver<Order>) -> (String, bool)
 
 /// Hands results of syncing back to the broker; returns when it crashed.
 async fn pass_flushed(driver: &Driver, mut flushed: UnboundedReceiver<Flushed>) {
-    while let Some(Flushed { token, result }) = flushed.recv().await {
+    while let Some(flushed) = flushed.recv().await {
+        driver.flush.ended(&flushed);
+        let Flushed { token, result, .. } = flushed;
         let passed = driver.drive(|broker, now| broker.on_flushed(now, token, result));
         if passed.is_err() {
             return;

@@ -31,7 +31,7 @@ pub struct Driver {
     broker: RefCell<Broker>,
     clock: Rc<Clock>,
     slots: RefCell<HashMap<ConnectionId, Rc<Slot>>>,
-    flush: FlushThread,
+    pub(super) flush: FlushThread,
     reports: Reports,
     peers: Rc<Peers>,
     pub(super) switch: Arc<KillSwitch>,
@@ -242,9 +242,24 @@ impl Driver {
                 () = self.crash.happened.notified() => {}
                 () = self.switch.wait() => {
                     self.flush.abandon();
+                    self.show_last();
                     return Ended::Killed;
                 }
             }
+        }
+    }
+
+    /// Shows what the broker was when it was killed, however long ago somebody looked at it. It does nothing more.
+    fn show_last(&self) {
+        let Ok(mut broker) = self.broker.try_borrow_mut() else {
+            return;
+        };
+        let focus = self.pictures.focus();
+        let built = catch_unwind(AssertUnwindSafe(|| {
+            broker.picture(self.clock.now(), &focus)
+        }));
+        if let Ok(picture) = built {
+            self.report(Report::Picture(Box::new(picture)));
         }
     }
 

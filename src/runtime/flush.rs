@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::storage::sync_path;
+use crate::storage::{SyncMarks, sync_path};
 
 /// Files to sync, and the name under which the broker waits.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct FlushOrder {
 #[derive(Debug)]
 pub struct Flushed {
     pub token: u64,
+    pub files: Vec<PathBuf>,
     pub result: Result<(), String>,
 }
 
@@ -32,17 +33,22 @@ pub struct Flushed {
 #[derive(Debug)]
 pub struct FlushThread {
     abandoned: Arc<AtomicBool>,
+    marks: SyncMarks,
     orders: Option<mpsc::Sender<FlushOrder>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl FlushThread {
-    /// Starts the thread; results go to `done`. Its queue is as long as the broker makes it: one order
+    /// Starts the thread; results go to `done`, and what is synced is noted in `marks`. Its queue is as long as the broker makes it: one order
     /// per second, or one at a time when acks wait for it.
     ///
     /// # Errors
     /// The system refuses another thread.
-    pub fn start(name: String, done: UnboundedSender<Flushed>) -> io::Result<FlushThread> {
+    pub fn start(
+        name: String,
+        marks: SyncMarks,
+        done: UnboundedSender<Flushed>,
+    ) -> io::Result<FlushThread> {
         let (orders, queue) = mpsc::channel::<FlushOrder>();
         let abandoned = Arc::new(AtomicBool::new(false));
         let gone = Arc::clone(&abandoned);
@@ -51,15 +57,21 @@ impl FlushThread {
             .stack_size(128 * 1024)
             .spawn(move || {
                 for order in queue {
-                    let result = sync_all(&order.files, &gone);
-                    let token = order.token;
-                    if done.send(Flushed { token, result }).is_err() {
+                    let FlushOrder { token, files } = order;
+                    let result = sync_all(&files, &gone);
+                    let flushed = Flushed {
+                        token,
+                        files,
+                        result,
+                    };
+                    if done.send(flushed).is_err() {
                         return;
                     }
                 }
             })?;
         Ok(FlushThread {
             abandoned,
+            marks,
             orders: Some(orders),
             thread: Some(thread),
         })
@@ -72,11 +84,18 @@ impl FlushThread {
 
     /// Queues an order.
     pub fn send(&self, order: FlushOrder) {
+        self.marks.borrow_mut().begin_sync(&order.files);
         let orders = self.orders.as_ref().expect("only drop takes it");
         // A thread that is gone has panicked: the broker hears of no flush and acks nothing.
         if orders.send(order).is_err() {
             tracing::error!("the flush thread is gone");
         }
+    }
+
+    /// Takes in how an order ended.
+    pub fn ended(&self, flushed: &Flushed) {
+        let done = flushed.result.is_ok();
+        self.marks.borrow_mut().end_sync(&flushed.files, done);
     }
 }
 
@@ -113,7 +132,7 @@ mod tests {
         let real = dir.path().join("real");
         std::fs::write(&real, b"x").unwrap();
         let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
-        let thread = FlushThread::start("flush-test".into(), done).unwrap();
+        let thread = FlushThread::start("flush-test".into(), SyncMarks::default(), done).unwrap();
         thread.send(FlushOrder {
             token: 1,
             files: vec![real.clone(), dir.path().join("gone")],

@@ -36,7 +36,6 @@ pub use response::Response;
 use crate::broker::BrokerPicture;
 use crate::ids::{BrokerId, Time};
 use crate::inspect::{EventKind, HeldMessage};
-use crate::storage::MemoryFiles;
 
 /// What a broker's thread says.
 #[derive(Debug)]
@@ -61,8 +60,8 @@ pub enum Report {
     LetGo {
         ticket: u64,
     },
-    /// The thread's last word, and the files of a broker that kept them in memory.
-    Ended(Ended, MemoryFiles),
+    /// The thread's last word, and the broker's files.
+    Ended(Ended, Medium),
 }
 
 /// A report and whose it is.

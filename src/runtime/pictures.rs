@@ -41,6 +41,11 @@ impl Pictures {
         self.ring_if_due();
     }
 
+    /// What pictures contain.
+    pub fn focus(&self) -> Focus {
+        self.focus.borrow().clone()
+    }
+
     /// The broker's change counter after a call.
     pub fn broker_changed(&self, changed: u64) {
         self.changed.set(changed);
@@ -71,7 +76,7 @@ pub async fn publish(driver: &Driver) {
             continue;
         }
         newest = Some(Instant::now());
-        let focus = pictures.focus.borrow().clone();
+        let focus = pictures.focus();
         let anew = pictures.anew.take();
         let built = driver.drive(|broker, now| {
             if anew {

@@ -41,8 +41,8 @@ pub use beside::{metadata_snapshot_id, metadata_snapshot_name};
 pub use broker_dir::{BrokerDir, DirLock, Identity, LastRun, recovery_points};
 pub use config::{LogConfig, TimestampType};
 pub use disk::{
-    Disk, Entry, FailingDisk, Fault, FaultPlan, MemoryDisk, MemoryFiles, Operation, RealDisk,
-    Synced, sync_path,
+    Disk, Entry, FailingDisk, Fault, FaultPlan, LostTail, MemoryDisk, MemoryFiles, Operation,
+    RealDisk, SyncMarks, Synced, Unsynced, WatchedDisk, sync_path,
 };
 pub use dump::{DumpError, dump};
 pub use epochs::Epochs;

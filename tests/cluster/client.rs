@@ -69,6 +69,11 @@ impl Client {
 
     /// Where the leader of a topic's partition 0 listens.
     pub fn leader(&mut self, topic: &str) -> String {
+        self.try_leader(topic).expect("it has a leader")
+    }
+
+    /// As [`Client::leader`]; `None` when this broker knows of none.
+    pub fn try_leader(&mut self, topic: &str) -> Option<String> {
         let request = MetadataRequest {
             topics: Some(vec![MetadataRequestTopic {
                 name: Some(topic.to_owned()),
@@ -82,9 +87,9 @@ impl Client {
             })
             .unwrap();
         let answer = MetadataResponse::decode(&mut reader, 12).unwrap();
-        let leader = answer.topics[0].partitions[0].leader_id;
-        let broker = answer.brokers.iter().find(|b| b.node_id == leader).unwrap();
-        format!("{}:{}", broker.host, broker.port)
+        let leader = answer.topics[0].partitions.first()?.leader_id;
+        let broker = answer.brokers.iter().find(|b| b.node_id == leader)?;
+        Some(format!("{}:{}", broker.host, broker.port))
     }
 
     /// Writes one record to partition 0; its offset once acknowledged.

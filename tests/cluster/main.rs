@@ -9,5 +9,6 @@ mod ctl;
 mod live;
 mod openings;
 mod pace;
+mod plug;
 mod program;
 mod serve;

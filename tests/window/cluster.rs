@@ -481,6 +481,28 @@ fn links_are_cut_slowed_and_healed_and_a_broker_is_added() {
 }
 
 #[test]
+fn the_plug_is_pulled_once_that_was_confirmed() {
+    let fixture = three_brokers::shop();
+    let mut window = open(&fixture, SIZES[0], true, |_| {});
+    show(&mut window);
+    window.get_by_label("Pull the plug").click();
+    window.run();
+    window.get_by_label_contains("an ack waits until a record is written");
+    window.get_by_label("Cancel").click();
+    window.run();
+    assert_eq!(fixture.commands(), []);
+    window.key_press_modifiers(egui::Modifiers::SHIFT, egui::Key::P);
+    window.run();
+    let buttons = window.get_all_by_role_and_label(egui::accesskit::Role::Button, "Pull the plug");
+    buttons
+        .last()
+        .expect("the dialog's, above the view's")
+        .click();
+    window.run();
+    assert_eq!(fixture.commands(), [Command::PullPlug]);
+}
+
+#[test]
 fn another_leader_is_elected_among_those_in_sync() {
     let fixture = three_brokers::shop();
     let mut window = open(&fixture, SIZES[0], true, |_| {});

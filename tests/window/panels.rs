@@ -73,6 +73,13 @@ fn topic_settings_in_every_theme_and_size() {
 }
 
 #[test]
+fn pull_the_plug_in_every_theme_and_size() {
+    pictures("pull-the-plug", &Fixture::shop(), |window| {
+        window.state_mut().state_mut().dialog = Some(Dialog::PullPlug);
+    });
+}
+
+#[test]
 fn add_partitions_in_every_theme_and_size() {
     pictures("add-partitions", &Fixture::shop(), |window| {
         window.state_mut().state_mut().dialog = Some(Dialog::AddPartitions("orders".into()));

@@ -5,6 +5,7 @@ mod create_topic;
 mod export_events;
 mod moves;
 mod palette;
+mod plug;
 mod shortcuts;
 mod topic;
 
@@ -63,6 +64,7 @@ impl Dialogs {
             }
             Dialog::MoveLeader(name, index) => moves::leader(ui, scene, name, *index),
             Dialog::ExportEvents => self.export.draw(ui, scene),
+            Dialog::PullPlug => plug::draw(ui, scene),
         });
         let closed = match how {
             Closing::Not => false,
@@ -144,6 +146,32 @@ fn show_failure(ui: &mut Ui, failure: &Failure) {
     let name = RichText::new(&failure.name).font(theme::heading());
     ui.add(Label::new(name.color(Theme::of(ui).bad)).wrap());
     widgets::paragraph(ui, &failure.sentence());
+}
+
+/// What went wrong, and the buttons that run the dialog's command or close it.
+fn confirm(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    text: &str,
+    destroys: bool,
+    run: impl FnOnce(&mut Scene<'_>),
+) {
+    failure(ui, scene);
+    ui.add_space(space::S);
+    ui.horizontal(|ui| {
+        let can = !is_waiting(scene);
+        let clicked = if destroys {
+            widgets::danger_button(ui, text).clicked()
+        } else {
+            widgets::primary_button_if(ui, can, text).clicked()
+        };
+        if clicked && can {
+            run(scene);
+        }
+        if widgets::button(ui, "Cancel").clicked() {
+            scene.state.dialog = None;
+        }
+    });
 }
 
 /// Whether and how a dialog is being closed.

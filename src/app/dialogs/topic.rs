@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use egui::{DragValue, Label, RichText, ScrollArea, Ui};
 
-use super::{MAX_PARTITIONS, failure, is_waiting};
+use super::{MAX_PARTITIONS, confirm, failure, is_waiting};
 use crate::app::scene::Scene;
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::{format, widgets};
@@ -182,29 +182,4 @@ fn found(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) -> Option<std::sync::Ar
         }
     }
     topic
-}
-
-fn confirm(
-    ui: &mut Ui,
-    scene: &mut Scene<'_>,
-    text: &str,
-    destroys: bool,
-    run: impl FnOnce(&mut Scene<'_>),
-) {
-    failure(ui, scene);
-    ui.add_space(space::S);
-    ui.horizontal(|ui| {
-        let can = !is_waiting(scene);
-        let clicked = if destroys {
-            widgets::danger_button(ui, text).clicked()
-        } else {
-            widgets::primary_button_if(ui, can, text).clicked()
-        };
-        if clicked && can {
-            run(scene);
-        }
-        if widgets::button(ui, "Cancel").clicked() {
-            scene.state.dialog = None;
-        }
-    });
 }

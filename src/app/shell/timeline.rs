@@ -274,6 +274,7 @@ fn dotted(painter: &Painter, x: f32, top: f32, bottom: f32, color: Color32) {
 }
 
 /// An event in a few words.
+#[expect(clippy::too_many_lines, reason = "a table: one arm per kind of event")]
 fn label(event: &Event) -> String {
     use EventKind::*;
     let place = match event.kind.topic() {
@@ -291,6 +292,8 @@ fn label(event: &Event) -> String {
         BrokerStopped { .. } => format!("{who} stopped"),
         BrokerCrashed { .. } => format!("{who} crashed"),
         BrokerKilled { .. } => format!("{who} killed"),
+        PlugPulled { .. } => "the plug was pulled".to_owned(),
+        RecordsLost { .. } => format!("{place} lost records"),
         BrokerPaused { .. } => format!("{who} paused"),
         BrokerResumed { .. } => format!("{who} goes on"),
         BrokerAdded { .. } => format!("{who} added"),

@@ -35,9 +35,9 @@ enum Step {
 pub(super) const ASKED: &str = "somebody asked for it";
 
 /// That a broker was killed, told when it was done: what follows from it may be seen before the broker has ended.
-pub(super) fn killed() -> EventKind {
+pub(super) fn killed(cause: &str) -> EventKind {
     EventKind::BrokerKilled {
-        cause: ASKED.to_owned(),
+        cause: cause.to_owned(),
     }
 }
 
@@ -65,6 +65,7 @@ pub enum BrokerCommand {
     },
     Heal,
     Add,
+    PullPlug,
 }
 
 impl BrokerCommand {
@@ -89,6 +90,7 @@ impl BrokerCommand {
             Command::HealLink { a, b } => BrokerCommand::HealOne { a, b },
             Command::HealLinks => BrokerCommand::Heal,
             Command::AddBroker => BrokerCommand::Add,
+            Command::PullPlug => BrokerCommand::PullPlug,
             _ => return None,
         })
     }
@@ -97,7 +99,13 @@ impl BrokerCommand {
 impl Brokers {
     /// Runs a command.
     pub fn run(&mut self, id: CommandId, command: BrokerCommand) {
+        if self.plug.is_some() {
+            let what = "the plug is out: brokers start again in a moment".to_owned();
+            let failure = failed("PLUG_IS_OUT", what);
+            return self.concluded.push(Concluded::failed(id, failure));
+        }
         let step = match command {
+            BrokerCommand::PullPlug => return self.pull_plug(id),
             BrokerCommand::Kill(broker) => self.kill(broker),
             BrokerCommand::Stop(broker) => self.stop_one(broker),
             BrokerCommand::Restart(broker) => self.restart(broker),
@@ -124,7 +132,7 @@ impl Brokers {
         let member = self.alive(id)?;
         member.again = false;
         if member.kill() {
-            self.notes.push((Some(id), killed()));
+            self.notes.push((Some(id), killed(ASKED)));
         }
         Ok(Step::Waits(id, Until::Ended))
     }
@@ -370,7 +378,7 @@ impl Brokers {
         self.members.remove(&id);
         self.recipe.roster.brokers.retain(|broker| *broker != id);
         self.tell_neighbours();
-        let dir = self.recipe.dir.join(format!("broker-{id}"));
+        let dir = self.dir_of(id);
         let aside = |n: u32| self.recipe.dir.join(format!("removed-broker-{id}-{n}"));
         let aside = (1..).map(aside).find(|path| !path.exists());
         let moved = match (aside, dir.exists()) {
@@ -436,7 +444,7 @@ pub(super) fn did_not_start(id: BrokerId, why: &str) -> Failure {
     )
 }
 
-fn failed(name: &str, what: String) -> Failure {
+pub(super) fn failed(name: &str, what: String) -> Failure {
     Failure {
         name: name.to_owned(),
         what,

@@ -1,7 +1,7 @@
 //! The disk as storage sees it: short synchronous calls on paths.
 //!
-//! Three implementations: [`RealDisk`] (files), [`MemoryDisk`] (no file at all, and crashes on demand)
-//! and [`FailingDisk`] (another disk that fails on purpose). A write that returned reached the operating
+//! Four implementations: [`RealDisk`] (files), [`WatchedDisk`] (files, and which of their bytes a power loss would
+//! take), [`MemoryDisk`] (no file at all, and crashes on demand) and [`FailingDisk`] (another disk that fails on purpose). A write that returned reached the operating
 //! system, so it survives a crash of the program; only [`Disk::sync`] makes it survive a power loss.
 //! No call retries, and none hides a short write: after an error the caller looks at what is there.
 
@@ -9,6 +9,7 @@ mod buffers;
 mod failing;
 mod memory;
 mod real;
+mod unsynced;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 pub use failing::{FailingDisk, Fault, FaultPlan, Operation};
 pub use memory::{MemoryDisk, MemoryFiles};
 pub use real::{RealDisk, sync_path};
+pub use unsynced::{LostTail, SyncMarks, Unsynced, WatchedDisk};
 
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

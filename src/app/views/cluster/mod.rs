@@ -216,8 +216,13 @@ impl Cluster {
                 format::counted(partitions as u64, "partition")
             );
             ui.with_layout(Place::right_to_left(Align::Center), |ui| {
-                if scene.abilities.break_things && widgets::button(ui, "Add a broker").clicked() {
-                    scene.send(Command::AddBroker);
+                if scene.abilities.break_things {
+                    if widgets::button(ui, "Add a broker").clicked() {
+                        scene.send(Command::AddBroker);
+                    }
+                    if widgets::button(ui, "Pull the plug").clicked() {
+                        scene.state.dialog = Some(Dialog::PullPlug);
+                    }
                 }
                 widgets::small(ui, &words);
             });
