@@ -2,7 +2,7 @@
 //!
 //! Each picture says how many requests every connection has made. What came since the picture before takes off as one
 //! flight per connection, which stands for all of them and says so, and no sooner than [`APART_US`] after the last one
-//! there. Nothing flies that no broker counted.
+//! there. Nothing flies that no broker counted, nor what brokers ask each other while nothing happens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub struct Flight {
 /// What is known of a connection's requests.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
+    /// Without those that came while nothing happened.
     requests: u64,
     /// Requests that have not taken off yet.
     waiting: u64,
@@ -90,9 +91,14 @@ impl Flights {
 
     fn count(&mut self, picture: &ClusterSnapshot) {
         let before = std::mem::take(&mut self.seen);
+        let polls = picture.polls.iter();
+        let polls: BTreeMap<Wire, u64> = polls
+            .map(|polls| ((polls.broker, polls.connection), polls.requests))
+            .collect();
         for connection in &picture.connections {
             let wire = (connection.broker, connection.id);
-            let requests = connection.requests;
+            let polls = polls.get(&wire).copied().unwrap_or(0);
+            let requests = connection.requests.saturating_sub(polls);
             let known = before.get(&wire).copied();
             // What a connection did before it was seen first was not seen.
             let known = known.unwrap_or(Seen {
@@ -124,7 +130,7 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::ConnectionSnapshot;
+    use crate::inspect::{ConnectionSnapshot, Polls};
 
     fn ms(ms: i64) -> Time {
         Time::from_ms(ms)
@@ -168,6 +174,25 @@ mod tests {
         assert_eq!(counts(&flights), [7]);
         flights.see(ms(800), &picture(76, 48, "Produce v9"));
         assert!(!flights.are_under_way());
+    }
+
+    #[test]
+    fn what_came_while_nothing_happened_does_not_fly() {
+        let polled = |at_ms, requests, polls| {
+            let mut picture = ClusterSnapshot::clone(&picture(at_ms, requests, "Fetch v18"));
+            picture.polls = vec![Polls {
+                broker: BrokerId(1),
+                connection: ConnectionId(7),
+                requests: polls,
+            }];
+            Arc::new(picture)
+        };
+        let mut flights = Flights::default();
+        flights.see(ms(0), &polled(0, 40, 30));
+        flights.see(ms(60_000), &polled(60_000, 160, 150));
+        assert!(!flights.are_under_way());
+        flights.see(ms(60_033), &polled(60_033, 161, 150));
+        assert_eq!(flights.flying()[0].count, 1);
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub struct Rates {
     pub records_out: f64,
     pub bytes_in: f64,
     pub bytes_out: f64,
+    /// Those of clients: brokers ask each other all the time.
     pub requests: f64,
 }
 
@@ -209,7 +210,7 @@ impl History {
             records_out: per_second(was.records_out, is.records_out, elapsed),
             bytes_in: per_second(was.bytes_in, is.bytes_in, elapsed),
             bytes_out: per_second(was.bytes_out, is.bytes_out, elapsed),
-            requests: per_second(was.requests, is.requests, elapsed),
+            requests: per_second(was.of_clients(), is.of_clients(), elapsed),
         }
     }
 

@@ -83,6 +83,8 @@ pub enum News {
     Joined,
     Note(BrokerId, Time, EventKind),
     Picture(BrokerId),
+    /// A picture that shows nothing but what brokers ask each other all the time.
+    Murmur(BrokerId),
     /// Other messages between brokers wait than did.
     Held,
     Ended(BrokerId, Ended),
@@ -188,8 +190,13 @@ impl Brokers {
             }
             Report::Note { time, kind } => News::Note(broker, time, kind),
             Report::Picture(picture) => {
-                member.show(picture);
-                News::Picture(broker)
+                let (links, real) = (&self.links, self.pace.is_real());
+                let wire = |from, to| links.wire(End::Broker(from), End::Broker(to));
+                let is_good = |a, b| wire(a, b).is_perfect() && wire(b, a).is_perfect();
+                match member.show(picture, |a, b| !real || !is_good(a, b)) {
+                    true => News::Picture(broker),
+                    false => News::Murmur(broker),
+                }
             }
             Report::Held { ticket, message } => {
                 let let_through = self.pace.on_held(broker, ticket, message);

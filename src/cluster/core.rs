@@ -164,6 +164,14 @@ impl Core {
             News::Joined | News::Held => {}
             News::Note(broker, time, kind) => self.note(Some(broker), time, kind),
             News::Picture(broker) => self.has_shown(broker),
+            News::Murmur(broker) => {
+                self.has_shown(broker);
+                self.show.murmur();
+                if self.show.is_looked_at() {
+                    self.brokers.look_at(broker, None, false);
+                }
+                return;
+            }
             News::Ended(broker, ended) => {
                 self.has_shown(broker);
                 self.on_ended(&ended);
@@ -207,6 +215,7 @@ impl Core {
             }
             Request::Focus(focus) => {
                 self.brokers.look(Some(&focus), false);
+                self.show.count(focus.counters);
                 self.focus = focus;
             }
             Request::Look => {

@@ -13,7 +13,7 @@ use super::member::Seen;
 use crate::ids::Time;
 use crate::inspect::{
     BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot, EVENTS_KEPT, Event,
-    EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome, PaceSnapshot,
+    EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome, PaceSnapshot, Polls,
     ProducerSnapshot, QuorumSnapshot, Totals,
 };
 
@@ -93,6 +93,7 @@ pub fn fuse(
         pace: panels.pace,
         totals: totals(seen),
         connections: connections(seen),
+        polls: polls(seen),
         in_flight: in_flight(seen),
         events: chronicle.events.iter().cloned().collect(),
         outcomes: chronicle.outcomes.iter().cloned().collect(),
@@ -141,6 +142,13 @@ fn connections(seen: &[Seen<'_>]) -> Vec<ConnectionSnapshot> {
     let living = seen.iter().filter(|s| s.is_alive());
     let shown = living.filter_map(|s| Some(s.picture?.connections.as_ref()));
     shown.flatten().cloned().collect()
+}
+
+/// What the brokers that run were asked by others while nothing happened.
+fn polls(seen: &[Seen<'_>]) -> Vec<Polls> {
+    let living = seen.iter().filter(|s| s.is_alive());
+    let shown = living.filter_map(|s| Some(s.murmur?.polls(s.id)));
+    shown.flatten().collect()
 }
 
 /// What the brokers that run have asked and not answered.

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::murmur::{Murmur, asked_between, is_news};
 use super::remains::Remains;
 use crate::broker::BrokerPicture;
+use crate::ids::BrokerId;
 use crate::inspect::{BrokerState, PartitionSnapshot, TopicSnapshot, Totals};
 use crate::runtime::{BrokerThread, Ended, Medium, Order, Port};
 
@@ -21,6 +23,7 @@ pub struct Member {
     pub joined: bool,
     /// The newest picture, also of a broker that has ended.
     picture: Option<Box<BrokerPicture>>,
+    murmur: Murmur,
     /// What it left on disk, once that was read after its end.
     pub remains: Option<Arc<Remains>>,
     /// What earlier runs counted.
@@ -36,10 +39,11 @@ pub struct Member {
 /// What pictures show of one broker.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
-    pub id: crate::ids::BrokerId,
+    pub id: BrokerId,
     pub listen: SocketAddr,
     pub state: &'a BrokerState,
     pub picture: Option<&'a BrokerPicture>,
+    pub murmur: Option<&'a Murmur>,
     /// What a dead one left on disk, if that was read.
     pub remains: Option<&'a Arc<Remains>>,
     /// What it counted before this run.
@@ -66,6 +70,7 @@ impl Member {
             state: BrokerState::Starting,
             joined: false,
             picture: None,
+            murmur: Murmur::default(),
             remains: None,
             past: Totals::default(),
             again: false,
@@ -101,8 +106,22 @@ impl Member {
         partitions.filter(move |(_, partition)| own.is_some() && partition.leader == own)
     }
 
-    pub fn show(&mut self, picture: Box<BrokerPicture>) {
+    /// Keeps its newest picture; false when that shows nothing but what brokers ask each other all the time.
+    pub fn show(
+        &mut self,
+        mut picture: Box<BrokerPicture>,
+        is_watched: impl Fn(BrokerId, BrokerId) -> bool,
+    ) -> bool {
+        let before = self.picture.as_deref();
+        let news = before.is_none_or(|before| is_news(before, &picture, is_watched));
+        let asked = asked_between(before, &picture);
+        picture.totals.between_brokers =
+            before.map_or(0, |before| before.totals.between_brokers) + asked;
+        if let Some(before) = before {
+            self.murmur.count(before, &picture, news);
+        }
         self.picture = Some(picture);
+        news
     }
 
     /// Its thread has said its last word.
@@ -149,12 +168,13 @@ impl Member {
         told
     }
 
-    pub fn seen(&self, id: crate::ids::BrokerId) -> Seen<'_> {
+    pub fn seen(&self, id: BrokerId) -> Seen<'_> {
         Seen {
             id,
             listen: self.port.address(),
             state: &self.state,
             picture: self.picture.as_deref(),
+            murmur: Some(&self.murmur),
             remains: self.remains.as_ref(),
             past: self.past,
         }

@@ -14,6 +14,7 @@ mod fuse;
 mod fuse_topics;
 mod link;
 mod member;
+mod murmur;
 mod outage;
 mod pace;
 mod placing;

@@ -106,6 +106,11 @@ impl Pace {
         }
     }
 
+    /// Everything runs as it does by itself.
+    pub fn is_real(&self) -> bool {
+        self.slowdown == 1 && !self.paused && !self.frozen
+    }
+
     pub fn snapshot(&self) -> PaceSnapshot {
         PaceSnapshot {
             slowdown: self.slowdown,

@@ -1,13 +1,23 @@
 //! Publishes pictures: only to someone who looks, only when something changed, never too often.
+//!
+//! What brokers ask each other all the time is no news: it is shown with the next news, and once more when that is
+//! over, so that what stays in sight is how things came to rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::inspect::ClusterSnapshot;
 use crate::runtime::PICTURE_INTERVAL;
+
+/// From the newest picture to one that shows no news.
+const REST: Duration = Duration::from_secs(1);
+/// For so long brokers tell nothing in between what they ask each other, mostly: a moment in the middle of that
+/// shows requests that are about to be answered.
+const LULL: Duration = Duration::from_millis(66);
 
 /// The publishing end of the window's pictures.
 pub struct Show {
@@ -16,6 +26,12 @@ pub struct Show {
     looking: Arc<AtomicBool>,
     looked: bool,
     news: bool,
+    /// When brokers told last of what is no news, after the newest picture.
+    murmured: Option<Instant>,
+    /// The newest picture showed news: one more follows when all is at rest.
+    settles: bool,
+    /// Counters of what is no news are watched.
+    counts: bool,
     newest: Option<Instant>,
     wake: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -27,6 +43,9 @@ impl Show {
             looking,
             looked: false,
             news: true,
+            murmured: None,
+            settles: false,
+            counts: false,
             newest: None,
             wake: None,
         }
@@ -37,9 +56,24 @@ impl Show {
         self.looked = true;
     }
 
+    /// Whether somebody has read the newest picture, and so wants the next.
+    pub fn is_looked_at(&self) -> bool {
+        self.looked
+    }
+
     /// The next picture would differ.
     pub fn news(&mut self) {
         self.news = true;
+    }
+
+    /// The next picture would differ in nothing but what brokers ask each other all the time.
+    pub fn murmur(&mut self) {
+        self.murmured = Some(Instant::now());
+    }
+
+    /// Whether counters of what is no news are watched from now on.
+    pub fn count(&mut self, counts: bool) {
+        self.counts = counts;
     }
 
     pub fn on_news(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
@@ -48,22 +82,80 @@ impl Show {
 
     /// When the next picture is due; `None` while nobody looks or nothing is new.
     pub fn due(&self) -> Option<Instant> {
-        if !self.looked || !self.news {
+        if !self.looked {
             return None;
         }
-        let earliest = self.newest.map(|newest| newest + PICTURE_INTERVAL);
-        Some(earliest.unwrap_or_else(Instant::now))
+        let Some(newest) = self.newest else {
+            return Some(Instant::now());
+        };
+        if self.news {
+            return Some(newest + PICTURE_INTERVAL);
+        }
+        let murmured = self.murmured?;
+        match (self.counts, self.settles) {
+            (true, _) => Some(newest + REST),
+            (false, true) => {
+                let lull = murmured + LULL;
+                Some(lull.clamp(newest + REST, newest + 2 * REST))
+            }
+            (false, false) => None,
+        }
     }
 
     /// Shows a picture and wakes the window.
     pub fn publish(&mut self, picture: Arc<ClusterSnapshot>) {
         self.shown.send_replace(picture);
         self.looked = false;
-        self.news = false;
+        self.settles = std::mem::take(&mut self.news);
+        self.murmured = None;
         self.newest = Some(Instant::now());
         self.looking.store(false, Ordering::Release);
         if let Some(wake) = &self.wake {
             wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show() -> Show {
+        let (shown, _) = watch::channel(Arc::default());
+        let mut show = Show::new(shown, Arc::default());
+        show.publish(Arc::default());
+        show.look();
+        show
+    }
+
+    #[test]
+    fn what_is_no_news_is_shown_once_when_news_are_over() {
+        let mut show = show();
+        assert_eq!(show.due(), None, "nothing came");
+        show.murmur();
+        let rest = show
+            .due()
+            .zip(show.newest)
+            .map(|(due, newest)| due - newest);
+        assert!(rest.is_some_and(|rest| (REST..=2 * REST).contains(&rest)));
+        show.publish(Arc::default());
+        show.look();
+        show.murmur();
+        assert_eq!(show.due(), None, "all is at rest");
+        show.count(true);
+        assert_eq!(show.due(), show.newest.map(|newest| newest + REST));
+        show.news();
+        assert_eq!(
+            show.due(),
+            show.newest.map(|newest| newest + PICTURE_INTERVAL)
+        );
+    }
+
+    #[test]
+    fn nothing_is_shown_to_nobody() {
+        let mut show = show();
+        show.publish(Arc::default());
+        show.news();
+        assert_eq!(show.due(), None);
     }
 }

@@ -15,6 +15,8 @@ pub struct Focus {
     pub lanes: Vec<LaneFocus>,
     pub record: Option<RecordFocus>,
     pub segment: Option<SegmentFocus>,
+    /// Counters are shown that grow while nothing happens: pictures for them alone are made, once a second.
+    pub counters: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,6 +39,8 @@ pub struct ClusterSnapshot {
     pub topics: Vec<Arc<TopicSnapshot>>,
     pub totals: Totals,
     pub connections: Vec<ConnectionSnapshot>,
+    /// Which of their requests came while nothing happened.
+    pub polls: Vec<Polls>,
     /// Requests without an answer yet, at most [`IN_FLIGHT_SHOWN`] of each broker.
     pub in_flight: Vec<InFlight>,
     /// The newest events, oldest first, at most [`EVENTS_KEPT`].
@@ -94,6 +96,8 @@ pub struct Totals {
     pub records_out: u64,
     pub bytes_out: u64,
     pub requests: u64,
+    /// Those of the requests that brokers made of each other.
+    pub between_brokers: u64,
     pub errors: u64,
     /// Partitions of Produce requests that were answered with an error.
     pub failed_produces: u64,
@@ -107,8 +111,14 @@ impl Totals {
         self.records_out += other.records_out;
         self.bytes_out += other.bytes_out;
         self.requests += other.requests;
+        self.between_brokers += other.between_brokers;
         self.errors += other.errors;
         self.failed_produces += other.failed_produces;
+    }
+
+    /// Requests that clients made.
+    pub fn of_clients(&self) -> u64 {
+        self.requests.saturating_sub(self.between_brokers)
     }
 }
 
@@ -501,6 +511,15 @@ pub struct ConnectionSnapshot {
     pub last_api: String,
     /// True for klar's own panels.
     pub own: bool,
+}
+
+/// Requests of another broker that came while nothing happened: fetches that brought nothing, and heartbeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Polls {
+    pub broker: BrokerId,
+    /// The other broker's.
+    pub connection: ConnectionId,
+    pub requests: u64,
 }
 
 /// One of klar's own producers.

@@ -24,6 +24,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, broker: BrokerId, id: Connection
     } else {
         &connection.client_id
     };
+    scene.focus.counters = true;
     header(ui, name, "client");
     widgets::facts(ui, |facts| {
         facts.mono("From", &connection.peer);

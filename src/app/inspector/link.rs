@@ -11,6 +11,7 @@ use crate::ids::BrokerId;
 use crate::inspect::EventSubject;
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, a: BrokerId, b: BrokerId) {
+    scene.focus.counters = true;
     let picture = scene.picture.clone();
     let link = Link::between(&picture, a, b);
     header(ui, &format!("Broker {a} – broker {b}"), "link");

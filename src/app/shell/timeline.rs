@@ -107,7 +107,8 @@ fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
                     RichText::new(text).font(theme::mono_small()).color(color),
                 ))
             };
-            number(format!("requests {}", format::rate(rates.requests)));
+            number(format!("requests {}", format::rate(rates.requests)))
+                .on_hover_text("Those of clients: brokers ask each other all the time");
             number(format!("consumed {}", format::rate(rates.records_out)))
                 .on_hover_text("By clients, and by this window's own search through records");
             number(format!("produced {}", format::rate(rates.records_in)));

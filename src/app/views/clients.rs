@@ -81,6 +81,7 @@ impl View for Clients {
 
 /// Connections as rows, in the rest of the space.
 pub fn connections(ui: &mut Ui, scene: &mut Scene<'_>, shown: &[&ConnectionSnapshot]) {
+    scene.focus.counters = true;
     widgets::table_header(ui, CONNECTIONS);
     let current = match scene.state.selection {
         Selection::Connection(broker, id) => {

@@ -95,6 +95,7 @@ fn seen<'a>(id: i32, state: &'a BrokerState, picture: Option<&'a BrokerPicture>)
         listen: SocketAddr::from(([127, 0, 0, 1], 9091 + u16::try_from(id).unwrap())),
         state,
         picture,
+        murmur: None,
         remains: None,
         past: Totals::default(),
     }
