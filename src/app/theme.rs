@@ -40,6 +40,8 @@ pub struct Theme {
     pub keys: [Color32; 8],
     /// Records without a key.
     pub key_null: Color32,
+    /// From little to much: each further from the ground than the one before.
+    pub heat: [Color32; 3],
     /// Fill of a leader's badge and of its strip.
     pub leader: Color32,
     pub on_leader: Color32,
@@ -83,6 +85,7 @@ pub static DARK: Theme = Theme {
         rgb(0x9AA7B8),
     ],
     key_null: rgb(0x6B7686),
+    heat: [rgb(0x3F6EA2), rgb(0x5AA9FF), rgb(0xEAF4FF)],
     leader: rgb(0xE6EAF0),
     on_leader: rgb(0x12161C),
     watermark: rgb(0xFFFFFF),
@@ -119,6 +122,7 @@ pub static LIGHT: Theme = Theme {
         rgb(0x6F7D90),
     ],
     key_null: rgb(0x8A94A3),
+    heat: [rgb(0x6890DA), rgb(0x1D5FD0), rgb(0x0B1B3A)],
     leader: rgb(0x2B333E),
     on_leader: rgb(0xFFFFFF),
     watermark: rgb(0x14181F),
@@ -245,9 +249,19 @@ pub mod cluster {
     pub const LANE_WIDTH: f32 = 272.0;
     pub const BAR: f32 = 13.0;
     pub const BAR_WIDTH: f32 = 128.0;
-    /// Side of a replica's square where bars do not fit.
-    pub const SQUARE: f32 = 5.0;
-    pub const SQUARE_MOST: f32 = 26.0;
+    /// From one tile of the heatmap to the next: the least there is, the least with topics' names, and the most.
+    pub const TILE: f32 = 3.0;
+    pub const TILE_NAMED: f32 = 7.0;
+    pub const TILE_MOST: f32 = 26.0;
+    /// Tiles may be so much smaller where that lets topics stand apart.
+    pub const TILE_GIVES: f32 = 2.0;
+    /// Height of a topic's name above its tiles.
+    pub const TILE_NAME: f32 = 15.0;
+    /// A tile with a shorter side has no room for a frame, or for an outline of dashes.
+    pub const TILE_FRAMED: f32 = 3.0;
+    pub const TILE_MARKED: f32 = 8.0;
+    /// A step of brightness in the legend; its height is a tile's side there.
+    pub const TILE_LEGEND: [f32; 2] = [8.0, 12.0];
     pub const BADGE: [f32; 2] = [18.0, 14.0];
     pub const NAME: f32 = 104.0;
     pub const NUMBER: f32 = 50.0;
@@ -347,6 +361,20 @@ impl Theme {
     /// `color` as used for what is not committed yet.
     pub fn not_committed(&self, color: Color32) -> Color32 {
         color.gamma_multiply(if self.dark { 0.38 } else { 0.42 })
+    }
+
+    /// How much of the most, 0 to 1, as a colour.
+    pub fn heat(&self, share: f32) -> Color32 {
+        let [little, some, much] = self.heat;
+        match share {
+            share if share <= 0.5 => little.lerp_to_gamma(some, share.max(0.0) * 2.0),
+            share => some.lerp_to_gamma(much, share.min(1.0) * 2.0 - 1.0),
+        }
+    }
+
+    /// What lies within a frame of that colour.
+    pub fn within(&self, heat: Color32) -> Color32 {
+        self.card.lerp_to_gamma(heat, 0.36)
     }
 
     /// A one pixel line.
@@ -554,6 +582,16 @@ mod tests {
                 let ratio = contrast(shape, theme.window);
                 assert!(ratio >= 3.0, "{shape:?}: {ratio:.2} (dark: {})", theme.dark);
             }
+        }
+    }
+
+    #[test]
+    fn every_level_of_heat_stands_out_from_the_card_and_from_the_one_before() {
+        for theme in [&DARK, &LIGHT] {
+            let levels = (0..=9).map(|level| theme.heat(level as f32 / 9.0));
+            let ratios: Vec<f64> = levels.map(|heat| contrast(heat, theme.card)).collect();
+            assert!(ratios[0] >= 3.0, "{ratios:.2?} (dark: {})", theme.dark);
+            assert!(ratios.is_sorted(), "{ratios:.2?} (dark: {})", theme.dark);
         }
     }
 

@@ -84,11 +84,19 @@ fn a_frame_over_10_000_topics() {
 }
 
 #[test]
-fn a_frame_of_ten_brokers_with_300_partitions() {
+fn a_frame_of_ten_brokers_with_hundreds_and_thousands_of_partitions() {
     let topics = || vec![made("load", 300, 1_000_000, 50_000.0)];
     let cluster = |state: &mut UiState| state.go_to(ViewKey::Cluster);
     let costs = measure(&crate::cluster::healthy(topics(), 10, 3), cluster);
     judge("10 brokers with 300 partitions", &costs);
+    let many = crate::heatmap::thousands();
+    let costs = measure(&many, cluster);
+    judge("10 brokers with 3,000 partitions as a heatmap", &costs);
+    let costs = measure(&many, |state| {
+        cluster(state);
+        state.select(Selection::Topic("events".into()));
+    });
+    judge("the same with a topic selected", &costs);
     let few = vec![made("load", 9, 1_000_000, 50_000.0)];
     let costs = measure(&crate::cluster::healthy(few, 3, 3), cluster);
     judge("3 brokers with 9 partitions as cells", &costs);

@@ -9,6 +9,7 @@ mod cluster;
 mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
+mod heatmap;
 mod idle;
 mod moves;
 mod pace;

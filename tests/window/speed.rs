@@ -137,7 +137,7 @@ fn frame_cost_of_a_list_of_10_000_topics() {
 #[test]
 #[ignore = "prints figures, which are not tests: make frames runs it optimised"]
 fn frame_cost_of_the_cluster() {
-    for (brokers, partitions) in [(3, 9), (3, 40), (10, 300)] {
+    for (brokers, partitions) in [(3, 9), (3, 40), (10, 300), (10, 3_000)] {
         let load = vec![made("load", partitions, 1_000_000, 50_000.0)];
         let fixture = crate::cluster::healthy(load, brokers, 3);
         let name = format!("{brokers} brokers, {partitions} partitions, 50,000 records/s");

@@ -111,6 +111,15 @@ pub enum Ink {
     /// A replica's strip, by what it is.
     Replica(ReplicaRole),
     Heat(u8),
+    /// What a log takes on disk, of the most: a replica's tile, or what lies within its frame.
+    Log {
+        level: u8,
+        inside: bool,
+    },
+    /// The ground of what is selected as a whole.
+    Chosen,
+    /// What the pointer is over.
+    Pointed,
 }
 
 /// How a rectangle is drawn.

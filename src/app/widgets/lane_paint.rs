@@ -196,6 +196,12 @@ fn ink(ink: Ink, theme: &Theme) -> Color32 {
         Ink::Selected => theme.accent,
         Ink::Cut => theme.offline,
         Ink::Replica(role) => role_color(role, theme),
+        Ink::Chosen => theme.selected,
+        Ink::Pointed => theme.text,
+        Ink::Log { level, inside } => {
+            let heat = theme.heat(f32::from(level) / f32::from(HEAT_LEVELS - 1));
+            if inside { theme.within(heat) } else { heat }
+        }
         Ink::Heat(0) => theme.card,
         Ink::Heat(level) => {
             let share = f32::from(level) / f32::from(HEAT_LEVELS - 1);

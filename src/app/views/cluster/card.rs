@@ -8,6 +8,7 @@ use egui::{
 };
 
 use super::drag::Dragged;
+use super::heatmap;
 use super::lanes::{self, Parts};
 use super::layout::{Detail, Fit, card_body};
 use super::rows::{Row, Urgency};
@@ -29,6 +30,8 @@ pub struct Card<'a> {
     pub rows: &'a [Row<'a>],
     pub rect: Rect,
     pub fit: &'a Fit,
+    /// What the largest log in sight takes on disk, bytes.
+    pub largest: u64,
     pub metrics: &'a Metrics,
     /// Milliseconds since the picture was made.
     pub passed_ms: u64,
@@ -41,7 +44,8 @@ impl Card<'_> {
         self.head(ui, scene);
         match self.fit.detail {
             Detail::Cells => self.lanes(ui, scene),
-            Detail::Bars | Detail::Squares => self.small(ui, scene),
+            Detail::Bars => self.bars(ui, scene),
+            Detail::Heatmap(grid) => heatmap::draw(self, ui, scene, &grid),
         }
         self.left_out(ui);
     }
@@ -158,8 +162,8 @@ impl Card<'_> {
         }
     }
 
-    /// Bars or squares: one picture, whose parts answer by where they lie.
-    fn small(&self, ui: &Ui, scene: &mut Scene<'_>) {
+    /// Bars: one picture, whose parts answer by where they lie.
+    fn bars(&self, ui: &Ui, scene: &mut Scene<'_>) {
         let body = card_body(self.rect);
         let id = ui.scope_id().with(("replicas", self.broker.id.0));
         let response = ui.interact(body, id, Sense::click_and_drag());
@@ -167,12 +171,11 @@ impl Card<'_> {
             let words = describe_rows(self.broker, self.rows, self.passed_ms);
             WidgetInfo::labeled(Role::Image, true, words)
         });
-        let shown = &self.rows[..self.rows.len().min(self.fit.room)];
         // A drag is known as one only once the pointer has left where it began.
         let began = ui.input(|input| input.pointer.press_origin());
         let pointer = began.or(response.hover_pos());
         let (mut quads, mut dim, mut hit) = (Vec::new(), Vec::new(), None);
-        for (nth, row) in shown.iter().enumerate() {
+        for (nth, row) in self.rows.iter().enumerate() {
             let rect = self.fit.place(body, self.rows.len(), nth);
             let hovered = pointer.is_some_and(|at| rect.contains(at));
             if hovered {
@@ -183,10 +186,7 @@ impl Card<'_> {
                 ReplicaRole::Offline => &mut dim,
                 _ => &mut quads,
             };
-            match self.fit.detail {
-                Detail::Squares => lanes::square(into, row, rect.shrink(0.5)),
-                _ => self.bar(ui, into, row, rect),
-            }
+            self.bar(ui, into, row, rect);
         }
         self.paint(ui, &quads, 1.0);
         self.paint(ui, &dim, measure::DIMMED);
@@ -213,7 +213,7 @@ impl Card<'_> {
         lanes::bar(into, row, mark, bar);
     }
 
-    fn paint(&self, ui: &Ui, quads: &[Quad], share: f32) {
+    pub fn paint(&self, ui: &Ui, quads: &[Quad], share: f32) {
         let mut mesh = lane_paint::mesh(quads, self.metrics, Theme::of(ui));
         if share < 1.0 {
             for vertex in &mut mesh.vertices {
@@ -252,7 +252,7 @@ impl Card<'_> {
         response.on_hover_text_at_pointer(sentence)
     }
 
-    fn chosen(&self, scene: &mut Scene<'_>, row: &Row<'_>, response: &Response) {
+    pub fn chosen(&self, scene: &mut Scene<'_>, row: &Row<'_>, response: &Response) {
         if response.clicked() {
             let partition = Selection::Partition(row.topic.to_owned(), row.partition.index);
             scene.state.select(partition);
@@ -266,21 +266,21 @@ impl Card<'_> {
         }
     }
 
-    /// Says how many replicas have no room, and that there are none.
+    /// Says how many replicas have no room, for which the legend knows help, and that there are none.
     fn left_out(&self, ui: &Ui) {
         let theme = Theme::of(ui);
         let body = card_body(self.rect);
         let text = match self.rows.len().checked_sub(self.fit.room) {
-            Some(more) if more > 0 => {
-                format!("and {} more: filter by topic", format::count(more as u64))
-            }
+            Some(more) if more > 0 => format!("+{}", format::count(more as u64)),
             _ if self.rows.is_empty() => "no replicas here".to_owned(),
             _ => return,
         };
         let at = if self.rows.is_empty() {
             body.left_top()
         } else {
-            pos2(body.right(), self.rect.top() + measure::HEAD / 2.0)
+            // Left of the button.
+            let right = body.right() - measure::BUTTON[0] - space::S;
+            pos2(right, self.rect.top() + measure::HEAD / 2.0)
         };
         let align = if self.rows.is_empty() {
             egui::Align2::LEFT_TOP

@@ -1,4 +1,4 @@
-//! One replica as shapes: its badge, its records as cells or a bar, or one square. Plain data for `lane_paint`.
+//! One replica as shapes: its badge, its records as cells or a bar. Plain data for `lane_paint`.
 //!
 //! Guarantees: role and commitment can be told without colour. A cell is drawn only for a record the replica
 //! provably has; what it holds beyond that is a band.
@@ -258,17 +258,4 @@ pub fn bar(quads: &mut Vec<Quad>, row: &Row<'_>, mark: Rect, rect: Rect) {
             form: Form::Dashed,
         });
     }
-}
-
-/// A replica as one square.
-pub fn square(quads: &mut Vec<Quad>, row: &Row<'_>, rect: Rect) {
-    let quad = match (row.role, row.partition.leader) {
-        (ReplicaRole::Offline, None) => Quad {
-            rect,
-            ink: Ink::Replica(ReplicaRole::Failed),
-            form: Form::Dashed,
-        },
-        _ => badge(row.role, rect),
-    };
-    quads.push(quad);
 }

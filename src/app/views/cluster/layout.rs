@@ -2,6 +2,7 @@
 
 use egui::{Rect, Vec2, pos2, vec2};
 
+use super::tiles::Grid;
 use crate::app::theme::{cluster as measure, space};
 
 /// Brokers that stand one below the other; more stand in two columns.
@@ -14,8 +15,8 @@ pub enum Detail {
     Cells,
     /// A bar each, filled to the high watermark.
     Bars,
-    /// A square each.
-    Squares,
+    /// A tile each.
+    Heatmap(Grid),
 }
 
 /// How replicas are laid out inside every card.
@@ -30,9 +31,9 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// The most detailed way in which `rows` replicas fit `body`.
-    pub fn new(body: Vec2, rows: usize) -> Fit {
-        let rows = rows.max(1);
+    /// The most detailed way in which the replicas of every card fit `body`; `held` has each card's by topic.
+    pub fn new(body: Vec2, held: &[Vec<usize>]) -> Fit {
+        let rows = most(held).max(1);
         let lanes = [
             (Detail::Cells, measure::LANE_WIDTH, measure::LANE),
             (Detail::Bars, measure::BAR_WIDTH, measure::BAR),
@@ -55,56 +56,44 @@ impl Fit {
                 }
             }
         }
-        Fit::squares(body, rows)
+        Fit::heatmap(body, rows, held)
     }
 
-    fn squares(body: Vec2, rows: usize) -> Fit {
-        let mut pitch = measure::SQUARE_MOST
-            .min(body.y)
-            .max(measure::SQUARE)
-            .floor();
-        loop {
-            let columns = ((body.x / pitch) as usize).max(1);
-            let room = columns * ((body.y / pitch) as usize).max(1);
-            if room >= rows || pitch <= measure::SQUARE {
-                return Fit {
-                    detail: Detail::Squares,
-                    columns,
-                    pitch,
-                    room: room.min(rows),
-                };
-            }
-            pitch -= 1.0;
+    fn heatmap(body: Vec2, rows: usize, held: &[Vec<usize>]) -> Fit {
+        let grid = Grid::new(body + vec2(0.0, 2.0 * space::XS), held);
+        Fit {
+            detail: Detail::Heatmap(grid),
+            columns: 1,
+            pitch: grid.pitch,
+            room: grid.room(rows),
         }
     }
 
     /// Height that `rows` replicas take.
     pub fn height(&self, rows: usize) -> f32 {
-        rows.min(self.room).div_ceil(self.columns) as f32 * self.pitch
+        match self.detail {
+            Detail::Heatmap(grid) => grid.height(),
+            Detail::Cells | Detail::Bars => rows.div_ceil(self.columns) as f32 * self.pitch,
+        }
     }
 
-    /// Where the replica at this place stands in `body`. Lanes and bars go down the columns, so that partitions
-    /// read from top to bottom; squares go along the rows.
+    /// Where the lane or bar of the replica at this place stands in `body`. They go down the columns, so that
+    /// partitions read from top to bottom.
     pub fn place(&self, body: Rect, rows: usize, nth: usize) -> Rect {
-        let across = self.detail == Detail::Squares;
         let each = rows.div_ceil(self.columns).max(1);
-        let (column, row) = match across {
-            true => (nth % self.columns, nth / self.columns),
-            false => (nth / each, nth % each),
-        };
-        let width = match across {
-            true => self.pitch,
-            false => body.width() / self.columns as f32,
-        };
+        let (column, row) = (nth / each, nth % each);
+        let width = body.width() / self.columns as f32;
         let corner = body.min + vec2(width * column as f32, self.pitch * row as f32);
-        let gap = if across { 1.0 } else { space::M };
         let last = column + 1 == self.columns;
-        let gap = if last && !across { 0.0 } else { gap };
-        Rect::from_min_size(
-            corner,
-            vec2(width - gap, self.pitch - f32::from(u8::from(across))),
-        )
+        let gap = if last { 0.0 } else { space::M };
+        Rect::from_min_size(corner, vec2(width - gap, self.pitch))
     }
+}
+
+/// Replicas of the fullest card.
+fn most(held: &[Vec<usize>]) -> usize {
+    let cards = held.iter().map(|topics| topics.iter().sum());
+    cards.max().unwrap_or(0)
 }
 
 /// The brokers' cards.
@@ -124,9 +113,17 @@ impl Layout {
         brokers <= STACKED
     }
 
-    /// Lays out one card per entry of `rows`, its number of replicas.
-    pub fn new(area: Rect, rows: &[usize]) -> Layout {
-        let brokers = rows.len().max(1);
+    /// Lays out one card per entry of `held`, its replicas by topic. Cards move together where some have no room.
+    pub fn new(area: Rect, held: &[Vec<usize>]) -> Layout {
+        let layout = Layout::apart(area, held, measure::GAP);
+        match layout.fit.room < most(held) {
+            true => Layout::apart(area, held, space::XS),
+            false => layout,
+        }
+    }
+
+    fn apart(area: Rect, held: &[Vec<usize>], least: f32) -> Layout {
+        let brokers = held.len().max(1);
         let stacked = Layout::stacks(brokers);
         let each = if stacked {
             brokers
@@ -140,17 +137,19 @@ impl Layout {
         };
         let columns = if stacked { 1.0 } else { 2.0 };
         let width = ((area.width() - gutter) / columns).max(1.0);
-        let tallest = (area.height() - measure::GAP * (each - 1) as f32) / each as f32;
+        let tallest = (area.height() - least * (each - 1) as f32) / each as f32;
         let inner = card_body(Rect::from_min_size(area.min, vec2(width, tallest)));
-        let fit = Fit::new(inner.size(), rows.iter().copied().max().unwrap_or(0));
-        let most = fit
-            .height(rows.iter().copied().max().unwrap_or(0))
-            .max(measure::LANE);
-        let height = (measure::HEAD + most + space::S).min(tallest).floor();
+        let fit = Fit::new(inner.size(), held);
+        let most = fit.height(most(held)).max(measure::LANE);
+        let foot = match fit.detail {
+            Detail::Heatmap(_) => 0.0,
+            Detail::Cells | Detail::Bars => space::S,
+        };
+        let height = (measure::HEAD + most + foot).min(tallest).floor();
         // Room to spare goes between the cards, where it makes links easier to tell apart.
         let spare = (area.height() - height * each as f32) / each as f32;
-        let gap = spare.clamp(measure::GAP, measure::GAP_MOST).floor();
-        let cards = (0..rows.len()).map(|nth| {
+        let gap = spare.clamp(least, measure::GAP_MOST).floor();
+        let cards = (0..held.len()).map(|nth| {
             let (column, row) = (nth / each, nth % each);
             let corner = vec2(
                 (width + gutter) * column as f32,
@@ -179,30 +178,38 @@ pub fn card_body(card: Rect) -> Rect {
     )
 }
 
+/// The same for tiles, which come nearer to the edges.
+pub fn heatmap_body(card: Rect) -> Rect {
+    card_body(card).expand2(vec2(0.0, space::XS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn cells_become_bars_and_bars_squares_as_partitions_grow() {
+    fn cells_become_bars_and_bars_a_heatmap_as_partitions_grow() {
         let body = vec2(700.0, 160.0);
         for (rows, detail) in [
-            (1, Detail::Cells),
-            (9, Detail::Cells),
-            (18, Detail::Cells),
-            (19, Detail::Bars),
-            (60, Detail::Bars),
-            (61, Detail::Squares),
-            (3_000, Detail::Squares),
+            (1, "cells"),
+            (9, "cells"),
+            (18, "cells"),
+            (19, "bars"),
+            (60, "bars"),
+            (61, "heatmap"),
+            (3_000, "heatmap"),
         ] {
-            let fit = Fit::new(body, rows);
-            assert_eq!(fit.detail, detail, "{rows}");
+            let fit = Fit::new(body, &[vec![rows]]);
+            let is = match fit.detail {
+                Detail::Cells => "cells",
+                Detail::Bars => "bars",
+                Detail::Heatmap(_) => "heatmap",
+            };
+            assert_eq!(is, detail, "{rows}");
             assert_eq!(fit.room, rows, "all {rows} are shown");
         }
-        assert!(
-            Fit::new(body, 90_000).room < 90_000,
-            "it says so when some are not"
-        );
+        let fit = Fit::new(body, &[vec![90_000]]);
+        assert!(fit.room < 90_000, "it says so when some are not");
     }
 
     #[test]
@@ -211,26 +218,38 @@ mod tests {
             let area = Rect::from_min_size(pos2(200.0, 80.0), vec2(width, height));
             for brokers in 1..=10 {
                 for rows in [0, 1, 9, 40, 900] {
-                    check(area, &vec![rows; brokers]);
+                    check(area, &vec![vec![rows]; brokers]);
                 }
             }
         }
     }
 
-    fn check(area: Rect, rows: &[usize]) {
-        let layout = Layout::new(area, rows);
+    #[test]
+    fn three_thousand_partitions_on_ten_brokers_have_room_in_a_small_window() {
+        let area = Rect::from_min_size(pos2(212.0, 190.0), vec2(756.0, 357.0));
+        let layout = Layout::new(area, &vec![vec![270, 360, 90, 180]; 10]);
+        assert_eq!(layout.fit.room, 900);
+    }
+
+    fn check(area: Rect, held: &[Vec<usize>]) {
+        let layout = Layout::new(area, held);
         for (nth, card) in layout.cards.iter().enumerate() {
-            assert!(area.expand(0.5).contains_rect(*card), "{rows:?}: {card:?}");
-            assert!(!card.shrink(0.5).intersects(layout.gutter), "{rows:?}");
+            assert!(area.expand(0.5).contains_rect(*card), "{held:?}: {card:?}");
+            assert!(!card.shrink(0.5).intersects(layout.gutter), "{held:?}");
             for other in &layout.cards[nth + 1..] {
-                assert!(!card.shrink(0.5).intersects(*other), "{rows:?}");
+                assert!(!card.shrink(0.5).intersects(*other), "{held:?}");
             }
-            let body = card_body(*card);
-            for place in 0..rows[nth].min(layout.fit.room) {
-                let lane = layout.fit.place(body, rows[nth], place);
+            let (body, rows) = (card_body(*card), held[nth][0]);
+            let places: Vec<Rect> = match layout.fit.detail {
+                Detail::Heatmap(grid) => grid.tiles(heatmap_body(*card), &held[nth]),
+                _ => (0..rows)
+                    .map(|place| layout.fit.place(body, rows, place))
+                    .collect(),
+            };
+            for place in places {
                 assert!(
-                    body.expand(1.0).contains_rect(lane),
-                    "{rows:?} {place}: {lane:?} {body:?}"
+                    heatmap_body(*card).expand(1.0).contains_rect(place),
+                    "{held:?}: {place:?} {body:?}"
                 );
             }
         }

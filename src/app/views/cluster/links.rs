@@ -333,7 +333,7 @@ mod tests {
     fn curves_stay_in_the_gutter() {
         let area = Rect::from_min_size(pos2(0.0, 0.0), vec2(916.0, 620.0));
         for brokers in 2..=10 {
-            let layout = Layout::new(area, &vec![9; brokers]);
+            let layout = Layout::new(area, &vec![vec![9]; brokers]);
             let gutter = layout.gutter.expand(1.0);
             for i in 0..brokers {
                 for j in i + 1..brokers {

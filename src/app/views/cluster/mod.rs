@@ -1,7 +1,7 @@
 //! The cluster as one picture: its brokers, the replicas each holds, and the links between them.
 //!
 //! Guarantees: everything drawn is in the picture; what a frame costs depends on what fits the screen. Detail follows
-//! room: lanes of records, then bars, then squares, the same on every card.
+//! room: lanes of records, then bars, then a heatmap, the same on every card.
 
 use std::collections::BTreeMap;
 
@@ -24,15 +24,17 @@ mod card;
 mod clients;
 mod drag;
 mod head;
-mod lanes;
+pub mod heatmap;
+pub mod lanes;
 mod layout;
 mod legend;
 pub mod links;
 mod metrics;
 mod rows;
-mod state_mark;
+pub mod state_mark;
 mod stopwatch;
-mod wires;
+mod tiles;
+pub mod wires;
 
 use card::Card;
 use layout::{Detail, Layout};
@@ -108,8 +110,10 @@ impl Cluster {
         let (left, area) = area.split_left_right_at_x(area.left() + clients::room(&picture, area));
         let none = Vec::new();
         let of = |id: BrokerId| rows.get(&id).unwrap_or(&none);
-        let counts: Vec<usize> = picture.brokers.iter().map(|b| of(b.id).len()).collect();
-        let layout = Layout::new(area, &counts);
+        let held = picture.brokers.iter().map(|b| heatmap::by_topic(of(b.id)));
+        let layout = Layout::new(area, &held.collect::<Vec<_>>());
+        let logs = rows.values().flatten().map(heatmap::log_bytes);
+        let largest = logs.max().unwrap_or(0);
         let metrics = lane_paint::metrics(ui.ctx().pixels_per_point());
         let passed_ms = scene.now.since_us(picture.time) / 1_000;
         wires::draw(ui, scene, &layout);
@@ -122,6 +126,7 @@ impl Cluster {
                 rows: of(broker.id),
                 rect: *rect,
                 fit: &layout.fit,
+                largest,
                 metrics: &metrics,
                 passed_ms,
             };
@@ -138,7 +143,14 @@ impl Cluster {
         let several = picture.brokers.len() > 1;
         let mut shown = rows.values().flatten();
         let moving = shown.any(|row| row.role == ReplicaRole::Adding);
-        legend::draw(ui, foot, layout.fit.detail, several, moving);
+        let legend = legend::Legend {
+            detail: layout.fit.detail,
+            several,
+            moving,
+            largest,
+            full: rows.values().any(|rows| rows.len() > layout.fit.room),
+        };
+        legend.draw(ui, foot);
         ui.allocate_rect(Rect::from_min_max(left.min, foot.max), Sense::hover());
     }
 }
@@ -164,14 +176,14 @@ const ACTIONS: &[Action] = &[
         name: "Next broker",
         group: "Cluster",
         keys: Some(Keys::plain(Key::ArrowDown)),
-        can: shows_all,
+        can: steps_brokers,
         run: |scene| scene.state.row_step = 1,
     },
     Action {
         name: "Previous broker",
         group: "Cluster",
         keys: Some(Keys::plain(Key::ArrowUp)),
-        can: shows_all,
+        can: steps_brokers,
         run: |scene| scene.state.row_step = -1,
     },
     broker_page::TABS[0],
@@ -182,6 +194,11 @@ const ACTIONS: &[Action] = &[
 /// The picture of all brokers is in sight, and there are some.
 fn shows_all(scene: &Scene<'_>) -> bool {
     scene.state.open_broker.is_none() && !scene.picture.brokers.is_empty()
+}
+
+/// The arrow keys go from broker to broker, unless they go from tile to tile.
+fn steps_brokers(scene: &Scene<'_>) -> bool {
+    shows_all(scene) && !heatmap::has_keyboard(scene.ctx, scene.picture)
 }
 
 /// Moves the selection through the brokers as the arrow keys asked.

@@ -120,7 +120,7 @@ fn color(look: Look, theme: &Theme) -> Color32 {
 }
 
 /// Good is a line, slow two lines, cut dashes with a cross, and one whose broker is away dots.
-fn line(ui: &Ui, link: &Link, curve: &Curve, strong: bool, many: bool) {
+pub fn line(ui: &Ui, link: &Link, curve: &Curve, strong: bool, many: bool) {
     let theme = Theme::of(ui);
     let look = link.look();
     let painter = ui.painter();
