@@ -6,6 +6,7 @@
 
 mod broker_page;
 mod cluster;
+mod colour_blind;
 mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;

@@ -1,6 +1,6 @@
 //! Opens the window on made-up pictures, without a display, and writes what it looks like.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use egui::{Theme, Ui, UiBuilder, Vec2};
 use egui_kittest::Harness;
@@ -100,10 +100,15 @@ pub fn pictures(view: &str, fixture: &Fixture, act: impl Fn(&mut Window)) {
 
 /// Writes one picture of what the window shows now.
 pub fn save(window: &mut Window, view: &str, dark: bool, size: Vec2) {
+    let image = window.render().unwrap();
+    image.save(file(view, dark, size)).unwrap();
+}
+
+/// The file of a picture.
+pub fn file(view: &str, dark: bool, size: Vec2) -> PathBuf {
     let theme = if dark { "dark" } else { "light" };
     let name = format!("{view}-{theme}-{}x{}.png", size.x, size.y);
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots");
     std::fs::create_dir_all(&dir).unwrap();
-    let image = window.render().unwrap();
-    image.save(dir.join(name)).unwrap();
+    dir.join(name)
 }
