@@ -13,6 +13,7 @@ mod fixture;
 mod heatmap;
 mod idle;
 mod moves;
+mod numbers;
 mod pace;
 mod panels;
 mod raster;
