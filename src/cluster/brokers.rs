@@ -85,6 +85,8 @@ pub enum News {
     Picture(BrokerId),
     /// A picture that shows nothing but what brokers ask each other all the time.
     Murmur(BrokerId),
+    /// Its last picture shows what there is.
+    Same(BrokerId),
     /// Other messages between brokers wait than did.
     Held,
     Ended(BrokerId, Ended),
@@ -198,6 +200,7 @@ impl Brokers {
                     false => News::Murmur(broker),
                 }
             }
+            Report::Same => News::Same(broker),
             Report::Held { ticket, message } => {
                 let let_through = self.pace.on_held(broker, ticket, message);
                 if let Some(changed) = let_through {

@@ -172,6 +172,10 @@ impl Core {
                 }
                 return;
             }
+            News::Same(broker) => {
+                self.show.has_answered(broker);
+                return;
+            }
             News::Ended(broker, ended) => {
                 self.has_shown(broker);
                 self.on_ended(&ended);
@@ -219,7 +223,7 @@ impl Core {
                 self.focus = focus;
             }
             Request::Look => {
-                self.show.look();
+                self.show.look(self.brokers.running());
                 self.brokers.look(None, false);
             }
             Request::OnNews(wake) => self.show.on_news(wake),
@@ -325,6 +329,7 @@ impl Core {
 
     /// This broker's picture need not be waited for any more.
     fn has_shown(&mut self, broker: BrokerId) {
+        self.show.has_answered(broker);
         for asker in &mut self.askers {
             asker.awaits.remove(&broker);
         }

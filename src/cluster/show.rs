@@ -2,7 +2,11 @@
 //!
 //! What brokers ask each other all the time is no news: it is shown with the next news, and once more when that is
 //! over, so that what stays in sight is how things came to rest.
+//!
+//! What is published was told after somebody looked, by every broker that was asked: one that had more to do is not
+//! shown as it was before the others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,9 +14,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::ids::BrokerId;
 use crate::inspect::ClusterSnapshot;
 use crate::runtime::PICTURE_INTERVAL;
 
+/// How long a picture waits for brokers that do not answer; they are shown as they were.
+const BROKERS_WAIT: Duration = Duration::from_millis(200);
 /// From the newest picture to one that shows no news.
 const REST: Duration = Duration::from_secs(1);
 /// For so long brokers tell nothing in between what they ask each other, mostly: a moment in the middle of that
@@ -32,6 +39,10 @@ pub struct Show {
     settles: bool,
     /// Counters of what is no news are watched.
     counts: bool,
+    /// Brokers that were asked and have not answered yet.
+    awaits: BTreeSet<BrokerId>,
+    /// They are waited for until then.
+    until: Option<Instant>,
     newest: Option<Instant>,
     wake: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -46,14 +57,23 @@ impl Show {
             murmured: None,
             settles: false,
             counts: false,
+            awaits: BTreeSet::new(),
+            until: None,
             newest: None,
             wake: None,
         }
     }
 
-    /// Somebody has read the newest picture.
-    pub fn look(&mut self) {
+    /// Somebody has read the newest picture, and these brokers are asked for the next.
+    pub fn look(&mut self, asked: impl Iterator<Item = BrokerId>) {
         self.looked = true;
+        self.awaits = asked.collect();
+        self.until = Some(Instant::now() + BROKERS_WAIT);
+    }
+
+    /// A broker has told what there is, or will not any more.
+    pub fn has_answered(&mut self, broker: BrokerId) {
+        self.awaits.remove(&broker);
     }
 
     /// Whether somebody has read the newest picture, and so wants the next.
@@ -85,6 +105,13 @@ impl Show {
         if !self.looked {
             return None;
         }
+        let rested = self.rested()?;
+        let waited = self.until.filter(|_| !self.awaits.is_empty());
+        Some(waited.map_or(rested, |waited| waited.max(rested)))
+    }
+
+    /// When what is to be shown may be; `None` while that is nothing.
+    fn rested(&self) -> Option<Instant> {
         let Some(newest) = self.newest else {
             return Some(Instant::now());
         };
@@ -124,7 +151,7 @@ mod tests {
         let (shown, _) = watch::channel(Arc::default());
         let mut show = Show::new(shown, Arc::default());
         show.publish(Arc::default());
-        show.look();
+        show.look(std::iter::empty());
         show
     }
 
@@ -139,7 +166,7 @@ mod tests {
             .map(|(due, newest)| due - newest);
         assert!(rest.is_some_and(|rest| (REST..=2 * REST).contains(&rest)));
         show.publish(Arc::default());
-        show.look();
+        show.look(std::iter::empty());
         show.murmur();
         assert_eq!(show.due(), None, "all is at rest");
         show.count(true);
@@ -157,5 +184,31 @@ mod tests {
         show.publish(Arc::default());
         show.news();
         assert_eq!(show.due(), None);
+    }
+
+    /// Whether a picture is due now.
+    fn is_due(show: &Show) -> bool {
+        show.due().is_some_and(|due| due <= Instant::now())
+    }
+
+    #[test]
+    fn a_picture_waits_for_every_broker_that_was_asked_but_not_for_ever() {
+        let brokers = [1, 2].map(BrokerId);
+        let (shown, _) = watch::channel(Arc::default());
+        let mut show = Show::new(shown, Arc::default());
+        assert_eq!(show.due(), None, "nobody looks");
+        show.look(brokers.into_iter());
+        assert!(!is_due(&show), "nobody has answered");
+        show.has_answered(brokers[0]);
+        assert!(!is_due(&show), "one has not");
+        assert!(show.due() <= Some(Instant::now() + BROKERS_WAIT));
+        show.has_answered(brokers[1]);
+        assert!(is_due(&show));
+        show.publish(Arc::default());
+        assert_eq!(show.due(), None, "it was shown, and nobody looks again");
+        show.news();
+        show.look(brokers[..1].iter().copied());
+        show.has_answered(brokers[0]);
+        assert!(show.due() > Some(Instant::now()), "not so soon");
     }
 }

@@ -353,7 +353,11 @@ async fn end_syncs(driver: &Driver) {
 async fn follow(driver: &Driver, orders: &mut Receiver<Order>) -> (String, bool) {
     loop {
         match orders.recv().await {
-            Some(Order::Look { focus, fresh }) => driver.pictures.look(focus, fresh),
+            Some(Order::Look { focus, fresh }) => {
+                if !driver.pictures.look(focus, fresh) {
+                    driver.report(Report::Same);
+                }
+            }
             Some(Order::Stop { cause, others }) => return (cause, others),
             Some(Order::Pause(held)) => {
                 // An error is how it ends: the other end was dropped. Blocking is the point.

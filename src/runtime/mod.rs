@@ -51,6 +51,8 @@ pub enum Report {
         kind: EventKind,
     },
     Picture(Box<BrokerPicture>),
+    /// Somebody looked, and nothing has changed since the last picture.
+    Same,
     /// A message to or from another broker waits until it is let through. Tickets count up.
     Held {
         ticket: u64,

@@ -27,8 +27,9 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Somebody looks again. With a focus, or when `fresh`, a picture is due even without a change.
-    pub fn look(&self, focus: Option<Focus>, fresh: bool) {
+    /// Somebody looks again. With a focus, or when `fresh`, a picture is due even without a change. False when none is:
+    /// the last one shows what there is.
+    pub fn look(&self, focus: Option<Focus>, fresh: bool) -> bool {
         self.wanted.set(true);
         if let Some(focus) = focus {
             *self.focus.borrow_mut() = focus;
@@ -39,6 +40,7 @@ impl Pictures {
             self.shown.set(None);
         }
         self.ring_if_due();
+        self.is_due()
     }
 
     /// What pictures contain.
@@ -106,14 +108,16 @@ mod tests {
         let pictures = Pictures::default();
         pictures.broker_changed(1);
         assert!(!pictures.is_due(), "nobody looks");
-        pictures.look(None, false);
+        assert!(pictures.look(None, false));
         assert!(pictures.is_due());
         pictures.shown.set(Some(1));
         assert!(!pictures.is_due(), "nothing new");
-        pictures.look(None, true);
-        assert!(pictures.is_due(), "asked for a fresh one");
+        assert!(!pictures.look(None, false), "nothing new to one who asks");
+        assert!(pictures.look(None, true), "asked for a fresh one");
         pictures.shown.set(Some(1));
-        pictures.look(Some(Focus::default()), false);
-        assert!(pictures.is_due(), "another focus");
+        assert!(
+            pictures.look(Some(Focus::default()), false),
+            "another focus"
+        );
     }
 }

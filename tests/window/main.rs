@@ -20,6 +20,7 @@ mod raster;
 mod rig;
 mod shell;
 mod speed;
+mod stalled;
 mod story;
 mod three_brokers;
 mod timeline;
