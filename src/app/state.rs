@@ -272,6 +272,7 @@ pub enum BrokerTab {
     Replicas,
     Settings,
     Connections,
+    Files,
 }
 
 /// The way back from something that leaves no fault behind to be mended.

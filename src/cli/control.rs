@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::events::{self, EventsArguments};
+use super::files::{self, FilesArguments};
 use super::options::{Options, setting};
 use crate::cluster::control::{Ask, Heard, socket_of};
 use crate::ids::{BrokerId, PartitionIndex};
@@ -23,6 +24,8 @@ pub enum Ctl {
     Snapshot,
     /// Print what happened, oldest first, each with its cause
     Events(EventsArguments),
+    /// List the files a broker that does not run left on disk: path, kind, offsets, bytes
+    Files(FilesArguments),
     /// Make, change and remove topics
     #[command(subcommand)]
     Topics(Topics),
@@ -257,6 +260,7 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
     match ctl {
         Ctl::Snapshot => print_line(&snapshot(dir)?),
         Ctl::Events(arguments) => events::print(&snapshot(dir)?, arguments),
+        Ctl::Files(arguments) => list_files(dir, &arguments),
         Ctl::Topics(Topics::List) => list(&snapshot(dir)?),
         Ctl::Stop { broker: None } => stop(dir),
         other => order(dir, command(other)?),
@@ -266,7 +270,7 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
 /// What a verb has the cluster do.
 fn command(ctl: Ctl) -> Result<Command, CtlError> {
     Ok(match ctl {
-        Ctl::Snapshot | Ctl::Events(_) | Ctl::Stop { broker: None } => {
+        Ctl::Snapshot | Ctl::Events(_) | Ctl::Files(_) | Ctl::Stop { broker: None } => {
             unreachable!("answered otherwise")
         }
         Ctl::Topics(topics) => topics_command(topics),
@@ -430,6 +434,18 @@ fn list(snapshot: &str) -> Result<(), CtlError> {
     Ok(())
 }
 
+fn list_files(dir: &Path, arguments: &FilesArguments) -> Result<(), CtlError> {
+    let ask = Ask::Files {
+        broker: arguments.broker,
+    };
+    let (line, _) = converse(dir, &ask)?;
+    match serde_json::from_str(&line).map_err(CtlError::Strange)? {
+        Heard::Files(found) => files::print(&found, arguments.json),
+        Heard::Done(done) => print_line(&done.sentence),
+        Heard::Failed(failure) => Err(CtlError::Failed(failure)),
+    }
+}
+
 fn order(dir: &Path, command: Command) -> Result<(), CtlError> {
     let (line, _) = converse(dir, &Ask::Run { command })?;
     print_line(&heard(&line)?)
@@ -494,6 +510,7 @@ fn stop(dir: &Path) -> Result<(), CtlError> {
 fn heard(line: &str) -> Result<String, CtlError> {
     match serde_json::from_str(line).map_err(CtlError::Strange)? {
         Heard::Done(done) => Ok(done.sentence),
+        Heard::Files(files) => Ok(format!("{} files", files.count())),
         Heard::Failed(failure) => Err(CtlError::Failed(failure)),
     }
 }

@@ -4,6 +4,7 @@
 
 mod control;
 mod events;
+mod files;
 mod options;
 #[cfg(feature = "plants")]
 mod plant;

@@ -11,17 +11,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::chance;
 use super::commands::{Concluded, reachable};
 use super::member::{Member, Seen};
 use super::pace::{Changed, Pace, PaceCommand};
-use super::remains::{Found, look_for};
+use super::remains::{Found, list_for, look_for};
 use crate::broker::BrokerConfig;
 use crate::ids::{BrokerId, Time};
 use crate::inspect::{
-    BrokerState, CommandId, Durability, EventKind, Failure, Focus, LinkSnapshot, PaceSnapshot,
+    BrokerFiles, BrokerState, CommandId, Durability, EventKind, Failure, Focus, LinkSnapshot,
+    PaceSnapshot,
 };
 use crate::links::{End, Links};
 use crate::runtime::{
@@ -242,6 +243,24 @@ impl Brokers {
         true
     }
 
+    /// Has the files of a broker that does not run listed.
+    ///
+    /// # Errors
+    /// It runs, there is no such broker, or nothing of it is in files.
+    pub fn files(&mut self, id: BrokerId) -> Result<oneshot::Receiver<BrokerFiles>, Failure> {
+        let durability = self.recipe.durability;
+        let dir = self.recipe.dir.join(format!("broker-{id}"));
+        if self.member(id)?.is_alive() {
+            return Err(files_change(id));
+        }
+        if durability == Durability::Memory {
+            return Err(no_files(id));
+        }
+        let (reply, files) = oneshot::channel();
+        list_for(id, dir, reply);
+        Ok(files)
+    }
+
     /// Orders pictures of all brokers that run.
     pub fn look(&self, focus: Option<&Focus>, fresh: bool) {
         for id in self.running() {
@@ -436,6 +455,24 @@ impl Brokers {
                 roster.save(&mut RealDisk::default(), &self.recipe.dir)
             }
         }
+    }
+}
+
+/// Why the files of a broker are not listed while it runs.
+fn files_change(id: BrokerId) -> Failure {
+    Failure {
+        name: "BROKER_RUNS".into(),
+        what: format!("broker {id} runs, so its files change while they are read"),
+        what_to_do: format!("Stop or kill it first: `klar ctl kill {id}`."),
+    }
+}
+
+/// Why there are no files to list.
+fn no_files(id: BrokerId) -> Failure {
+    Failure {
+        name: "NO_FILES".into(),
+        what: format!("this cluster keeps its records in memory, so broker {id} left no files"),
+        what_to_do: "Start klar with --durability os to keep them in files.".into(),
     }
 }
 

@@ -17,7 +17,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 
 use super::Request;
-use crate::inspect::{ClusterSnapshot, Command, Done, Failure};
+use crate::ids::BrokerId;
+use crate::inspect::{BrokerFiles, ClusterSnapshot, Command, Done, Failure};
 
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "ctl.sock";
@@ -38,6 +39,8 @@ const CONVERSATIONS: usize = 16;
 pub enum Ask {
     /// The picture the window draws.
     Snapshot,
+    /// The files of a broker that does not run.
+    Files { broker: BrokerId },
     /// Run a command and tell how it ended.
     Run { command: Command },
 }
@@ -47,6 +50,7 @@ pub enum Ask {
 #[serde(rename_all = "snake_case")]
 enum Told {
     Snapshot(Arc<ClusterSnapshot>),
+    Files(BrokerFiles),
     Done(Done),
     Failed(Failure),
 }
@@ -55,6 +59,7 @@ enum Told {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Heard {
+    Files(BrokerFiles),
     Done(Done),
     Failed(Failure),
 }
@@ -199,6 +204,17 @@ async fn ask_cluster(ask: Ask, requests: &mpsc::Sender<Request>) -> Told {
                 return going_down();
             };
             Told::Snapshot(picture)
+        }
+        Ask::Files { broker } => {
+            let (reply, files) = oneshot::channel();
+            if requests.send(Request::Files(broker, reply)).await.is_err() {
+                return going_down();
+            }
+            match files.await {
+                Ok(Ok(files)) => files.await.map_or_else(|_| going_down(), Told::Files),
+                Ok(Err(failure)) => Told::Failed(failure),
+                Err(_) => going_down(),
+            }
         }
         Ask::Run { command } => {
             let (reply, outcome) = oneshot::channel();

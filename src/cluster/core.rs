@@ -221,10 +221,16 @@ impl Core {
                 self.brokers.look(Some(&focus), false);
                 self.show.count(focus.counters);
                 self.focus = focus;
+                // What dead brokers left is shown by none that lives.
+                self.show.news();
             }
             Request::Look => {
                 self.show.look(self.brokers.running());
                 self.brokers.look(None, false);
+            }
+            Request::Files(broker, reply) => {
+                // An asker that hung up needs no answer.
+                let _ = reply.send(self.brokers.files(broker));
             }
             Request::OnNews(wake) => self.show.on_news(wake),
             Request::Snapshot(reply) => {

@@ -10,11 +10,11 @@ use super::ClusterFacts;
 use super::commands::reachable;
 use super::fuse_topics::{FusedTopics, fuse_lanes, leader_of, most_advanced, pick};
 use super::member::Seen;
-use crate::ids::Time;
+use crate::ids::{BrokerId, Time};
 use crate::inspect::{
-    BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot, EVENTS_KEPT, Event,
-    EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome, PaceSnapshot, Polls,
-    ProducerSnapshot, QuorumSnapshot, Totals,
+    BrokerFiles, BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot,
+    EVENTS_KEPT, Event, EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome,
+    PaceSnapshot, Polls, ProducerSnapshot, QuorumSnapshot, Totals,
 };
 
 /// The newest events and outcomes, each bounded.
@@ -38,7 +38,7 @@ pub struct Panels {
 
 impl Chronicle {
     /// Numbers and keeps one event.
-    pub fn note(&mut self, broker: Option<crate::ids::BrokerId>, time: Time, kind: EventKind) {
+    pub fn note(&mut self, broker: Option<BrokerId>, time: Time, kind: EventKind) {
         self.newest += 1;
         if self.events.len() == EVENTS_KEPT {
             self.events.pop_front();
@@ -100,6 +100,7 @@ pub fn fuse(
         lanes,
         record: pick(seen, record, |picture| picture.record.clone()),
         segment: pick(seen, segment, |picture| picture.segment.clone()),
+        files: focus.files.and_then(|broker| files(seen, broker)),
         topics,
         browse: panels.browse,
         producers: panels.producers,
@@ -126,6 +127,12 @@ fn quorum(seen: &[Seen<'_>]) -> Option<QuorumSnapshot> {
         Some((_, quorum)) if quorum.epoch >= newest.quorum.epoch => Some(quorum.clone()),
         _ => Some(newest.quorum.clone()),
     }
+}
+
+/// What a dead broker left on disk.
+fn files(seen: &[Seen<'_>], broker: BrokerId) -> Option<Arc<BrokerFiles>> {
+    let of = seen.iter().find(|s| s.id == broker && !s.is_alive())?;
+    Some(Arc::clone(&of.remains?.files))
 }
 
 /// Counters of all brokers over all their runs.

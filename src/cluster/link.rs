@@ -7,13 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::inspect::{ClusterSnapshot, Command, CommandId, Done, Failure, Focus};
+use crate::ids::BrokerId;
+use crate::inspect::{BrokerFiles, ClusterSnapshot, Command, CommandId, Done, Failure, Focus};
 
 /// Requests not yet taken by the cluster's thread.
 pub const REQUESTS_QUEUED: usize = 1_024;
 
 /// What becomes of a command somebody waits for.
 pub type Reply = oneshot::Sender<Result<Done, Failure>>;
+
+/// Where the files of a broker go, or why there are none to list.
+pub type FilesReply = oneshot::Sender<Result<oneshot::Receiver<BrokerFiles>, Failure>>;
 
 /// What the cluster's thread is asked.
 pub enum Request {
@@ -26,6 +30,8 @@ pub enum Request {
     Look,
     /// Call this after each new picture.
     OnNews(Box<dyn Fn() + Send + Sync>),
+    /// The files of a broker that does not run.
+    Files(BrokerId, FilesReply),
     /// A fresh picture.
     Snapshot(oneshot::Sender<Arc<ClusterSnapshot>>),
     Stop {

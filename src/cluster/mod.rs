@@ -10,6 +10,7 @@ mod chance;
 mod commands;
 pub mod control;
 mod core;
+mod files;
 mod fuse;
 mod fuse_topics;
 mod link;

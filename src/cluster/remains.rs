@@ -7,10 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::files::files_of;
 use super::outage::Loss;
 use crate::ids::{BrokerId, PartitionIndex};
+use crate::inspect::BrokerFiles;
 use crate::storage::{Disk as _, RealDisk, Survey, survey};
 
 /// Results not taken yet.
@@ -21,9 +23,11 @@ const SEGMENT: &str = ".log";
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Every log of a broker that does not run.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Remains {
     logs: BTreeMap<String, LogLeft>,
+    /// Every file, for who looks at it.
+    pub files: Arc<BrokerFiles>,
 }
 
 /// One log of it.
@@ -61,22 +65,30 @@ impl Remains {
         self.logs.get(&format!("{topic}-{partition}"))
     }
 
-    /// Looks into every log of a broker's directory.
-    ///
-    /// # Errors
-    /// The disk refuses to be read.
-    pub fn read(dir: &Path) -> io::Result<Remains> {
-        let mut disk = RealDisk::default();
-        let mut logs = BTreeMap::new();
-        for entry in disk.list(dir)? {
-            if !entry.is_dir || partition_of(&entry.name).is_none() {
-                continue;
-            }
-            let log = log_left(&mut disk, &dir.join(&entry.name))?;
-            logs.insert(entry.name, log);
+    /// Looks into every log of a broker's directory. Where the disk refuses to be read, that is all there is to say.
+    pub fn read(broker: BrokerId, dir: &Path) -> Remains {
+        let logs = logs(dir).unwrap_or_else(|error| {
+            tracing::warn!("cannot look into {}: {error}", dir.display());
+            BTreeMap::new()
+        });
+        Remains {
+            logs,
+            files: Arc::new(files_of(broker, dir)),
         }
-        Ok(Remains { logs })
     }
+}
+
+fn logs(dir: &Path) -> io::Result<BTreeMap<String, LogLeft>> {
+    let mut disk = RealDisk::default();
+    let mut logs = BTreeMap::new();
+    for entry in disk.list(dir)? {
+        if !entry.is_dir || partition_of(&entry.name).is_none() {
+            continue;
+        }
+        let log = log_left(&mut disk, &dir.join(&entry.name))?;
+        logs.insert(entry.name, log);
+    }
+    Ok(logs)
 }
 
 fn log_left(disk: &mut RealDisk, dir: &Path) -> io::Result<LogLeft> {
@@ -89,22 +101,31 @@ fn log_left(disk: &mut RealDisk, dir: &Path) -> io::Result<LogLeft> {
     })
 }
 
+/// Reads the files of a broker that does not run for one who waits.
+pub fn list_for(broker: BrokerId, dir: PathBuf, reply: oneshot::Sender<BrokerFiles>) {
+    let thread = std::thread::Builder::new()
+        .name(format!("files-{broker}"))
+        .stack_size(STACK_BYTES);
+    // An asker that hung up needs no answer; one whose thread did not start is told that nobody answers.
+    let read = move || drop(reply.send(files_of(broker, &dir)));
+    if let Err(error) = thread.spawn(read) {
+        tracing::warn!("nobody lists the files of broker {broker}: {error}");
+    }
+}
+
 /// Starts to read what the run of a broker left in `dir`; it goes to `found`.
 pub fn look_for(broker: BrokerId, run: u64, dir: PathBuf, found: mpsc::Sender<Found>) {
     let thread = std::thread::Builder::new()
         .name(format!("remains-{broker}"))
         .stack_size(STACK_BYTES);
-    let read = move || match Remains::read(&dir) {
-        Ok(remains) => {
-            let remains = Arc::new(remains);
-            // Nobody listens when the program ends.
-            let _ = found.blocking_send(Found::Remains {
-                broker,
-                run,
-                remains,
-            });
-        }
-        Err(error) => tracing::warn!("cannot look into {}: {error}", dir.display()),
+    let read = move || {
+        let remains = Arc::new(Remains::read(broker, &dir));
+        // Nobody listens when the program ends.
+        let _ = found.blocking_send(Found::Remains {
+            broker,
+            run,
+            remains,
+        });
     };
     if let Err(error) = thread.spawn(read) {
         tracing::warn!("nobody looks at what broker {broker} left: {error}");
@@ -125,7 +146,7 @@ mod tests {
         std::fs::write(dir.path().join("clean-stop"), b"").unwrap();
         let segment = dir.path().join("u-3/00000000000000000000.log");
         std::fs::write(segment, b"").unwrap();
-        let remains = Remains::read(dir.path()).unwrap();
+        let remains = Remains::read(BrokerId(1), dir.path());
         assert_eq!(remains.logs.len(), 2);
         let log = remains.log("u", PartitionIndex(3)).unwrap();
         assert_eq!((log.survey.log_end, log.segments), (Offset(0), 1));

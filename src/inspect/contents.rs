@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::BrowseQuery;
-use crate::ids::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// What the window looks at; pictures contain record contents only for this.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +17,8 @@ pub struct Focus {
     pub segment: Option<SegmentFocus>,
     /// Counters are shown that grow while nothing happens: pictures for them alone are made, once a second.
     pub counters: bool,
+    /// The broker whose files are listed, once it does not run.
+    pub files: Option<BrokerId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

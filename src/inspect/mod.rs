@@ -11,6 +11,7 @@ mod event_filter;
 mod event_lines;
 mod event_words;
 pub mod failover;
+mod files;
 mod snapshot;
 
 pub use command::*;
@@ -19,4 +20,5 @@ pub use event::*;
 pub use event_filter::*;
 pub use event_lines::*;
 pub use event_words::one_line;
+pub use files::*;
 pub use snapshot::*;

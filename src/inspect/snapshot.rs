@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Browse, Event, Lane, Outcome, ProducerPlan, RecordAnswer, SegmentDetail};
+use super::{BrokerFiles, Browse, Event, Lane, Outcome, ProducerPlan, RecordAnswer, SegmentDetail};
 use crate::ids::{
     BrokerEpoch, BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, ProducerId, Time,
     TopicId,
@@ -51,6 +51,8 @@ pub struct ClusterSnapshot {
     pub lanes: Vec<Arc<Lane>>,
     pub record: Option<Arc<RecordAnswer>>,
     pub segment: Option<Arc<SegmentDetail>>,
+    /// What the focused broker left on disk, once it has ended and that was read.
+    pub files: Option<Arc<BrokerFiles>>,
     pub browse: Option<Arc<Browse>>,
     pub producers: Vec<ProducerSnapshot>,
     /// Topics waiting out their undo time: name and the moment they go.

@@ -169,6 +169,37 @@ const PLAN: &str = r#"{"command":"start_producer","name":"p","topic":"t","key":"
     "settings":{"compression":"zstd","acks":"all","idempotence":true,"partition":"automatic"}}"#;
 
 #[test]
+fn the_files_of_a_broker_that_does_not_run_are_listed() {
+    let dir = fresh_dir();
+    let path = dir.path().to_str().unwrap();
+    let klar = Klar::with(&["--port", "0", "--brokers", "3", "--data-dir", path]);
+    klar.ctl_ok(&["topics", "create", "t", "--replication-factor", "3"]);
+    klar.ctl_ok(&["produce", "t", "--value", "v"]);
+    klar.ctl_ok(&["produce", "t", "--value", "w"]);
+    let refused = klar.ctl(&["files", "2"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("BROKER_RUNS: broker 2 runs"), "{said}");
+    klar.ctl_ok(&["kill", "2"]);
+    let own = dir.path().join("broker-2");
+    let segment = own.join("t-0/00000000000000000000.log");
+    let bytes = std::fs::metadata(segment).unwrap().len();
+    let line = format!("t-0/00000000000000000000.log\tsegment\t0 \u{2013} 1\t{bytes} bytes");
+    let listed = klar.ctl_ok(&["files", "2"]);
+    assert!(listed.lines().any(|one| one == line), "{listed}");
+    let json: serde_json::Value =
+        serde_json::from_str(&klar.ctl_ok(&["files", "2", "--json"])).unwrap();
+    let directories = json["directories"].as_array().unwrap();
+    let files = directories
+        .iter()
+        .map(|one| one["files"].as_array().unwrap().len());
+    assert_eq!(files.sum::<usize>(), listed.lines().count());
+    std::fs::rename(&own, dir.path().join("elsewhere")).unwrap();
+    let gone = klar.ctl_ok(&["files", "2"]);
+    assert!(gone.trim().ends_with("broker-2 is not there."), "{gone}");
+    assert!(!klar.ctl(&["files", "9"]).status.success());
+}
+
+#[test]
 fn ctl_says_who_is_missing() {
     let dir = fresh_dir();
     let output = command()

@@ -158,6 +158,7 @@ impl Fixture {
             lanes: Vec::new(),
             record: None,
             segment: None,
+            files: None,
             browse: None,
             producers: Vec::new(),
             deleting: Vec::new(),

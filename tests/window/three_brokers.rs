@@ -15,8 +15,13 @@ pub const DEAD: BrokerId = BrokerId(2);
 
 /// The shop on three brokers of which the second was killed a few seconds ago. `clicks` has one replica each.
 pub fn shop() -> Fixture {
+    shop_and(|_| {})
+}
+
+/// The same with something else changed.
+pub fn shop_and(change: impl Fn(&mut ClusterSnapshot) + 'static) -> Fixture {
     let fixture = Fixture::shop();
-    fixture.edit(|picture| {
+    fixture.edit(move |picture| {
         picture.bootstrap = "127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094".into();
         let first = picture.brokers[0].clone();
         picture.brokers = (1..=3).map(|id| broker(&first, id)).collect();
@@ -41,6 +46,7 @@ pub fn shop() -> Fixture {
         }
         picture.quorum = Some(quorum());
         happen(picture);
+        change(picture);
     });
     fixture
 }

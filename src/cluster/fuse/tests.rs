@@ -203,7 +203,10 @@ fn a_dead_brokers_replica_is_what_its_files_hold_and_says_so() {
     let killed = BrokerState::Killed;
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("t-0")).unwrap();
-    let remains = Arc::new(crate::cluster::remains::Remains::read(dir.path()).unwrap());
+    let remains = Arc::new(crate::cluster::remains::Remains::read(
+        BrokerId(2),
+        dir.path(),
+    ));
     let dead = Seen {
         remains: Some(&remains),
         ..seen(3, &killed, Some(&pictures[1]))

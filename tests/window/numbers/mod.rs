@@ -131,7 +131,7 @@ const ROUND: [Shown; 12] = [
 pub struct Watched {
     cluster: Cluster,
     pub source: LiveSource,
-    window: Window,
+    pub window: Window,
     drawn: Rc<RefCell<Arc<ClusterSnapshot>>>,
     frames: usize,
     /// Event numbers and times of the pictures that were judged.
@@ -228,6 +228,19 @@ impl Watched {
             }
             let faults = verdict.faults.join("\n");
             assert!(begun.elapsed() < PATIENCE, "{shown:?}:\n{faults}");
+        }
+    }
+
+    /// Draws what is open until it says something.
+    pub fn says(&mut self, words: &str) {
+        let begun = Instant::now();
+        loop {
+            self.window.step();
+            let frame = Frame::of(&self.window);
+            if frame.names.iter().any(|said| said.text.contains(words)) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{words:?} was never said");
         }
     }
 

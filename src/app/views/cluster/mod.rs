@@ -189,6 +189,7 @@ const ACTIONS: &[Action] = &[
     broker_page::TABS[0],
     broker_page::TABS[1],
     broker_page::TABS[2],
+    broker_page::TABS[3],
 ];
 
 /// The picture of all brokers is in sight, and there are some.

@@ -1,5 +1,5 @@
 //! A broker's page: what it is to the others and by itself, and behind tabs the replicas it holds, its settings and
-//! its connections. Of one that does not run what is left of it on disk.
+//! its connections. Of one that does not run what is left of it on disk, file by file.
 
 use egui::{Align, Layout as Place, Ui};
 
@@ -16,6 +16,7 @@ use crate::app::widgets;
 use crate::inspect::{BrokerSnapshot, BrokerState, ConnectionSnapshot};
 
 mod facts;
+mod files;
 mod replicas;
 mod settings;
 
@@ -28,6 +29,9 @@ pub struct BrokerPage {
 impl BrokerPage {
     /// Draws the page of the open broker into the rest of the space.
     pub fn draw(&mut self, ui: &mut Ui, scene: &mut Scene<'_>, broker: &BrokerSnapshot) {
+        if !is_up(&broker.state) {
+            scene.focus.files = Some(broker.id);
+        }
         page_head(ui, scene, broker);
         remains(ui, scene, broker);
         ui.add_space(space::S);
@@ -40,6 +44,7 @@ impl BrokerPage {
             BrokerTab::Replicas => replicas::draw(ui, scene, broker, &wanted),
             BrokerTab::Settings => settings::draw(ui, broker, &wanted),
             BrokerTab::Connections => connections(ui, scene, broker, &wanted),
+            BrokerTab::Files => files::draw(ui, scene, broker, &wanted),
         }
     }
 
@@ -52,6 +57,7 @@ impl BrokerPage {
             (BrokerTab::Replicas, name("Replicas", holds)),
             (BrokerTab::Settings, name("Settings", broker.settings.len())),
             (BrokerTab::Connections, name("Connections", connections)),
+            (BrokerTab::Files, files_tab(scene, broker)),
         ];
         ui.horizontal(|ui| {
             if widgets::tabs(ui, &mut scene.state.broker_tab, &all) {
@@ -61,6 +67,7 @@ impl BrokerPage {
                 BrokerTab::Replicas => "Filter by topic",
                 BrokerTab::Settings => "Filter settings",
                 BrokerTab::Connections => "Filter by client",
+                BrokerTab::Files => "Filter files",
             };
             ui.with_layout(Place::right_to_left(Align::Center), |ui| {
                 let field = widgets::search_field(ui, &mut self.filter, hint, 180.0);
@@ -69,6 +76,15 @@ impl BrokerPage {
                 }
             });
         });
+    }
+}
+
+/// `Files 42` once they were read.
+fn files_tab(scene: &Scene<'_>, broker: &BrokerSnapshot) -> String {
+    let read = scene.picture.files.as_ref();
+    match read.filter(|files| files.broker == broker.id && files.trouble.is_none()) {
+        Some(files) => format!("Files {}", format::count(files.count())),
+        None => "Files".to_owned(),
     }
 }
 
@@ -160,8 +176,9 @@ macro_rules! tab {
     };
 }
 
-pub const TABS: [Action; 3] = [
+pub const TABS: [Action; 4] = [
     tab!("Replicas tab", BrokerTab::Replicas),
     tab!("Settings tab", BrokerTab::Settings),
     tab!("Connections tab", BrokerTab::Connections),
+    tab!("Files tab", BrokerTab::Files),
 ];
