@@ -83,13 +83,13 @@ fn directory(
     found.files = names
         .into_iter()
         .take(listed)
-        .map(|(name, len)| file(dir, name, len))
+        .map(|(name, len)| file(name, len))
         .collect();
     ends(dir, &mut found);
     Ok((found, directories))
 }
 
-fn file(dir: &Path, name: String, len: io::Result<u64>) -> LeftFile {
+fn file(name: String, len: io::Result<u64>) -> LeftFile {
     let kind = FileKind::of(&name);
     let base = name.split('.').next().and_then(|base| base.parse().ok());
     let base = base.filter(|_| kind == FileKind::Segment).map(Offset);

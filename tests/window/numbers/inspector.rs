@@ -81,8 +81,12 @@ pub fn partition_facts(verdict: &mut Verdict, frame: &Frame, told: &Told, index:
 /// The replicas of a partition as they stand in the inspector's table, as far as they are in sight.
 fn lag_cells(verdict: &mut Verdict, frame: &Frame, p: &Value) {
     for row in frame.table(&["broker", "log end", "behind", "state"]) {
+        // What stands below the table is no row of it.
+        let Ok(id) = row["broker"].parse::<i64>() else {
+            continue;
+        };
         let mut replicas = array(&p["replicas"]).iter();
-        let replica = replicas.find(|r| r["broker"].to_string() == row["broker"]);
+        let replica = replicas.find(|r| r["broker"] == id);
         let Some(r) = replica else { continue };
         verdict.same("broker", row["broker"].clone(), r["broker"].to_string());
         let (lag, end) = told::lag(p, r);
