@@ -66,6 +66,8 @@ struct Kill {
     at_us: u64,
     controller: bool,
     led: Vec<(usize, i32)>,
+    /// Milliseconds until the next leader of each was elected, as the brokers recorded it.
+    elected_ms: Vec<u64>,
 }
 
 /// A run of records of one partition whose numbers and offsets grow by one.
@@ -186,6 +188,17 @@ impl Trial {
             all.sort_unstable();
             all
         };
+        let elected = self.kills.iter().flat_map(|kill| &kill.elected_ms);
+        let mut elected: Vec<u64> = elected.copied().collect();
+        elected.sort_unstable();
+        if let Some(longest) = elected.last() {
+            println!(
+                "from a kill to the next leader's election, ms ({} partitions): p50 {} p99 {} longest {longest}",
+                elected.len(),
+                percentile(&elected, 50),
+                percentile(&elected, 99),
+            );
+        }
         for (what, outages) in [
             ("all kills", outages(&|_| true)),
             ("the controller", outages(&|kill| kill.controller)),
@@ -226,6 +239,10 @@ impl Faults<'_> {
         match step {
             Step::Kill => self.kill(),
             Step::Restart => {
+                let elected_ms = self.elections_ms().expect("a kill is an event");
+                if let Some(kill) = self.kills.last_mut() {
+                    kill.elected_ms = elected_ms;
+                }
                 let dead = self.dead.take().expect("a restart follows a kill");
                 self.klar.ctl_ok(&["restart", &dead.to_string()]);
             }
@@ -265,7 +282,26 @@ impl Faults<'_> {
             at_us,
             controller: controller == Some(victim),
             led: led.remove(&victim).unwrap_or_default(),
+            elected_ms: Vec::new(),
         });
+    }
+
+    /// When the broker that is about to start again was followed as a leader.
+    fn elections_ms(&self) -> Option<Vec<u64>> {
+        let snapshot = self.klar.snapshot();
+        let events = snapshot["events"].as_array()?;
+        let dead = self.dead?;
+        let kind = |event: &serde_json::Value| event["kind"]["kind"].as_str().map(str::to_owned);
+        let is_kill = |event: &&serde_json::Value| {
+            event["broker"] == dead && kind(event).as_deref() == Some("broker_killed")
+        };
+        let killed = events.iter().rfind(is_kill)?["time"].as_u64()?;
+        let elected = events.iter().filter(|event| {
+            let kind_is = kind(event).as_deref() == Some("leader_elected");
+            kind_is && event["kind"]["from"] == dead && event["kind"]["to"].is_number()
+        });
+        let times = elected.filter_map(|event| event["time"].as_u64()?.checked_sub(killed));
+        Some(times.map(|us| us / 1000).collect())
     }
 }
 
