@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub const TOPIC: &str = "orders";
 
 /// One picture that never changes.
-struct Still(Arc<ClusterSnapshot>);
+pub struct Still(pub Arc<ClusterSnapshot>);
 
 impl Source for Still {
     fn latest(&self) -> Arc<ClusterSnapshot> {

@@ -34,6 +34,7 @@ use klar::source::{Abilities, Source};
 
 use crate::fixture::made;
 use crate::rig::{SIZES, Window, window_on};
+use crate::story::Still;
 use frame::Frame;
 use rules::judge;
 pub use rules::{Shown, TOPIC};
@@ -396,27 +397,6 @@ fn saw_everything(watched: &Watched) {
         let times = watched.compared.get(kind).copied().unwrap_or(0);
         assert!(times > 0, "no frame said anything of {kind}");
     }
-}
-
-/// One picture for the window.
-struct Still(Arc<ClusterSnapshot>);
-
-impl Source for Still {
-    fn latest(&self) -> Arc<ClusterSnapshot> {
-        Arc::clone(&self.0)
-    }
-
-    fn set_focus(&self, _focus: Focus) {}
-
-    fn send(&self, _command: Command) -> Option<CommandId> {
-        None
-    }
-
-    fn abilities(&self) -> Abilities {
-        Abilities::ALL
-    }
-
-    fn on_news(&self, _wake: Box<dyn Fn() + Send + Sync>) {}
 }
 
 /// What is noticed first in the frames of a window that draws one picture while another one is printed.
