@@ -10,7 +10,7 @@ WINDOW_PACKAGES := libx11-6=libX11.so.6 libxcursor1=libXcursor.so.1 libxi6=libXi
   libxkbcommon-x11-0=libxkbcommon-x11.so.0 'libgl1=libGL.so.1|libegl1=libEGL.so.1' 'libgl1-mesa-dri=libGLX_mesa.so.0|libglx-nvidia0=libGLX_nvidia.so.0'
 HAS_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),yes,)
 
-.PHONY: help run test sim plant clients failover slow-motion bench frames fuzz cargo build-packages
+.PHONY: help run test sim plant clients failover soak slow-motion bench frames fuzz cargo build-packages
 
 help:
 	@echo 'make run      build klar and open the window (without a display: serve)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make plant    bugs planted in the code, each to be caught by the simulator within its budget'
 	@echo 'make clients  install foreign Kafka clients and run them all against klar'
 	@echo 'make failover what is acked while brokers die for ten minutes (SECONDS=600)'
+	@echo 'make soak     groups of foreign clients while brokers and members die, for an hour (SECONDS=3600)'
 	@echo 'make slow-motion a failover at 1/100 of its speed, step by step, for a minute'
 	@echo 'make bench    speed as ratios against an ideal sink'
 	@echo 'make frames   what a frame of the window costs, in milliseconds'
@@ -53,12 +54,18 @@ sim: build-packages
 plant: build-packages
 	cargo run --locked --profile sim --no-default-features --features plants --bin klar -- plant $(ARGS)
 
+# Loads in real time want the machine for themselves.
 clients: build-packages
-	cargo test --locked --test clients -- $(ARGS)
+	cargo test --locked --test clients -- $(or $(ARGS),--skip failover:: --skip soak::)
+	$(if $(ARGS),true,cargo test --locked --test clients -- failover:: soak:: --test-threads 1)
 
 failover: build-packages
 	KLAR_FAILOVER_SECONDS=$(or $(SECONDS),600) cargo test --release --locked --no-default-features --test clients \
 	  failover::for_as_long_as_told -- --ignored --exact --nocapture
+
+soak: build-packages
+	KLAR_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test --release --locked --no-default-features --test clients \
+	  soak::for_as_long_as_told -- --ignored --exact --nocapture
 
 slow-motion: build-packages
 	cargo test --release --locked --no-default-features --test cluster \

@@ -39,6 +39,10 @@ pub mod quorum;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
 
+/// Consumer groups: members, offsets, and what their coordinator writes. *Pure.*
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod group;
+
 /// One whole broker without threads. *Pure but for the disk it is handed.*
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod broker;

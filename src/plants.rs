@@ -72,6 +72,20 @@ pub enum Plant {
     /// Grants pre-votes although its leader is alive.
     IgnoresLeader,
 
+    // Consumer groups.
+    /// A member of an earlier generation commits (C2).
+    CommitsStaleGenerations,
+    /// What coordinators decided is told before it is replicated (C2).
+    TellsUncommitted,
+    /// A coordinator that begins reads no offsets (C2).
+    ForgetsOffsets,
+    /// A broker coordinates on after another leads the partition (C2).
+    CoordinatesOn,
+    /// Every member of a group gets the assignment of its leader (C3).
+    SharesAssignments,
+    /// A rebalance begins no generation of its own (C3).
+    ReusesGenerations,
+
     // One log on its disk.
     /// Recovery takes a batch whose checksum does not match (D5).
     SkipsCrc,

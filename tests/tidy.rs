@@ -39,7 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("storage", &["ids", "plants", "wire"]),
     ("metadata", &["ids", "plants", "wire"]),
     ("quorum", &["ids", "plants", "wire"]),
-    ("group", &["ids", "wire", "metadata"]),
+    ("group", &["ids", "plants", "wire", "metadata"]),
     ("txn", &["ids", "wire", "metadata"]),
     ("replica", &["ids", "plants", "wire", "storage"]),
     (
@@ -123,6 +123,7 @@ const NEVER: &[(&str, &[&str])] = &[
 const CRATE_ONLY_IN: &[(&str, &[&str])] = &[
     ("egui", &["app"]),
     ("eframe", &["app"]),
+    ("egui_plot", &["app"]),
     ("rfd", &["app"]),
     ("memmap2", &["storage"]),
     ("tokio", &["runtime", "cluster", "source", "cli", "main"]),

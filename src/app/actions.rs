@@ -5,6 +5,7 @@
 
 use egui::{Key, Modifiers};
 
+use super::consumers::{self, Act};
 use super::faults;
 use super::moves;
 use super::pace;
@@ -187,6 +188,41 @@ pub const GLOBAL: &[Action] = &[
         run: |scene| scene.state.open_produce_panel(),
     },
     Action {
+        name: "Consume records",
+        group: "Topics",
+        keys: Some(Keys::plain(Key::C)),
+        can: |scene| scene.abilities.produce,
+        run: |scene| {
+            let picture = std::sync::Arc::clone(scene.picture);
+            scene.state.open_consume_panel(&picture);
+        },
+    },
+    act(
+        "Pause this consumer",
+        |scene| has_act(scene, Act::Pause),
+        |scene| do_act(scene, Act::Pause),
+    ),
+    act(
+        "Resume this consumer",
+        |scene| has_act(scene, Act::Resume),
+        |scene| do_act(scene, Act::Resume),
+    ),
+    act(
+        "Crash this consumer",
+        |scene| has_act(scene, Act::Crash),
+        |scene| do_act(scene, Act::Crash),
+    ),
+    act(
+        "Remove this consumer",
+        |scene| has_act(scene, Act::Remove),
+        |scene| do_act(scene, Act::Remove),
+    ),
+    act(
+        "Start this consumer again",
+        |scene| has_act(scene, Act::Again),
+        |scene| do_act(scene, Act::Again),
+    ),
+    Action {
         name: "Create a topic",
         group: "Topics",
         keys: Some(Keys::plain(Key::N)),
@@ -296,6 +332,9 @@ fn always(_: &Scene<'_>) -> bool {
 
 /// What is in sight has a filter field.
 fn shows_filter(scene: &Scene<'_>) -> bool {
+    if scene.state.view == ViewKey::Groups {
+        return scene.state.open_group.is_none();
+    }
     scene.state.view != ViewKey::Topics
         || matches!(
             scene.state.tab(),
@@ -310,6 +349,28 @@ const fn span(name: &'static str, run: fn(&mut Scene<'_>)) -> Action {
         keys: None,
         can: always,
         run,
+    }
+}
+
+/// Something to do to the selected consumer.
+const fn act(name: &'static str, can: fn(&Scene<'_>) -> bool, run: fn(&mut Scene<'_>)) -> Action {
+    Action {
+        name,
+        group: "Clients",
+        keys: None,
+        can,
+        run,
+    }
+}
+
+fn has_act(scene: &Scene<'_>, act: Act) -> bool {
+    let selected = consumers::selected(scene);
+    selected.is_some_and(|one| consumers::acts(one.state).contains(&act))
+}
+
+fn do_act(scene: &mut Scene<'_>, act: Act) {
+    if let Some(consumer) = consumers::selected(scene) {
+        consumers::perform(scene, &consumer, act);
     }
 }
 

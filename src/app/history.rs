@@ -7,14 +7,22 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+pub use groups::{GroupHistory, Owned, Rebalance, Sample, Trend};
+
 use super::replicas::Ills;
-use crate::ids::{Time, TopicId};
-use crate::inspect::{ClusterSnapshot, TopicSnapshot, Totals};
+use crate::ids::{BrokerId, ConnectionId, Time, TopicId};
+use crate::inspect::{
+    ClusterSnapshot, ConnectionSnapshot, ConsumerSnapshot, TopicSnapshot, Totals,
+};
+
+mod groups;
 
 /// Microseconds between two kept pictures.
 const PICTURE_EVERY_US: u64 = 250_000;
 /// Pictures kept for rates.
 const PICTURES_KEPT: usize = 8;
+/// Connections whose requests are counted.
+const CONNECTIONS_COUNTED: usize = 4_000;
 /// Microseconds over which a rate is measured.
 const RATE_OVER_US: u64 = 1_000_000;
 /// Microseconds between two points of the curve.
@@ -77,6 +85,10 @@ struct Counters {
     wall: Time,
     totals: Totals,
     topics: HashMap<TopicId, Written>,
+    /// Requests of the first [`CONNECTIONS_COUNTED`].
+    connections: HashMap<(BrokerId, ConnectionId), u64>,
+    /// Records each of klar's own consumers had processed.
+    consumers: HashMap<u64, u64>,
 }
 
 /// What was written to a topic, over all its partitions.
@@ -103,6 +115,7 @@ pub struct History {
     last_point: Option<LastPoint>,
     /// Whenever it changed, from the moment of the picture that showed it.
     health: VecDeque<(Time, Health)>,
+    groups: GroupHistory,
     /// The newest picture whose health was looked at.
     looked: Option<Arc<ClusterSnapshot>>,
 }
@@ -129,17 +142,29 @@ impl History {
                 wall,
                 totals: picture.totals,
                 topics: topics.map(|t| (t.id, Written::to(t))).collect(),
+                connections: requests(picture),
+                consumers: picture
+                    .consumers
+                    .iter()
+                    .map(|c| (c.id, c.records))
+                    .collect(),
             });
             if self.pictures.len() > PICTURES_KEPT {
                 self.pictures.pop_front();
             }
         }
         self.extend_curve(now, wall, picture.totals);
+        self.groups.see(now, picture);
         let looked = self.looked.as_ref();
         if looked.is_none_or(|looked| !Arc::ptr_eq(looked, picture)) {
             self.looked = Some(Arc::clone(picture));
             self.keep_health(picture.time, Health::of(picture));
         }
+    }
+
+    /// What is remembered of consumer groups.
+    pub fn groups(&self) -> &GroupHistory {
+        &self.groups
     }
 
     fn keep_health(&mut self, time: Time, health: Health) {
@@ -228,6 +253,25 @@ impl History {
         )
     }
 
+    /// Requests of one connection over about the last second, a second; `None` where they are not counted.
+    pub fn connection_rate(&self, wall: Time, connection: &ConnectionSnapshot) -> Option<f64> {
+        let before = self.reference(wall)?;
+        let key = (connection.broker, connection.id);
+        let was = *before.connections.get(&key)?;
+        let elapsed = wall.since_us(before.wall);
+        Some(per_second(was, connection.requests, elapsed))
+    }
+
+    /// Records one of klar's own consumers processed over about the last second, a second.
+    pub fn consumer_rate(&self, wall: Time, consumer: &ConsumerSnapshot) -> f64 {
+        let Some(before) = self.reference(wall) else {
+            return 0.0;
+        };
+        // One that was not there had processed nothing.
+        let was = before.consumers.get(&consumer.id).copied().unwrap_or(0);
+        per_second(was, consumer.records, wall.since_us(before.wall))
+    }
+
     /// True while a rate is above zero only because of time passing: the window must look again.
     pub fn is_settling(&self, wall: Time, newest: &ClusterSnapshot) -> bool {
         self.rates(wall, newest) != Rates::default()
@@ -239,6 +283,11 @@ impl History {
         let youngest = self.pictures.iter().rev().find(old_enough);
         youngest.or_else(|| self.pictures.front())
     }
+}
+
+fn requests(picture: &ClusterSnapshot) -> HashMap<(BrokerId, ConnectionId), u64> {
+    let counted = picture.connections.iter().take(CONNECTIONS_COUNTED);
+    counted.map(|c| ((c.broker, c.id), c.requests)).collect()
 }
 
 fn per_second(before: u64, after: u64, elapsed_us: u64) -> f64 {

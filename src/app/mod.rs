@@ -5,11 +5,13 @@
 //! `views`, `shell` (the frame around the views), `run` (the native window).
 
 pub mod actions;
+pub mod consumers;
 pub mod dialogs;
 pub mod export;
 pub mod faults;
 pub mod flights;
 pub mod format;
+pub mod groups;
 pub mod history;
 pub mod inspector;
 pub mod metrics;

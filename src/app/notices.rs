@@ -1,12 +1,12 @@
 //! Outcomes of commands as notices in the corner, and the undo chips of deletions.
 //!
 //! Every command sent through the scene ends in one notice; so does the first failure of each of klar's
-//! own producers. Successes go by themselves, failures stay until closed.
+//! own producers and consumers. Successes go by themselves, failures stay until closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::Time;
-use crate::inspect::{ClusterSnapshot, CommandId, Failure, OUTCOMES_KEPT, Severity};
+use crate::inspect::{ClusterSnapshot, CommandId, ConsumerState, Failure, OUTCOMES_KEPT, Severity};
 
 /// Milliseconds a good notice stays.
 const GOOD_STAYS_MS: i64 = 5_000;
@@ -32,6 +32,8 @@ pub struct Notices {
     awaited: BTreeMap<CommandId, Say>,
     /// Producers whose failure was said.
     failing: BTreeSet<u64>,
+    /// Consumers whose failure was said.
+    failed: BTreeSet<u64>,
     queue_full: bool,
 }
 
@@ -96,6 +98,7 @@ impl Notices {
         }
         self.see_missed(now, picture);
         self.see_producers(now, picture);
+        self.see_consumers(now, picture);
         if std::mem::take(&mut self.queue_full) {
             self.fail(
                 now,
@@ -151,6 +154,26 @@ impl Notices {
         }
         let there = |id: &u64| picture.producers.iter().any(|p| p.id == *id);
         self.failing.retain(there);
+    }
+
+    /// Says once that a consumer has ended by itself.
+    fn see_consumers(&mut self, now: Time, picture: &ClusterSnapshot) {
+        for consumer in &picture.consumers {
+            let (ConsumerState::Failed, Some(error)) = (consumer.state, &consumer.last_error)
+            else {
+                continue;
+            };
+            if self.failed.insert(consumer.id) {
+                self.show(Notice {
+                    severity: Severity::Bad,
+                    title: format!("Consumer {}: {}", consumer.id, error.name),
+                    text: error.sentence(),
+                    since: now,
+                });
+            }
+        }
+        let there = |id: &u64| picture.consumers.iter().any(|one| one.id == *id);
+        self.failed.retain(there);
     }
 
     /// The notices on screen, oldest first.

@@ -25,8 +25,9 @@ pub fn speed(slowdown: u32) -> String {
     }
 }
 
-/// What is not as it would be by itself: a title, and a sentence with whom it concerns. Nothing in real time.
-pub fn words(picture: &ClusterSnapshot) -> Option<(String, String)> {
+/// What is not as it would be by itself: a title, and a sentence with whom it concerns, at length and shorter. Nothing
+/// in real time.
+pub fn words(picture: &ClusterSnapshot) -> Option<(String, [String; 2])> {
     let pace = &picture.pace;
     if pace.is_real() {
         return None;
@@ -39,31 +40,42 @@ pub fn words(picture: &ClusterSnapshot) -> Option<(String, String)> {
         PaceSnapshot { slowdown: 1, .. } => "Replication frozen".to_owned(),
         PaceSnapshot { slowdown, .. } => format!("A second takes {slowdown} s"),
     };
-    let mut parts = Vec::new();
+    // Each at length and shorter: whom it concerns is said also where what comes next has no room.
+    let mut parts: Vec<[String; 2]> = Vec::new();
+    let both = |text: &str| [text.to_owned(), text.to_owned()];
     if pace.replication_frozen && (pace.paused || pace.slowdown > 1) {
-        parts.push("replication is frozen".to_owned());
+        parts.push(both("replication is frozen"));
     }
     if let Some(next) = pace.held.first() {
         let count = pace.held.len() as u64;
         let messages = format::counted_as(count, "message waits", "messages wait");
-        parts.push(format!("{messages}, next: {}", next.words()));
+        parts.push([format!("{messages}, next: {}", next.words()), messages]);
     } else if pace.paused {
-        parts.push("nothing is on its way between brokers".to_owned());
+        parts.push(both("nothing is on its way between brokers"));
     } else if pace.replication_frozen {
-        parts.push("followers get nothing".to_owned());
+        parts.push(both("followers get nothing"));
     }
     if pace.paused || pace.slowdown > 1 {
         parts.extend(outsiders(picture));
     }
     if pace.behind_ms >= BEHIND_SAID_MS {
         let behind = pace.behind_ms as f64 / 1_000.0;
-        parts.push(format!("the cluster's clock is {behind:.1} s behind"));
+        parts.push(both(&format!(
+            "the cluster's clock is {behind:.1} s behind"
+        )));
     }
-    Some((title, parts.join(" · ")))
+    let joined = |way: usize| {
+        parts
+            .iter()
+            .map(|part| part[way].as_str())
+            .collect::<Vec<_>>()
+            .join(" · ")
+    };
+    Some((title, [joined(0), joined(1)]))
 }
 
 /// Clients whose time is their own.
-fn outsiders(picture: &ClusterSnapshot) -> Option<String> {
+fn outsiders(picture: &ClusterSnapshot) -> Option<[String; 2]> {
     let foreign = picture.connections.iter();
     let foreign = foreign.filter(|connection| !connection.own && !is_peer(picture, connection));
     let names: BTreeSet<(&str, &str)> = foreign
@@ -71,7 +83,8 @@ fn outsiders(picture: &ClusterSnapshot) -> Option<String> {
         .collect();
     let count = names.len() as u64;
     let clients = format::counted_as(count, "foreign client keeps", "foreign clients keep");
-    (count > 0).then(|| format!("{clients} real time and may give up waiting"))
+    let shorter = format!("{clients} real time");
+    (count > 0).then(|| [format!("{shorter} and may give up waiting"), shorter])
 }
 
 /// The offered speed nearest to this one.

@@ -8,7 +8,7 @@ use super::notices::{Notices, Say};
 use super::sent::Sent;
 use super::state::UiState;
 use crate::ids::Time;
-use crate::inspect::{ClusterSnapshot, Command, CommandId, Focus, TopicSnapshot};
+use crate::inspect::{ClusterSnapshot, Command, CommandId, ConsumerSnapshot, Focus, TopicSnapshot};
 use crate::source::{Abilities, Source};
 
 /// One frame's view of everything. Reading is free; commands and focus go through it.
@@ -37,6 +37,11 @@ impl Scene<'_> {
         // A deletion that can be undone says so by its undo chip.
         let say = match command {
             Command::DeleteTopic { now: false, .. } if self.abilities.undo_delete => Say::Failures,
+            // A consumer's state says it.
+            Command::PauseConsumer { .. }
+            | Command::ResumeConsumer { .. }
+            | Command::CrashConsumer { .. }
+            | Command::StopConsumer { .. } => Say::Failures,
             // The line across the view says how time passes, the timeline what was let through.
             Command::SlowTime { .. }
             | Command::PauseTime
@@ -81,6 +86,11 @@ impl Scene<'_> {
     /// Records and bytes a second written to a topic.
     pub fn topic_rate(&self, topic: &Arc<TopicSnapshot>) -> (f64, f64) {
         self.history.topic_rate(self.wall, topic)
+    }
+
+    /// Records a second that one of klar's own consumers processes.
+    pub fn consumer_rate(&self, consumer: &ConsumerSnapshot) -> f64 {
+        self.history.consumer_rate(self.wall, consumer)
     }
 
     /// Rates of everything.

@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::history::find_topic;
 use super::moves::{self, Watched};
+use super::panels::consume_form::ConsumeForm;
 use super::panels::produce_form::ProduceForm;
+use super::panels::reset_form::ResetForm;
 use super::sent::Sent;
 use super::widgets::lane_view::Align;
 use crate::ids::{BrokerId, ConnectionId, Offset, PartitionIndex, Time};
-use crate::inspect::{ClusterSnapshot, Command, EventFilter, EventSubject, ProduceOne};
+use crate::inspect::{
+    ClusterSnapshot, Command, EventFilter, EventSubject, GroupSnapshot, ProduceOne,
+};
 
 /// The one thing that is selected, in every view at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,8 +35,13 @@ pub enum Selection {
     Connection(BrokerId, ConnectionId),
     /// One of klar's own producers, by its id.
     Producer(u64),
+    /// One of klar's own consumers, by its id.
+    Consumer(u64),
     /// An event, by its number.
     Event(u64),
+    Group(String),
+    /// A group's member, by its id.
+    Member(String, String),
 }
 
 impl Selection {
@@ -43,6 +52,7 @@ impl Selection {
                 Selection::Partition(topic.clone(), *partition)
             }
             Selection::Partition(topic, _) => Selection::Topic(topic.clone()),
+            Selection::Member(group, _) => Selection::Group(group.clone()),
             _ => Selection::Nothing,
         }
     }
@@ -58,11 +68,22 @@ impl Selection {
         }
     }
 
+    /// The group this is about, if it is about one.
+    pub fn group(&self) -> Option<&str> {
+        match self {
+            Selection::Group(group) | Selection::Member(group, _) => Some(group),
+            _ => None,
+        }
+    }
+
     /// What events can be asked for that are about it.
     pub fn subject(&self) -> Option<EventSubject> {
         match (self, self.topic(), self.partition()) {
             (Selection::Broker(id), ..) => Some(EventSubject::Broker(*id)),
             (Selection::Link(a, b), ..) => Some(EventSubject::Link(*a, *b)),
+            (Selection::Group(group) | Selection::Member(group, _), ..) => {
+                Some(EventSubject::Group(group.clone()))
+            }
             (_, Some(topic), Some(index)) => Some(EventSubject::Partition(topic.to_owned(), index)),
             (_, Some(topic), None) => Some(EventSubject::Topic(topic.to_owned())),
             _ => None,
@@ -87,6 +108,7 @@ pub enum ViewKey {
     #[default]
     Cluster,
     Topics,
+    Groups,
     Clients,
     Storage,
     Timeline,
@@ -117,6 +139,10 @@ pub enum Dialog {
     ExportEvents,
     /// Whether everything that is not synced shall be lost.
     PullPlug,
+    /// Whether this group shall be deleted with its offsets.
+    DeleteGroup(String),
+    /// Whether what this group committed for a partition shall be forgotten.
+    DeleteOffset(String, String, PartitionIndex),
 }
 
 /// Choices that outlive the program.
@@ -275,6 +301,15 @@ pub enum BrokerTab {
     Files,
 }
 
+/// The tabs of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupTab {
+    #[default]
+    Assignment,
+    Offsets,
+    Rebalances,
+}
+
 /// The way back from something that leaves no fault behind to be mended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Undo {
@@ -283,6 +318,9 @@ pub struct Undo {
     /// The moment it is not offered any more.
     pub until: Time,
 }
+
+/// Milliseconds during which moved offsets can be moved back by one click.
+const UNDO_RESET_MS: i64 = 20_000;
 
 /// Everything the views share.
 #[derive(Debug, Clone, Default)]
@@ -294,6 +332,9 @@ pub struct UiState {
     /// The broker whose page is open in the Cluster view; `None` is the picture of all.
     pub open_broker: Option<BrokerId>,
     pub broker_tab: BrokerTab,
+    /// The group whose page is open in the Groups view; `None` is the list.
+    pub open_group: Option<String>,
+    pub group_tab: GroupTab,
     pub dialog: Option<Dialog>,
     /// Which events the Timeline view shows.
     pub timeline: EventFilter,
@@ -301,6 +342,16 @@ pub struct UiState {
     pub producing: bool,
     /// What is typed in the produce panel; kept while it is closed.
     pub produce: ProduceForm,
+    /// The consume panel takes the inspector's place.
+    pub consuming: bool,
+    /// What is typed in the consume panel; kept while it is closed.
+    pub consume: ConsumeForm,
+    /// The newest command sent from the consume panel, whose outcome it shows.
+    pub consume_sent: Option<Sent>,
+    /// The panel that moves a group's offsets takes the inspector's place.
+    pub resetting: bool,
+    /// What is chosen in that panel; kept while it is closed.
+    pub reset: ResetForm,
     /// The newest command sent from the produce panel, whose outcome it shows.
     pub produce_sent: Option<Sent>,
     /// The command the open dialog sent: it closes when that succeeds, and shows why it did not.
@@ -340,14 +391,36 @@ impl UiState {
     /// and keeps what is typed.
     pub fn select(&mut self, selection: Selection) {
         self.selection = selection;
-        self.producing = false;
+        self.close_panels();
+    }
+
+    /// The inspector has its place back; true if a panel had it.
+    fn close_panels(&mut self) -> bool {
+        let panels = [
+            &mut self.producing,
+            &mut self.consuming,
+            &mut self.resetting,
+        ];
+        let open = panels.into_iter().map(std::mem::take);
+        open.fold(false, |any, open| any | open)
     }
 
     /// Takes what is awaited from the picture. Once a frame, before it is drawn.
     pub fn see(&mut self, now: Time, picture: &ClusterSnapshot) {
         let undo = self.undo.take().filter(|undo| now < undo.until);
         self.undo = moves::see(&mut self.moves, now, picture).or(undo);
-        let sent = [&mut self.produce_sent, &mut self.dialog_sent];
+        if let Some((what, command)) = self.reset.see(picture) {
+            self.undo = Some(Undo {
+                what,
+                command,
+                until: now.plus_ms(UNDO_RESET_MS),
+            });
+        }
+        let sent = [
+            &mut self.produce_sent,
+            &mut self.consume_sent,
+            &mut self.dialog_sent,
+        ];
         for sent in sent.into_iter().flatten() {
             sent.see(picture);
         }
@@ -383,6 +456,25 @@ impl UiState {
         self.select(Selection::Broker(broker));
     }
 
+    /// Opens a group's page and selects the group, or keeps what is selected inside it.
+    pub fn open_group(&mut self, group: &str) {
+        self.go_to(ViewKey::Groups);
+        self.open_group = Some(group.to_owned());
+        if self.selection.group() != Some(group) {
+            self.select(Selection::Group(group.to_owned()));
+        }
+    }
+
+    /// Opens the panel that moves a group's offsets, with what was chosen for it last.
+    pub fn open_reset(&mut self, group: &str) {
+        if self.reset.group != group {
+            self.reset = ResetForm::of(group);
+        }
+        self.close_panels();
+        self.resetting = true;
+        self.remembered.inspector_open = true;
+    }
+
     /// Opens the produce panel on the topic that is open or selected, with what is typed in it.
     pub fn open_produce_panel(&mut self) {
         let topic = self.open_topic.as_deref().or(self.selection.topic());
@@ -399,6 +491,7 @@ impl UiState {
     }
 
     fn show_produce_panel(&mut self) {
+        self.close_panels();
         self.producing = true;
         self.remembered.inspector_open = true;
     }
@@ -410,13 +503,51 @@ impl UiState {
         self.show_produce_panel();
     }
 
+    /// Opens the consume panel with what is typed in it, or with what is open: a group to join, a topic to read.
+    pub fn open_consume_panel(&mut self, picture: &ClusterSnapshot) {
+        let group = self.open_group.as_deref().or(self.selection.group());
+        let group = group.filter(|_| self.view == ViewKey::Groups);
+        let topic = self.open_topic.as_deref().or(self.selection.topic());
+        if let Some(group) = group.and_then(|group| picture.group(group)) {
+            self.consume.join(group);
+        } else if let Some(topic) = topic.map(str::to_owned) {
+            self.consume.read(&topic);
+        }
+        self.show_consume_panel();
+    }
+
+    /// Opens the consume panel on this topic.
+    pub fn consume_from(&mut self, topic: &str) {
+        self.consume.read(topic);
+        self.show_consume_panel();
+    }
+
+    /// Opens the consume panel for one more member of this group.
+    pub fn add_member(&mut self, group: &GroupSnapshot) {
+        self.consume.join(group);
+        self.show_consume_panel();
+    }
+
+    fn show_consume_panel(&mut self) {
+        self.close_panels();
+        self.consuming = true;
+        self.consume_sent = None;
+        self.remembered.inspector_open = true;
+    }
+
     /// `Esc`: closes the dialog or the produce panel, else goes up one level.
     pub fn up(&mut self) {
-        if self.dialog.take().is_some() || std::mem::take(&mut self.producing) {
+        if self.dialog.take().is_some() | self.close_panels() {
             return;
         }
         if let Some(broker) = self.open_broker.filter(|_| self.view == ViewKey::Cluster) {
             self.leave_broker(broker);
+            return;
+        }
+        if let Some(group) = self.open_group.clone()
+            && self.view == ViewKey::Groups
+        {
+            self.leave_group(group);
             return;
         }
         match self.selection.up() {
@@ -433,6 +564,15 @@ impl UiState {
         match self.selection == Selection::Broker(broker) {
             true => self.open_broker = None,
             false => self.selection = Selection::Broker(broker),
+        }
+    }
+
+    /// From what is selected on a group's page to the group, from there to the list, where it stays selected.
+    fn leave_group(&mut self, group: String) {
+        let itself = Selection::Group(group);
+        match self.selection == itself {
+            true => self.open_group = None,
+            false => self.selection = itself,
         }
     }
 

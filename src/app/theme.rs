@@ -187,6 +187,8 @@ pub mod size {
     pub const MENU: f32 = 320.0;
     /// The most a record's value takes of the inspector before it scrolls.
     pub const BODY_MOST: f32 = 320.0;
+    /// Above and below a curve in a table row.
+    pub const CURVE_MARGIN: f32 = 6.0;
     pub const DOT: f32 = 4.0;
     pub const LINE: f32 = 1.0;
     /// A line that marks the current tab or curve.
@@ -226,8 +228,8 @@ pub mod lane {
     pub const HEAT: f32 = 16.0;
     pub const HEAT_MOST: f32 = 40.0;
     pub const MARK_HEIGHT: f32 = 14.0;
-    /// Room the legend leaves for the buttons beside it, its last entry included.
-    pub const LEGEND_LEAVES: f32 = 400.0;
+    /// Room the legend leaves for the buttons beside it.
+    pub const LEGEND_LEAVES: f32 = 308.0;
 }
 
 /// Measures of the cluster's picture, points.
@@ -284,6 +286,36 @@ pub mod cluster {
     pub const REQUEST: f32 = 5.0;
     /// Share of its colour that what a dead broker holds is drawn in.
     pub const DIMMED: f32 = 0.45;
+}
+
+/// Measures of a group's page, points.
+pub mod group {
+    /// A member's card, and the least it shrinks to.
+    pub const MEMBER: f32 = 280.0;
+    pub const MEMBER_LEAST: f32 = 180.0;
+    /// A partition's column of cells.
+    pub const CELL: f32 = 164.0;
+    pub const CELL_LEAST: f32 = 108.0;
+    pub const CELL_HEIGHT: f32 = 50.0;
+    pub const GAP: f32 = 12.0;
+    /// Names and offsets above the columns.
+    pub const HEAD: f32 = 40.0;
+    /// More partitions are drawn as bars.
+    pub const CELLS_MOST: usize = 24;
+    /// A column of bars.
+    pub const BAR_LEAST: f32 = 5.0;
+    pub const BAR_MOST: f32 = 28.0;
+    pub const BAR_HEIGHT: f32 = 26.0;
+    pub const BAR_HEAD: f32 = 18.0;
+    /// Height of the bar in a cell.
+    pub const METER: f32 = 6.0;
+    /// The least the chart of lag is high.
+    pub const CHART_LEAST: f32 = 96.0;
+    /// A band of the rebalances, and from one to the next.
+    pub const BAND: f32 = 16.0;
+    pub const BAND_PITCH: f32 = 22.0;
+    /// Between the strokes that mark a band nobody owned.
+    pub const HATCH: f32 = 6.0;
 }
 
 /// Font sizes, points.

@@ -187,6 +187,7 @@ impl Broker {
         topic.partitions.push(partition);
         topic.shown = None;
         self.shown.topics = None;
+        self.groups.look_again();
         recovered
     }
 
@@ -254,6 +255,7 @@ impl Broker {
                 self.note_recovery(&name, key, recovered);
                 self.take_log_notes(now, key);
                 self.note_dirty(now, key);
+                self.groups.look_again();
             }
             Err(error) => partition.trouble = Some(error.to_string()),
         }
@@ -318,6 +320,8 @@ impl Broker {
             return;
         };
         self.shown.topics = None;
+        self.groups.look_again();
+        self.groups.forget_topic(&name);
         for (index, partition) in (0..).zip(topic.partitions) {
             self.woken.extend(&partition.watchers);
             if matches!(partition.role, Role::Elsewhere) {
@@ -371,6 +375,7 @@ impl Broker {
         }
         self.shown.topics = None;
         self.shown.broker = None;
+        self.groups.look_again();
     }
 
     /// A log configuration for these settings, the same allocation for topics that agree.

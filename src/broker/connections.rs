@@ -125,6 +125,11 @@ impl Connection {
         }
     }
 
+    /// What it calls itself.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// Takes in what ApiVersions 3+ says of the client's library.
     pub fn set_software(&mut self, name: &str, version: &str) {
         let software = format!("{name} {version}");

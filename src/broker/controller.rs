@@ -446,7 +446,6 @@ impl Broker {
             self.forget_replicas(id);
             self.remove_topic(id, Some(name), cause.as_deref());
         }
-        self.sweep_once();
         for id in todo.topics {
             if !self.topics.contains_key(&id) {
                 self.add_topic(id);
@@ -470,11 +469,16 @@ impl Broker {
         self.changed += 1;
     }
 
-    /// Sets aside what no topic owns, once the image is there to say so.
-    fn sweep_once(&mut self) {
+    /// Sets aside what no topic owns, once the image can say so: what committed last before this run began may be
+    /// applied late, but certainly before the registration of this run.
+    pub(super) fn sweep_once(&mut self) {
+        let own = self.image.broker(self.config.id).map(|own| own.epoch);
         let Some(member) = self.member.as_mut().filter(|m| !m.swept) else {
             return;
         };
+        if own.is_none() || own != member.registration.epoch {
+            return;
+        }
         member.swept = true;
         if let Err(error) = self.set_strays_aside() {
             let path = self.config.data_dir.display().to_string();

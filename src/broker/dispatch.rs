@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use super::Broker;
 use super::api::{ANSWERED, IN_CLUSTERS, api_versions};
+use super::groups::PATIENCE_MS;
 use super::parked::Waiting;
 use super::partition::METADATA_LOG;
 use crate::ids::{ConnectionId, Time};
-use crate::wire::request::{RequestHeader, decode_header};
+use crate::wire::request::decode_header;
 use crate::wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, Writer, response};
 
 /// Topics, partitions, resources or keys one request may name. Answers are many times larger than what asks
@@ -46,6 +47,8 @@ pub(super) struct Asked {
     pub api: ApiKey,
     pub version: i16,
     pub correlation_id: i32,
+    /// Until when it may wait for its group's coordinator, or for this broker to join the cluster; `None` once it is to be answered whatever there is to say.
+    pub patience: Cell<Option<Time>>,
     failed: Cell<bool>,
 }
 
@@ -65,6 +68,8 @@ pub(super) enum Answer {
     Silent,
     /// It waits in `parked`.
     Parked,
+    /// It is to be answered again when its group's coordinator may be there.
+    Later,
     Close(String),
 }
 
@@ -88,6 +93,11 @@ impl Asked {
             self.failed.set(true);
         }
         error.code()
+    }
+
+    /// Counts the request as failed.
+    pub fn note_failed(&self) {
+        self.failed.set(true);
     }
 
     /// Frames a response body.
@@ -126,8 +136,8 @@ impl Asked {
 
 impl Broker {
     pub(super) fn dispatch(&mut self, now: Time, id: ConnectionId, frame: Bytes) {
-        // Only what may be passed on is kept: records are changed in place where nobody else holds the frame.
-        let kept = self.may_forward(&frame).then(|| frame.clone());
+        // Only what may be passed on or answered later is kept: records are changed in place where nobody else holds the frame.
+        let kept = self.may_wait(&frame).then(|| frame.clone());
         let mut reader = Reader::new(frame);
         let header = match decode_header(&mut reader) {
             Ok(header) => header,
@@ -144,13 +154,16 @@ impl Broker {
             api: header.api_key,
             version: header.api_version,
             correlation_id: header.correlation_id,
+            patience: Cell::new(Some(now.plus_ms(PATIENCE_MS))),
             failed: Cell::new(false),
         };
         let answered = if header.version_known() {
-            match self.forward_frame(&asked, &header, kept, reader.position()) {
-                Some(answered) => answered,
-                None => self.answer(&asked, &mut reader),
-            }
+            let body = kept.map(|frame| frame.slice(reader.position()..));
+            let forwarded = body
+                .clone()
+                .and_then(|body| self.forward(&asked, &header, body));
+            let answered = forwarded.unwrap_or_else(|| self.answer(&asked, &mut reader));
+            self.or_later(&asked, body, answered)
         } else if asked.api == ApiKey::ApiVersions {
             api_versions::answer_unknown_version(self, &asked)
         } else {
@@ -161,6 +174,9 @@ impl Broker {
     }
 
     fn answer(&mut self, asked: &Asked, reader: &mut Reader) -> Answered {
+        if self.should_wait_to_join(asked) {
+            return Ok(Answer::Later);
+        }
         let between = match self.member.is_some() {
             true => IN_CLUSTERS,
             false => &[],
@@ -175,23 +191,24 @@ impl Broker {
         }
     }
 
-    /// Passes a request on if the controller must answer it. `body` stands behind the header.
-    fn forward_frame(
-        &mut self,
-        asked: &Asked,
-        header: &RequestHeader,
-        kept: Option<Bytes>,
-        body: usize,
-    ) -> Option<Answered> {
-        self.forward(asked, header, kept?.slice(body..))
+    /// Keeps what is to be answered later.
+    fn or_later(&mut self, asked: &Asked, body: Option<Bytes>, answered: Answered) -> Answered {
+        match (answered, body) {
+            (Ok(Answer::Later), Some(body)) => {
+                self.keep_for_later(asked, body);
+                Ok(Answer::Parked)
+            }
+            (answered, _) => answered,
+        }
     }
 
-    /// Answers a request that waited to be passed on and that this broker can answer by now.
+    /// Answers a request that had to wait and that this broker can answer by now.
     pub(super) fn answer_here(&mut self, asked: &Asked, body: Bytes) {
-        let mut reader = Reader::new(body);
+        let mut reader = Reader::new(body.clone());
         let flexible = crate::wire::apis::api(asked.api).is_flexible(asked.version);
         reader.set_flexible(flexible);
         let answered = self.answer(asked, &mut reader);
+        let answered = self.or_later(asked, Some(body), answered);
         self.conclude(asked, answered);
     }
 
@@ -237,7 +254,7 @@ impl Broker {
                 let to = asked.connection;
                 self.effects.push(super::effect::Effect::NoReply { to });
             }
-            Ok(Answer::Parked) => {}
+            Ok(Answer::Parked | Answer::Later) => {}
             Ok(Answer::Close(why)) => self.close(asked.now, asked.connection, why),
             Err(error) => {
                 let why = format!("{}: {error}", asked.api.name());

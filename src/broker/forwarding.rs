@@ -13,10 +13,13 @@ use super::member::Forward;
 use super::parked::Waiting;
 use super::peers::{Purpose, Told};
 use crate::ids::{BrokerId, ConnectionId, Time};
+use crate::metadata::decide::NewTopic;
 use crate::wire::messages::allocate_producer_ids::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse,
 };
-use crate::wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
+use crate::wire::messages::create_topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use crate::wire::request::RequestHeader;
 use crate::wire::{ApiKey, Writer};
 
@@ -47,15 +50,49 @@ const FOR_CONTROLLER: &[ApiKey] = &[
     ApiKey::DescribeQuorum,
 ];
 
+/// What only a group's coordinator can answer, or waits for there to be one.
+const FOR_COORDINATOR: &[ApiKey] = &[
+    ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::OffsetDelete,
+    ApiKey::DescribeGroups,
+    ApiKey::DeleteGroups,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
+];
+
+/// What a broker that has just started answers once it has caught up with the metadata.
+const ABOUT_THE_CLUSTER: &[ApiKey] = &[
+    ApiKey::Metadata,
+    ApiKey::DescribeTopicPartitions,
+    ApiKey::FindCoordinator,
+];
+
 impl Broker {
-    /// Whether a frame is perhaps one to pass on: it is worth keeping.
-    pub(super) fn may_forward(&self, frame: &Bytes) -> bool {
-        if self.is_controller() {
-            return false;
-        }
+    /// Whether a frame is perhaps one to pass on or to answer later: it is worth keeping.
+    pub(super) fn may_wait(&self, frame: &Bytes) -> bool {
         let key = frame.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
-        let api = key.and_then(ApiKey::from_code);
-        api.is_some_and(|api| FOR_CONTROLLER.contains(&api))
+        let Some(api) = key.and_then(ApiKey::from_code) else {
+            return false;
+        };
+        let forwarded = !self.is_controller() && FOR_CONTROLLER.contains(&api);
+        forwarded || self.joins_first(api) || FOR_COORDINATOR.contains(&api)
+    }
+
+    fn joins_first(&self, api: ApiKey) -> bool {
+        !self.has_joined() && ABOUT_THE_CLUSTER.contains(&api)
+    }
+
+    /// Whether a question about the cluster had better wait: a broker that has not caught up with the metadata since
+    /// its start knows nothing of topics that have been there for long. Apache Kafka opens its listener only then;
+    /// here the wait ends, so that a cluster without a majority can be looked at.
+    pub(super) fn should_wait_to_join(&self, asked: &Asked) -> bool {
+        self.joins_first(asked.api) && asked.patience.get().is_some()
     }
 
     /// Whether this controller judged a request by what is written and perhaps not committed (alone: synced) yet:
@@ -116,17 +153,22 @@ impl Broker {
     }
 
     /// Asks the controller for a topic that a client mentioned and that may be made.
-    pub(super) fn ask_for_topic(&mut self, now: Time, name: &str) {
+    pub(super) fn ask_for_topic(&mut self, now: Time, topic: &NewTopic) {
         let member = self.member.as_ref();
         let asked_already = member.is_some_and(|m| m.forwards.iter().any(|f| f.origin.is_none()));
         if asked_already {
             return;
         }
+        let config = |(name, value): &(String, Option<String>)| CreatableTopicConfig {
+            name: name.clone(),
+            value: value.clone(),
+        };
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
-                name: name.to_owned(),
-                num_partitions: -1,
-                replication_factor: -1,
+                name: topic.name.clone(),
+                num_partitions: topic.partitions,
+                replication_factor: topic.replication_factor,
+                configs: topic.configs.iter().map(config).collect(),
                 ..CreatableTopic::default()
             }],
             ..CreateTopicsRequest::default()

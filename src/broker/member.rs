@@ -111,6 +111,8 @@ pub(super) struct Registration {
     pub stopping: bool,
     /// The controller lets it go.
     pub may_stop: bool,
+    /// The cluster has counted on this run of this broker once, so it had caught up with the metadata.
+    pub has_joined: bool,
 }
 
 /// A request that waits for its turn to be passed on.

@@ -20,6 +20,10 @@ mod fetch_sessions;
 mod first_acks;
 mod flush;
 mod forwarding;
+mod group_answers;
+mod group_loading;
+mod group_waits;
+mod groups;
 mod lost;
 mod member;
 mod metadata_log;
@@ -29,6 +33,7 @@ mod parked;
 mod partition;
 mod peers;
 mod picture;
+mod picture_groups;
 mod picture_lanes;
 mod picture_quorum;
 mod picture_record;
@@ -64,6 +69,7 @@ use connections::Connections;
 use effect::Effect;
 use fetch_sessions::FetchSessions;
 use flush::Flushes;
+use groups::Groups;
 use member::Member;
 use metadata_log::MetadataLog;
 use parked::{Parked, Waiting};
@@ -94,6 +100,7 @@ pub struct Broker {
     /// Produces whose replicas are to be looked at again at the end of the verb.
     acks_due: BTreeSet<ConnectionId>,
     sessions: FetchSessions,
+    groups: Groups,
     flushes: Flushes,
     timers: Timers,
     /// Producer ids this broker may hand out without asking.
@@ -179,6 +186,7 @@ impl Broker {
         if self.member.is_some() {
             self.drive_member(now);
         }
+        self.drive_groups(now);
         self.snapshot_if_due(now);
         self.begin_due_syncs(now);
         while let Some(id) = self.acks_due.pop_first() {
@@ -212,6 +220,9 @@ impl Broker {
         self.image.check();
         self.parked.check();
         self.sessions.check();
+        for (_, shard) in self.groups.shards() {
+            shard.check();
+        }
         for (id, topic) in &self.topics {
             let image = self
                 .image
@@ -256,6 +267,7 @@ impl Broker {
     fn forget_connection(&mut self, id: ConnectionId) {
         self.connections.remove(id);
         self.woken.remove(&id);
+        self.groups.forget_connection(id);
         match self.parked.take(id) {
             Some(Waiting::Fetch(wait)) => self.stop_watching(id, &wait.watched),
             Some(Waiting::Produce(wait)) => self.stop_waiting_for_acks(id, &wait),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::api::fetch::FetchWait;
 use super::api::produce::ProduceWait;
 use super::dispatch::Asked;
+use super::group_waits::{GroupWait, Later};
 use super::quorum_log::MetadataWait;
 use crate::ids::{ConnectionId, Offset, Time};
 
@@ -30,6 +31,10 @@ pub(super) enum Waiting {
     Forwarded,
     /// For a block of producer ids.
     ProducerId(Box<Asked>),
+    /// For a group's rebalance, or for what its coordinator wrote to be committed.
+    Group(Box<GroupWait>),
+    /// For a group's coordinator, or for this broker to join the cluster.
+    Later(Box<Later>),
 }
 
 /// An answer that leaves once every live broker knows the metadata it tells of.

@@ -15,8 +15,8 @@ use super::picture_replicas::show_partition;
 use super::picture_segment::SegmentCache;
 use crate::ids::{BrokerEpoch, PartitionIndex, Time, TopicId};
 use crate::inspect::{
-    BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, InFlight, Lane,
-    QuorumSnapshot, RecordAnswer, RegistrationSnapshot, SegmentDetail, TopicSnapshot, Totals,
+    BrokerSnapshot, BrokerState, ConfigValue, ConnectionSnapshot, Focus, GroupSnapshot, InFlight,
+    Lane, QuorumSnapshot, RecordAnswer, RegistrationSnapshot, SegmentDetail, TopicSnapshot, Totals,
 };
 use crate::metadata::decide::is_internal;
 use crate::metadata::{ConfigSource, TopicImage};
@@ -31,6 +31,8 @@ pub struct BrokerPicture {
     pub broker: Arc<BrokerSnapshot>,
     /// By name; the whole list is the same `Arc` when no topic changed.
     pub topics: Arc<Vec<Arc<TopicSnapshot>>>,
+    /// Those it coordinates, by name; the same `Arc` when none changed.
+    pub groups: Arc<Vec<Arc<GroupSnapshot>>>,
     pub totals: Totals,
     /// The metadata quorum as this broker sees it.
     pub quorum: QuorumSnapshot,
@@ -61,6 +63,9 @@ pub(super) struct Shown {
     log_bytes: u64,
     /// Taken away when broker configurations change.
     pub broker: Option<Arc<BrokerSnapshot>>,
+    /// Taken away when groups change.
+    pub groups: Option<Arc<Vec<Arc<GroupSnapshot>>>>,
+    pub group_cache: super::picture_groups::GroupCache,
     pub lanes: LaneCache,
     pub record: RecordCache,
     pub segment: SegmentCache,
@@ -96,6 +101,7 @@ impl Broker {
             broker_epoch: self.member.as_ref().and_then(|m| m.registration.epoch),
             broker: self.show_broker(),
             topics,
+            groups: self.show_groups(),
             totals: self.totals,
             quorum: self.show_quorum(now),
             registrations: self.show_registrations(),

@@ -89,6 +89,10 @@ impl Broker {
             Waiting::Produce(wait) => (WaitsFor::Replicas, &wait.waits_at[..]),
             Waiting::Committed(_) | Waiting::Spreading(_) => (WaitsFor::Durability, &[][..]),
             Waiting::Forwarded | Waiting::ProducerId(_) => (WaitsFor::Controller, &[][..]),
+            Waiting::Group(wait) if wait.answer.is_some() => (WaitsFor::Replicas, &[][..]),
+            Waiting::Group(_) => (WaitsFor::Group, &[][..]),
+            Waiting::Later(_) if !self.has_joined() => (WaitsFor::Joining, &[][..]),
+            Waiting::Later(_) => (WaitsFor::Coordinator, &[][..]),
         };
         Some(InFlight {
             from: Asker::Client(id),

@@ -304,9 +304,22 @@ impl Broker {
         own.is_some() && live.count() >= all
     }
 
+    /// Whether the cluster has counted on this run of this broker.
+    pub(super) fn has_joined(&self) -> bool {
+        let member = self.member.as_ref();
+        member.is_none_or(|member| member.registration.has_joined)
+    }
+
     /// Registrations changed. A broker that finds its own, fenced, asks to be unfenced at once.
     pub(super) fn after_registrations(&mut self, now: Time) {
         self.touch_lost();
+        self.sweep_once();
+        if !self.has_joined() && self.is_joined(0) {
+            if let Some(member) = self.member.as_mut() {
+                member.registration.has_joined = true;
+            }
+            self.groups.look_again();
+        }
         let own = self.image.broker(self.config.id);
         let Some(epoch) = own.filter(|own| own.fenced).map(|own| own.epoch) else {
             return;

@@ -38,6 +38,7 @@ impl Broker {
         self.touch(key);
         self.shown.touch(key.0);
         self.shown.topics = None;
+        self.groups.look_again();
     }
 
     /// A log of the last run belongs to a replica that is elsewhere by now.

@@ -58,6 +58,7 @@ impl Broker {
             self.give_up_overdue(now);
         }
         let before = self.effects.len();
+        self.tick_groups(now);
         if self.timers.upkeep <= now {
             self.timers.upkeep = now.plus_ms(UPKEEP_INTERVAL_MS);
             self.keep_up(now);
@@ -93,6 +94,8 @@ impl Broker {
                     self.close(now, connection, why.to_owned());
                 }
                 Some(Waiting::Spreading(_)) => self.answer_late(connection),
+                Some(Waiting::Group(_)) => self.time_group_out(now, connection),
+                Some(Waiting::Later(_)) => self.answer_later(now, connection, false),
                 Some(Waiting::Committed(_) | Waiting::Forwarded) | None => {}
             }
         }
@@ -121,6 +124,7 @@ impl Broker {
             self.parked.next_deadline(),
             self.sync_due(),
             self.snapshot_due(),
+            self.groups_wakeup(),
             self.member_wakeup(),
             upkeep,
             idle,

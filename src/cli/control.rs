@@ -10,10 +10,11 @@ use serde::Deserialize;
 
 use super::events::{self, EventsArguments};
 use super::files::{self, FilesArguments};
+use super::groups::{self, Groups};
 use super::options::{Options, setting};
 use crate::cluster::control::{Ask, Heard, socket_of};
 use crate::ids::{BrokerId, PartitionIndex};
-use crate::inspect::{Command, Failure, MAX_SLOWDOWN, ProduceOne};
+use crate::inspect::{Command, Done, Failure, MAX_SLOWDOWN, ProduceOne};
 
 /// What every snapshot line begins with; the rest of the line is the snapshot and one brace.
 const SNAPSHOT: &str = "{\"snapshot\":";
@@ -29,6 +30,9 @@ pub enum Ctl {
     /// Make, change and remove topics
     #[command(subcommand)]
     Topics(Topics),
+    /// List and describe consumer groups, move their offsets, delete them
+    #[command(subcommand)]
+    Groups(Groups),
     /// Send one record
     Produce(ProduceArguments),
     /// Run a command given as JSON, as the window sends it
@@ -262,6 +266,7 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
         Ctl::Events(arguments) => events::print(&snapshot(dir)?, arguments),
         Ctl::Files(arguments) => list_files(dir, &arguments),
         Ctl::Topics(Topics::List) => list(&snapshot(dir)?),
+        Ctl::Groups(groups) => groups::run(dir, groups),
         Ctl::Stop { broker: None } => stop(dir),
         other => order(dir, command(other)?),
     }
@@ -270,9 +275,11 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
 /// What a verb has the cluster do.
 fn command(ctl: Ctl) -> Result<Command, CtlError> {
     Ok(match ctl {
-        Ctl::Snapshot | Ctl::Events(_) | Ctl::Files(_) | Ctl::Stop { broker: None } => {
-            unreachable!("answered otherwise")
-        }
+        Ctl::Snapshot
+        | Ctl::Events(_)
+        | Ctl::Files(_)
+        | Ctl::Groups(_)
+        | Ctl::Stop { broker: None } => unreachable!("answered otherwise"),
         Ctl::Topics(topics) => topics_command(topics),
         Ctl::Produce(arguments) => produce_command(arguments),
         Ctl::Run { json } => serde_json::from_str(&json)
@@ -399,7 +406,8 @@ fn produce_command(arguments: ProduceArguments) -> Command {
     })
 }
 
-fn snapshot(dir: &Path) -> Result<String, CtlError> {
+/// The picture the window draws, as JSON.
+pub fn snapshot(dir: &Path) -> Result<String, CtlError> {
     let (line, _) = converse(dir, &Ask::Snapshot)?;
     let line = line.trim_end();
     match line
@@ -449,6 +457,16 @@ fn list_files(dir: &Path, arguments: &FilesArguments) -> Result<(), CtlError> {
 fn order(dir: &Path, command: Command) -> Result<(), CtlError> {
     let (line, _) = converse(dir, &Ask::Run { command })?;
     print_line(&heard(&line)?)
+}
+
+/// Has a command carried out; what came of it.
+pub fn carry_out(dir: &Path, command: Command) -> Result<Done, CtlError> {
+    let (line, _) = converse(dir, &Ask::Run { command })?;
+    match serde_json::from_str(&line).map_err(CtlError::Strange)? {
+        Heard::Done(done) => Ok(done),
+        Heard::Files(_) => Err(CtlError::Usage("the running klar sent files".into())),
+        Heard::Failed(failure) => Err(CtlError::Failed(failure)),
+    }
 }
 
 pub fn broker(text: &str) -> Result<BrokerId, String> {

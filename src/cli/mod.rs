@@ -5,6 +5,7 @@
 mod control;
 mod events;
 mod files;
+mod groups;
 mod options;
 #[cfg(feature = "plants")]
 mod plant;

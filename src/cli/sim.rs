@@ -32,7 +32,7 @@ pub struct Sim {
     /// The first seed
     #[arg(long, value_name = "S", default_value_t = 1)]
     from: u64,
-    /// What kind of runs: cluster, rot, replicas, swarm, calm, kills, disk, net
+    /// What kind of runs: cluster, rot, replicas, groups, swarm, calm, kills, disk, net
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name, value_parser = profile)]
     profile: Profile,
     /// Threads [default: one per core]

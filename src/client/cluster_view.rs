@@ -20,6 +20,8 @@ pub struct TopicView {
     pub id: TopicId,
     /// Kafka's error code for the whole topic; 0 is none.
     pub error: i16,
+    /// Kafka's own, as `__consumer_offsets` is.
+    pub internal: bool,
     /// By index.
     pub partitions: Vec<PartitionView>,
 }
@@ -32,8 +34,11 @@ pub struct PartitionView {
 }
 
 impl ClusterView {
-    /// Takes in one answer. Topics it does not mention stay as they were.
-    pub(super) fn apply(&mut self, answer: &MetadataResponse) {
+    /// Takes in one answer. Topics it does not mention stay as they were, or are gone if it was asked for all.
+    pub(super) fn apply(&mut self, answer: &MetadataResponse, all: bool) {
+        if all {
+            self.topics.clear();
+        }
         self.brokers = answer
             .brokers
             .iter()
@@ -96,6 +101,7 @@ impl TopicView {
         TopicView {
             id: topic.topic_id,
             error: topic.error_code,
+            internal: topic.is_internal,
             partitions,
         }
     }

@@ -17,6 +17,9 @@ pub enum CallError {
     /// The broker does not speak the API, or no version of it that klar does.
     #[error("the broker does not answer {api} in any version klar speaks")]
     Unsupported { api: &'static str },
+    /// No offset is committed, and `auto.offset.reset` does not say where to begin.
+    #[error("no offset is committed, and auto.offset.reset is none")]
+    NoOffset,
     /// Settings that contradict each other.
     #[error("{0}")]
     Settings(&'static str),
@@ -48,6 +51,7 @@ impl CallError {
             },
             CallError::TimedOut { .. } => "timed out".to_owned(),
             CallError::Unsupported { .. } => "not supported by the broker".to_owned(),
+            CallError::NoOffset => "no committed offset".to_owned(),
             CallError::Settings(_) => "contradicting settings".to_owned(),
             CallError::Malformed(_) => "unreadable answer".to_owned(),
         }
@@ -61,6 +65,9 @@ impl CallError {
             CallError::TimedOut { .. } => {
                 return "Check that the broker runs and its advertised address can be reached."
                     .to_owned();
+            }
+            CallError::NoOffset => {
+                return "Seek, or choose earliest or latest for auto.offset.reset.".to_owned();
             }
             CallError::Settings(_) => return "Change one of the settings.".to_owned(),
             _ => None,

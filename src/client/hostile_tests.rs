@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::tests::{Rig, START_MS, Scripted, links, record};
 use super::*;
-use crate::ids::{PartitionIndex, Time};
+use crate::ids::{PartitionIndex, Time, TopicId};
 use crate::inspect::ProducerSettings;
 use crate::wire::ApiKey;
 
@@ -20,6 +20,8 @@ enum Move {
     Cut(usize),
     /// Answers with these bytes behind a right header.
     Bytes(Vec<u8>),
+    /// Answers as it should, but to a request that nobody made.
+    Misnumbered,
     /// Answers without having been asked.
     Twice,
     /// Closes the connection.
@@ -34,9 +36,26 @@ fn any_move() -> impl Strategy<Value = Move> {
         4 => any::<usize>().prop_map(Move::Flipped),
         1 => any::<usize>().prop_map(Move::Cut),
         1 => proptest::collection::vec(any::<u8>(), 0..80).prop_map(Move::Bytes),
+        1 => Just(Move::Misnumbered),
         1 => Just(Move::Twice),
         1 => Just(Move::Closes),
         1 => Just(Move::Silent),
+    ]
+}
+
+fn any_protocol() -> impl Strategy<Value = GroupProtocol> {
+    let classic = |assignor| GroupProtocol::Classic {
+        assignors: vec![assignor],
+    };
+    let modern = GroupProtocol::Consumer {
+        member_id: "m".to_owned(),
+        assignor: None,
+    };
+    prop_oneof![
+        1 => Just(classic(Assignor::Range)),
+        1 => Just(classic(Assignor::Sticky)),
+        1 => Just(classic(Assignor::CooperativeSticky)),
+        3 => Just(modern),
     ]
 }
 
@@ -46,6 +65,7 @@ const HEADER_BYTES: usize = 5;
 /// Steps a machine for so many requests of hostility, then honestly.
 fn play<M: Machine>(machine: &mut M, moves: &[Move], mut use_it: impl FnMut(&mut M, Time)) {
     let mut rig = Rig::new(Scripted::new(2, "t", 3));
+    rig.cluster.group.lone = true;
     let mut moves = moves.iter();
     let mut steps = 0;
     let end = rig.now.plus_ms(400_000);
@@ -87,6 +107,7 @@ fn attack<'a, M: Machine>(
         // A long poll; the time of others passes meanwhile.
         rig.now = rig.now.plus_ms(250);
     }
+    rig.cluster.group.now = rig.now;
     let honest = rig.cluster.answer(port, request);
     let Ok(Some(frame)) = honest else {
         return;
@@ -104,6 +125,7 @@ fn attack<'a, M: Machine>(
             bytes.truncate(HEADER_BYTES);
             bytes.extend_from_slice(body);
         }
+        Move::Misnumbered => bytes[0] ^= 0x40,
         Move::Twice => times = 2,
         Move::Silent => times = 0,
         Move::Closes => {
@@ -169,6 +191,22 @@ fn a_leader_that_takes_no_records_fails_what_waits_for_another() {
     every_record_ends_once(&moves, true);
 }
 
+/// Found by the simulator (seed 43000501): the question about the cluster that an answer out of order took the place
+/// of was waited for for ever.
+#[test]
+fn metadata_that_is_answered_out_of_order_is_asked_for_again() {
+    let mut consumer = Consumer::new(ConsumerConfig::new(links()));
+    let (mut asked, mut is_known) = (false, false);
+    let moves = [Move::Honest, Move::Misnumbered];
+    play(&mut consumer, &moves, |consumer, now| {
+        if !std::mem::replace(&mut asked, true) {
+            consumer.assign(now, "t", PartitionIndex(0), Start::Earliest);
+        }
+        is_known = consumer.cluster().topic_id("t") != TopicId::ZERO;
+    });
+    assert!(is_known, "the topic is known");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -205,6 +243,31 @@ proptest! {
             }
         });
         prop_assert!(open.is_empty(), "{:?} unanswered", open);
+    }
+
+    /// Whatever happens, the member neither panics nor spins; it reads each offset in order, once it has joined for
+    /// good, and can be closed.
+    #[test]
+    fn a_member_of_a_group_gets_on(
+        moves in proptest::collection::vec(any_move(), 0..60),
+        protocol in any_protocol(),
+    ) {
+        let mut config = GroupConfig::new(links(), "g", &["t"]);
+        config.protocol = protocol;
+        config.max_poll_interval_ms = 20_000;
+        let mut member = GroupConsumer::new(config).unwrap();
+        let closing = Time::from_ms(START_MS + 300_000);
+        play(&mut member, &moves, |member, now| {
+            while member.poll_event().is_some() {}
+            for piece in member.poll(now) {
+                let _ = piece.visit(1 << 20, |_| {});
+                member.processed(&piece.topic, piece.partition, piece.next);
+            }
+            if now >= closing {
+                member.close(now);
+            }
+        });
+        prop_assert!(matches!(member.state(), MemberState::Closed | MemberState::Failed));
     }
 
     #[test]

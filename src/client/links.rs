@@ -10,19 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::ClusterView;
-use crate::ids::{BrokerId, Time};
+use super::{Address, ClusterView, LinksConfig, TopicView};
+use crate::ids::{BrokerId, Time, TopicId};
 use crate::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use crate::wire::request::RequestHeader;
 use crate::wire::{ApiKey, EncodeError, ErrorCode, Reader, Writer, apis, response};
-
-/// Where a broker listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Address {
-    pub host: String,
-    pub port: u16,
-}
 
 /// One connection of one machine; never used for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,108 +32,16 @@ pub enum Action {
     Close { link: LinkId },
 }
 
-/// A client that a driver with sockets and a clock (or the lab) keeps going.
-pub trait Machine {
-    /// Call when a connection asked for by [`Action::Connect`] is open.
-    fn on_connected(&mut self, now: Time, link: LinkId);
-
-    /// Call with each frame that arrived, without its length prefix.
-    fn on_frame(&mut self, now: Time, link: LinkId, frame: Bytes);
-
-    /// Call when a connection failed or ended.
-    fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str);
-
-    /// Call after any other verb (taking results included) and at [`next_wakeup`](Self::next_wakeup),
-    /// until it returns `None`; then take the results there are, and only then sleep.
-    fn poll_action(&mut self, now: Time) -> Option<Action>;
-
-    /// When to call [`poll_action`](Self::poll_action) next if nothing else happens before.
-    fn next_wakeup(&self) -> Option<Time>;
-}
-
-/// A client that reaches its cluster over [`Links`]. Such clients are all driven alike, so being one is all it
-/// takes to be a [`Machine`].
-pub(super) trait OverLinks {
-    fn links(&mut self) -> &mut Links;
-
-    /// Takes the answer to a request in.
-    fn take_answer(&mut self, now: Time, answer: Answer);
-
-    /// Takes in that a request will not be answered.
-    fn on_lost(&mut self, now: Time, ticket: Ticket, why: &str);
-
-    /// Does what is due and sends what can be sent, after the links did.
-    fn step(&mut self, now: Time);
-
-    /// When [`step`](Self::step) has something to do next if nothing else happens before.
-    fn next_step(&self) -> Option<Time>;
-}
-
-impl<T: OverLinks> Machine for T {
-    fn on_connected(&mut self, now: Time, link: LinkId) {
-        self.links().on_connected(now, link);
-    }
-
-    fn on_frame(&mut self, now: Time, link: LinkId, frame: Bytes) {
-        if let Some(answer) = self.links().on_frame(now, link, frame) {
-            self.take_answer(now, answer);
-        }
-    }
-
-    fn on_disconnected(&mut self, now: Time, link: LinkId, why: &str) {
-        self.links().on_disconnected(now, link, why);
-    }
-
-    fn poll_action(&mut self, now: Time) -> Option<Action> {
-        if let Some(action) = self.links().next_action() {
-            return Some(action);
-        }
-        self.links().tick(now);
-        for (ticket, why) in self.links().take_lost() {
-            self.on_lost(now, ticket, &why);
-        }
-        self.step(now);
-        self.links().next_action()
-    }
-
-    fn next_wakeup(&self) -> Option<Time> {
-        self.next_step()
-    }
-}
-
-/// How a client reaches its cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinksConfig {
-    /// Addresses to begin with; at least one.
-    pub bootstrap: Vec<Address>,
-    pub client_id: String,
-    /// How long an answer may take, milliseconds.
-    pub request_timeout_ms: i64,
-    /// Let the broker create topics that are asked for and do not exist.
-    pub create_topics: bool,
-}
-
-impl LinksConfig {
-    /// A client of the broker at `host:port` with Kafka's defaults, creating no topics.
-    pub fn new(host: &str, port: u16, client_id: &str) -> LinksConfig {
-        LinksConfig {
-            bootstrap: vec![Address {
-                host: host.to_owned(),
-                port,
-            }],
-            client_id: client_id.to_owned(),
-            request_timeout_ms: 30_000,
-            create_topics: false,
-        }
-    }
-}
-
 /// First pause after a failed connection or refresh, milliseconds; doubles up to [`MAX_PAUSE_MS`].
 pub(super) const FIRST_PAUSE_MS: i64 = 50;
 /// Longest pause, milliseconds.
 const MAX_PAUSE_MS: i64 = 1_000;
-/// Metadata older than this is asked for again, milliseconds.
+/// Metadata older than this is asked for again unless told otherwise, milliseconds.
 const METADATA_MAX_AGE_MS: i64 = 300_000;
+/// First version of Metadata in which topics can be asked for by their ids (KIP-516).
+const FIRST_METADATA_BY_ID: i16 = 12;
+/// Topics asked for by id at a time.
+const MAX_WANTED_IDS: usize = 1_000;
 /// Requests one link may have under way.
 const MAX_IN_FLIGHT: usize = 5;
 /// The version in which a client that knows nothing yet asks for versions (KIP-511).
@@ -158,6 +59,16 @@ pub(super) struct Answer {
     pub reader: Reader,
 }
 
+/// What a link is for. A broker answers one request of a connection at a time, so what may wait long at the
+/// broker has links of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Everything that is answered within a long poll.
+    Main,
+    /// Membership in a group: a JoinGroup waits for all members.
+    Group,
+}
+
 /// All connections of one machine and what it knows of the cluster.
 pub(super) struct Links {
     config: LinksConfig,
@@ -168,6 +79,10 @@ pub(super) struct Links {
     lost: Vec<(Ticket, String)>,
     wanted: BTreeSet<String>,
     refresh: Refresh,
+    metadata_max_age_ms: i64,
+    wanted_ids: BTreeSet<TopicId>,
+    wants_all: bool,
+    metadata_answers: u64,
     next_link: u32,
     next_correlation: i32,
     next_bootstrap: usize,
@@ -176,6 +91,7 @@ pub(super) struct Links {
 
 struct Link {
     to: Address,
+    lane: Lane,
     state: LinkState,
     since: Time,
     versions: BTreeMap<i16, (i16, i16)>,
@@ -230,6 +146,10 @@ impl Links {
                 under_way: false,
                 failures: 0,
             },
+            metadata_max_age_ms: METADATA_MAX_AGE_MS,
+            wanted_ids: BTreeSet::new(),
+            wants_all: false,
+            metadata_answers: 0,
             next_link: 0,
             next_correlation: 0,
             next_bootstrap: 0,
@@ -272,9 +192,9 @@ impl Links {
         let mut reader = Reader::new(frame);
         let correlation_id = response::decode_header(&mut reader, request.key, request.version);
         if correlation_id != Ok(request.correlation_id) {
-            if let Purpose::Ticket(ticket) = request.purpose {
-                self.lost
-                    .push((ticket, "an answer out of order".to_owned()));
+            // It is lost with all others.
+            if let Some(link) = self.links.get_mut(&id) {
+                link.in_flight.push_front(request);
             }
             self.close(now, id, "the broker answered out of order");
             return None;
@@ -371,10 +291,33 @@ impl Links {
         }
     }
 
+    /// Asks for the topic with this id until it is known; there is room for [`MAX_WANTED_IDS`].
+    pub fn want_topic_id(&mut self, now: Time, id: TopicId) {
+        if self.wanted_ids.len() < MAX_WANTED_IDS && self.wanted_ids.insert(id) {
+            self.refresh.due = Some(now);
+            self.refresh.failures = 0;
+        }
+    }
+
+    /// Asks for all topics from now on.
+    pub fn want_all_topics(&mut self) {
+        self.wants_all = true;
+    }
+
+    /// How many Metadata answers have come.
+    pub fn metadata_answers(&self) -> u64 {
+        self.metadata_answers
+    }
+
     /// Stops asking for this topic.
     pub fn forget_topic(&mut self, topic: &str) {
         self.wanted.remove(topic);
         self.cluster.topics.remove(topic);
+    }
+
+    /// Asks for metadata again once it is so old.
+    pub fn refresh_every(&mut self, max_age_ms: i64) {
+        self.metadata_max_age_ms = max_age_ms.max(FIRST_PAUSE_MS);
     }
 
     /// Asks for metadata again, after a pause if the last answer did not help.
@@ -389,7 +332,7 @@ impl Links {
             self.refresh_soon(now);
             return None;
         };
-        self.link_at(now, &address)
+        self.link_at(now, &address, Lane::Main)
     }
 
     /// A link to any broker that takes a request now, the controller's if it is known.
@@ -402,24 +345,25 @@ impl Links {
         self.bootstrap_link(now)
     }
 
-    fn link_at(&mut self, now: Time, address: &Address) -> Option<LinkId> {
-        let existing = self.links.iter().find(|(_, link)| link.to == *address);
-        let Some((id, link)) = existing else {
-            self.open(now, address);
+    /// A link of this lane to this address that takes a request now; opens one if there is none.
+    pub fn link_at(&mut self, now: Time, address: &Address, lane: Lane) -> Option<LinkId> {
+        let fits = |link: &Link| link.to == *address && link.lane == lane;
+        let Some((id, link)) = self.links.iter().find(|(_, link)| fits(link)) else {
+            self.open(now, address, lane);
             return None;
         };
         (link.state == LinkState::Ready && link.in_flight.len() < MAX_IN_FLIGHT).then_some(*id)
     }
 
     /// Any ready link, else one to the next known address in turn.
-    fn bootstrap_link(&mut self, now: Time) -> Option<LinkId> {
+    pub fn bootstrap_link(&mut self, now: Time) -> Option<LinkId> {
+        let mut main = self.links.iter().filter(|(_, l)| l.lane == Lane::Main);
         let ready =
-            |link: &&Link| link.state == LinkState::Ready && link.in_flight.len() < MAX_IN_FLIGHT;
-        if let Some((id, _)) = self.links.iter().find(|(_, link)| ready(link)) {
+            |link: &Link| link.state == LinkState::Ready && link.in_flight.len() < MAX_IN_FLIGHT;
+        if let Some((id, _)) = main.clone().find(|(_, link)| ready(link)) {
             return Some(*id);
         }
-        let opening = |link: &Link| link.state != LinkState::Ready;
-        if self.links.values().any(opening) {
+        if main.any(|(_, link)| link.state != LinkState::Ready) {
             return None;
         }
         let known = self.cluster.brokers.values().chain(&self.config.bootstrap);
@@ -427,7 +371,7 @@ impl Links {
         for _ in 0..known.len() {
             let address = &known[self.next_bootstrap % known.len()];
             self.next_bootstrap = self.next_bootstrap.wrapping_add(1);
-            if self.open(now, address) {
+            if self.open(now, address, Lane::Main) {
                 break;
             }
         }
@@ -435,7 +379,7 @@ impl Links {
     }
 
     /// Asks for a connection unless the pause after a failure is not over.
-    fn open(&mut self, now: Time, address: &Address) -> bool {
+    fn open(&mut self, now: Time, address: &Address, lane: Lane) -> bool {
         if self.pauses.get(address).is_some_and(|p| p.until > now) {
             return false;
         }
@@ -445,6 +389,7 @@ impl Links {
             id,
             Link {
                 to: address.clone(),
+                lane,
                 state: LinkState::Connecting,
                 since: now,
                 versions: BTreeMap::new(),
@@ -481,6 +426,26 @@ impl Links {
         write: impl FnOnce(&mut Writer, i16) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         self.transmit(now, id, key, version, ticket.map(Purpose::Ticket), write)
+    }
+
+    /// Lets the answer to the newest request of a link take longer than others do.
+    pub fn allow_more(&mut self, id: LinkId, more_ms: i64) {
+        if let Some(request) = self.links.get_mut(&id).and_then(|l| l.in_flight.back_mut()) {
+            request.deadline = request.deadline.plus_ms(more_ms.max(0));
+        }
+    }
+
+    /// Whether there is no such link and none is opened for a while, because the last failed.
+    pub fn is_unreachable(&self, now: Time, address: &Address, lane: Lane) -> bool {
+        let fits = |link: &Link| link.to == *address && link.lane == lane;
+        let pausing = self.pauses.get(address).is_some_and(|p| p.until > now);
+        pausing && !self.links.values().any(fits)
+    }
+
+    /// Whether a link of this lane has a request under way to this address.
+    pub fn is_busy(&self, address: &Address, lane: Lane) -> bool {
+        let busy = |l: &Link| l.to == *address && l.lane == lane && !l.in_flight.is_empty();
+        self.links.values().any(busy)
     }
 
     fn transmit(
@@ -557,8 +522,16 @@ impl Links {
             name: Some(name.clone()),
             ..MetadataRequestTopic::default()
         };
+        let by_id = |id: &TopicId| MetadataRequestTopic {
+            topic_id: *id,
+            name: None,
+        };
+        let mut topics: Vec<_> = self.wanted.iter().map(topic).collect();
+        if version >= FIRST_METADATA_BY_ID {
+            topics.extend(self.wanted_ids.iter().map(by_id));
+        }
         let request = MetadataRequest {
-            topics: Some(self.wanted.iter().map(topic).collect()),
+            topics: Some(topics).filter(|_| !self.wants_all),
             allow_auto_topic_creation: self.config.create_topics,
             ..MetadataRequest::default()
         };
@@ -576,11 +549,14 @@ impl Links {
             self.close(now, id, "an unreadable Metadata answer");
             return;
         };
-        self.cluster.apply(&answer);
+        self.cluster.apply(&answer, self.wants_all);
+        let known: BTreeSet<TopicId> = self.cluster.topics.values().map(|t| t.id).collect();
+        self.wanted_ids.retain(|id| !known.contains(id));
+        self.metadata_answers += 1;
         self.refresh.under_way = false;
         if self.is_complete() {
             self.refresh.failures = 0;
-            self.refresh.due = Some(now.plus_ms(METADATA_MAX_AGE_MS));
+            self.refresh.due = Some(now.plus_ms(self.metadata_max_age_ms));
         } else {
             self.refresh_failed(now);
         }
@@ -588,11 +564,14 @@ impl Links {
 
     /// Whether every wanted topic is known with all its leaders.
     fn is_complete(&self) -> bool {
-        self.wanted.iter().all(|name| {
-            self.cluster.topics.get(name).is_some_and(|topic| {
-                topic.error == 0 && topic.partitions.iter().all(|p| p.leader.is_some())
-            })
-        })
+        let topics = &self.cluster.topics;
+        let led = |topic: &TopicView| topic.partitions.iter().all(|p| p.leader.is_some());
+        // Of all topics, one that is not among them does not exist.
+        let known = |name: &String| match topics.get(name) {
+            Some(topic) => topic.error == 0 && led(topic),
+            None => self.wants_all,
+        };
+        self.wanted_ids.is_empty() && self.wanted.iter().all(known)
     }
 
     fn refresh_failed(&mut self, now: Time) {

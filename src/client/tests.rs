@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use super::group::tests::coordinator::{Group, Request};
 use super::*;
 use crate::ids::{LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Acks, Compression, ProducerSettings};
 use crate::wire::messages::*;
-use crate::wire::records::{BatchHeader, ProducedRules, batches, set_base, validate_produced};
+use crate::wire::records::{
+    BatchBuilder, BatchHeader, ProducedRules, batches, set_base, validate_produced,
+};
 use crate::wire::request::decode_header;
 use crate::wire::{ApiKey, ErrorCode, Reader, Writer, apis, response};
 
-const FIRST_PORT: u16 = 9001;
+pub const FIRST_PORT: u16 = 9001;
 
 /// When every test begins, milliseconds since the Unix epoch.
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -26,17 +29,21 @@ pub struct Scripted {
     /// Requests whose link breaks after they were carried out, before they are answered.
     swallow: VecDeque<ApiKey>,
     /// Ports that refuse connections.
-    dead: BTreeSet<u16>,
+    pub dead: BTreeSet<u16>,
     log_start: i64,
     highest_produce: i16,
     producer_ids: i64,
     /// Producer id, epoch and sequence to base offset, as a broker remembers them.
     remembered: BTreeMap<(String, i32, i64, i32), i64>,
     seen: Vec<ApiKey>,
+    /// The coordinator of every group there is, on broker 1.
+    pub group: Group,
 }
 
 impl Scripted {
     pub fn new(brokers: u16, topic: &str, partitions: usize) -> Scripted {
+        let mut group = Group::new(1, FIRST_PORT, Self::id_of(topic), topic);
+        group.partitions = partitions as i32;
         Scripted {
             brokers,
             topics: BTreeMap::from([(topic.to_owned(), vec![Vec::new(); partitions])]),
@@ -48,6 +55,7 @@ impl Scripted {
             producer_ids: 0,
             remembered: BTreeMap::new(),
             seen: Vec::new(),
+            group,
         }
     }
 
@@ -81,8 +89,32 @@ impl Scripted {
         })
     }
 
+    pub fn add_topic(&mut self, topic: &str, partitions: usize) {
+        self.topics
+            .insert(topic.to_owned(), vec![Vec::new(); partitions]);
+        self.group
+            .names
+            .insert(Self::id_of(topic), topic.to_owned());
+    }
+
+    pub fn add_partitions(&mut self, topic: &str, more: usize) {
+        let logs = self.topics.get_mut(topic).unwrap();
+        logs.extend((0..more).map(|_| Vec::new()));
+    }
+
     /// The answering frame without its length; `None` for no answer, `Err` for a broken link.
     pub fn answer(&mut self, port: u16, frame: Bytes) -> Result<Option<Bytes>, ()> {
+        let answer = self.answer_on(0, port, frame)?;
+        Ok(answer.or_else(|| self.group.out.pop_back().map(|(_, frame)| frame)))
+    }
+
+    /// The same for the request of a connection; a group's answer comes through its queue.
+    pub fn answer_on(
+        &mut self,
+        connection: u64,
+        port: u16,
+        frame: Bytes,
+    ) -> Result<Option<Bytes>, ()> {
         let mut reader = Reader::new(frame.slice(4..));
         let header = decode_header(&mut reader).unwrap();
         let (key, version) = (header.api_key, header.api_version);
@@ -91,6 +123,17 @@ impl Scripted {
         let mut writer = Writer::new();
         response::encode_header(&mut writer, key, version, header.correlation_id);
         let (r, w) = (&mut reader, &mut writer);
+        if Group::answers(key) {
+            let correlation_id = header.correlation_id;
+            let request = Request {
+                connection,
+                key,
+                version,
+                correlation_id,
+            };
+            self.group.take(me, request, r);
+            return Ok(None);
+        }
         match key {
             ApiKey::ApiVersions => {
                 let mut answer = apis::api_versions(version, |_| true, 1);
@@ -154,15 +197,19 @@ impl Scripted {
                 ..Default::default()
             }
         };
-        let wanted = request.topics.unwrap_or_default();
+        let all = || self.topics.keys().cloned().collect();
+        let name = |t: metadata::MetadataRequestTopic| {
+            t.name
+                .or_else(|| Some(self.name_of(String::new(), t.topic_id)))
+        };
+        let wanted: Vec<String> = match request.topics {
+            Some(topics) => topics.into_iter().filter_map(name).collect(),
+            None => all(),
+        };
         let answer = metadata::MetadataResponse {
             brokers: (0..self.brokers).map(broker).collect(),
             controller_id: 1,
-            topics: wanted
-                .into_iter()
-                .filter_map(|t| t.name)
-                .map(topic)
-                .collect(),
+            topics: wanted.into_iter().map(topic).collect(),
             ..Default::default()
         };
         answer.encode(w, version).unwrap();
@@ -345,6 +392,20 @@ impl Scripted {
                 });
         }
         answer.encode(w, version).unwrap();
+    }
+}
+
+/// Adds so many records to each of a topic's first partitions.
+pub fn fill(cluster: &mut Scripted, topic: &str, partitions: i32, records: i64) {
+    for partition in 0..partitions {
+        let end = cluster.log_end(topic, partition);
+        let mut batch = BatchBuilder::new().base(Offset(end), LeaderEpoch(0));
+        for n in 0..records {
+            let value = format!("value {n}").into_bytes();
+            batch.push(START_MS, None, Some(&value), &[]);
+        }
+        let log = &mut cluster.topics.get_mut(topic).unwrap()[partition as usize];
+        log.push(batch.build().unwrap());
     }
 }
 

@@ -401,15 +401,13 @@ impl Brokers {
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
-        let kind = match ended {
+        let crashed = match ended {
             // It says so itself, and who was killed was told then.
             Ended::Clean | Ended::Killed => None,
-            Ended::Crashed { message } | Ended::Failed { message } => {
-                Some(EventKind::BrokerCrashed {
-                    message: message.clone(),
-                })
-            }
+            Ended::Crashed { message } | Ended::Failed { message } => Some(message.clone()),
         };
+        let kind = crashed.clone();
+        let kind = kind.map(|message| EventKind::BrokerCrashed { message });
         self.notes.extend(kind.map(|kind| (Some(id), kind)));
         let again = member.again && *ended == Ended::Clean;
         if !again && self.plug.is_none() {
@@ -421,7 +419,8 @@ impl Brokers {
                 self.fail(id, &failure);
             }
         } else {
-            self.fail(id, &did_not_start(id, "it ended before it was up"));
+            let why = crashed.as_deref().unwrap_or("it ended before it was up");
+            self.fail(id, &did_not_start(id, why));
         }
         self.count_out(id);
     }

@@ -8,13 +8,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::sync::mpsc;
 
 use super::browse::Browser;
+use super::consuming::Consuming;
 use super::fuse::Panels;
+use super::groups::Groups;
 use super::producing::Producing;
 use super::topics::Topics;
 use super::wires::{Client, Happened, WireEvent, Wires};
 use crate::client::{Address, LinkId, LinksConfig, Machine};
 use crate::ids::Time;
-use crate::inspect::{Command, CommandId, Done, Failure};
+use crate::inspect::{BrowseQuery, Command, CommandId, Done, Failure};
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +29,7 @@ impl Concluded {
     pub fn done(id: CommandId, sentence: impl Into<String>) -> Concluded {
         let done = Done {
             sentence: sentence.into(),
-            produced: None,
-            producer: None,
+            ..Done::default()
         };
         Concluded {
             id,
@@ -51,7 +52,10 @@ pub struct Commands {
     bootstrap: Vec<SocketAddr>,
     /// Made by the first topic command.
     topics: Option<Topics>,
+    /// Made by the first command about groups.
+    groups: Option<Groups>,
     producing: Producing,
+    consuming: Consuming,
     browser: Option<Browser>,
     browses: u64,
     concluded: Vec<Concluded>,
@@ -63,7 +67,9 @@ impl Commands {
         Commands {
             wires: Wires::new(events),
             topics: None,
+            groups: None,
             producing: Producing::new(bootstrap.clone()),
+            consuming: Consuming::new(bootstrap.clone()),
             bootstrap,
             browser: None,
             browses: 0,
@@ -75,6 +81,10 @@ impl Commands {
     /// Brokers that clients begin with from now on.
     pub fn know_brokers(&mut self, bootstrap: Vec<SocketAddr>) {
         self.producing.know_brokers(bootstrap.clone());
+        self.consuming.know_brokers(bootstrap.clone());
+        if let Some(groups) = &mut self.groups {
+            groups.know_brokers(links(&bootstrap, "klar-groups"));
+        }
         self.bootstrap = bootstrap;
     }
 
@@ -103,6 +113,10 @@ impl Commands {
                 self.concluded.extend(topics.run(now, id, command));
                 self.pump(now, Client::Admin);
             }
+            Command::CommitOffsets { .. }
+            | Command::DeleteOffsets { .. }
+            | Command::DeleteGroup { .. }
+            | Command::FindOffsets { .. } => self.run_on_groups(now, id, command),
             Command::Produce(record) => {
                 let started = self.producing.produce(now, id, record);
                 self.pump_started(now, started);
@@ -115,15 +129,12 @@ impl Commands {
                 let started = self.producing.stop(id, producer);
                 self.pump_started(now, started);
             }
-            Command::Browse(query) => {
-                self.drop_browser();
-                self.browses += 1;
-                let sentence = format!("Reading topic {}.", query.topic);
-                let links = links(&self.bootstrap, "klar-browse");
-                self.browser = Some(Browser::new(now, query, links));
-                self.concluded.push(Concluded::done(id, sentence));
-                self.pump(now, Client::Browse(self.browses));
-            }
+            Command::StartConsumer { .. }
+            | Command::PauseConsumer { .. }
+            | Command::ResumeConsumer { .. }
+            | Command::CrashConsumer { .. }
+            | Command::StopConsumer { .. } => self.run_on_consumers(now, id, command),
+            Command::Browse(query) => self.browse(now, id, query),
             Command::BrowseMore => self.steer_browser(now, id, "Reading on.", Browser::more),
             Command::PauseBrowse => self.steer_browser(now, id, "Paused.", |browser, _| {
                 browser.pause();
@@ -154,6 +165,47 @@ impl Commands {
         }
     }
 
+    fn run_on_groups(&mut self, now: Time, id: CommandId, command: Command) {
+        let links = links(&self.bootstrap, "klar-groups");
+        let groups = self.groups.get_or_insert_with(|| Groups::new(links));
+        let client = groups.run(now, id, command);
+        self.pump(now, client);
+    }
+
+    fn run_on_consumers(&mut self, now: Time, id: CommandId, command: Command) {
+        let consuming = &mut self.consuming;
+        let clients: Vec<Client> = match command {
+            Command::StartConsumer { plan, members } => consuming.start(now, id, &plan, members),
+            Command::PauseConsumer { id: consumer } => {
+                consuming.pause(now, id, consumer).into_iter().collect()
+            }
+            Command::ResumeConsumer { id: consumer } => {
+                consuming.resume(now, id, consumer).into_iter().collect()
+            }
+            Command::CrashConsumer { id: consumer } => {
+                consuming.crash(now, id, consumer).into_iter().collect()
+            }
+            Command::StopConsumer { id: consumer } => {
+                consuming.stop(now, id, consumer).into_iter().collect()
+            }
+            _ => Vec::new(),
+        };
+        self.concluded.append(&mut self.consuming.concluded);
+        for client in clients {
+            self.pump(now, client);
+        }
+    }
+
+    fn browse(&mut self, now: Time, id: CommandId, query: BrowseQuery) {
+        self.drop_browser();
+        self.browses += 1;
+        let sentence = format!("Reading topic {}.", query.topic);
+        let links = links(&self.bootstrap, "klar-browse");
+        self.browser = Some(Browser::new(now, query, links));
+        self.concluded.push(Concluded::done(id, sentence));
+        self.pump(now, Client::Browse(self.browses));
+    }
+
     /// Takes what happened on a connection.
     pub fn on_event(&mut self, now: Time, happened: Happened) {
         if !self.wires.is_open(&happened) {
@@ -171,7 +223,8 @@ impl Commands {
         if let Some(topics) = &mut self.topics {
             self.news |= topics.on_time(now);
         }
-        for client in self.clients() {
+        let due = self.consuming.due(now);
+        for client in self.clients().into_iter().chain(due) {
             self.pump(now, client);
         }
     }
@@ -183,24 +236,30 @@ impl Commands {
             machine.into_iter().chain(topics.next_due()).min()
         });
         let browser = self.browser.as_ref().map(Browser::next_wakeup);
-        [topics, browser, Some(self.producing.next_wakeup())]
+        let groups = self.groups.as_ref().map(Groups::next_wakeup);
+        let producing = Some(self.producing.next_wakeup());
+        let consuming = Some(self.consuming.next_wakeup());
+        [topics, groups, browser, producing, consuming]
             .into_iter()
             .flatten()
             .flatten()
             .min()
     }
 
-    /// Sends off the deletions that wait, because the program ends.
+    /// Sends off the deletions that wait and has members leave their groups, because the program ends.
     pub fn finish(&mut self, now: Time) {
+        for client in self.consuming.stop_all(now) {
+            self.pump(now, client);
+        }
         if let Some(topics) = &mut self.topics {
             topics.delete_all_now(now);
             self.pump(now, Client::Admin);
         }
     }
 
-    /// True while the admin still works.
+    /// True while the admin still works, or a member is about to leave.
     pub fn is_finishing(&self) -> bool {
-        self.topics.as_ref().is_some_and(Topics::is_busy)
+        self.consuming.is_leaving() || self.topics.as_ref().is_some_and(Topics::is_busy)
     }
 
     /// True once after something changed that pictures show.
@@ -218,6 +277,7 @@ impl Commands {
         Panels {
             browse: self.browser.as_ref().map(Browser::picture),
             producers: self.producing.pictures(),
+            consumers: self.consuming.pictures(),
             deleting: self.topics.as_ref().map_or_else(Vec::new, Topics::deleting),
             ..Panels::default()
         }
@@ -227,6 +287,9 @@ impl Commands {
         let mut clients = self.producing.clients();
         if self.topics.is_some() {
             clients.push(Client::Admin);
+        }
+        if self.groups.is_some() {
+            clients.extend([Client::Groups, Client::Offsets]);
         }
         if self.browser.is_some() {
             clients.push(Client::Browse(self.browses));
@@ -240,35 +303,53 @@ impl Commands {
                 .topics
                 .as_mut()
                 .map(|t| &mut t.admin as &mut dyn Machine),
+            Client::Groups => self
+                .groups
+                .as_mut()
+                .map(|g| &mut g.admin as &mut dyn Machine),
+            Client::Offsets => self
+                .groups
+                .as_mut()
+                .map(|g| &mut g.finder as &mut dyn Machine),
             Client::Browse(number) if number == self.browses => self
                 .browser
                 .as_mut()
                 .map(|b| &mut b.consumer as &mut dyn Machine),
             Client::Browse(_) => None,
             Client::Single(_) | Client::Producer(_) => self.producing.machine(client),
+            Client::Consumer(number) => self.consuming.machine(number),
         }
     }
 
     /// Lets a client do everything it can do now.
     fn pump(&mut self, now: Time, client: Client) {
         self.step(now, client);
-        loop {
-            let Some(machine) = self.machine(client) else {
-                self.wires.forget(client);
-                return;
-            };
-            let Some(action) = machine.poll_action(now) else {
-                break;
-            };
-            self.wires.carry_out(client, action);
-        }
+        self.carry_out(now, client);
         self.step(now, client);
+        if let Client::Consumer(_) = client {
+            // What was taken just now lets more be fetched and committed.
+            self.carry_out(now, client);
+        }
         let unsent = self.topics.as_mut().is_some_and(Topics::take_unsent);
         if unsent && client == Client::Admin {
             return self.pump(now, client);
         }
-        for gone in self.producing.take_gone() {
+        let gone = self.producing.take_gone();
+        for gone in gone.into_iter().chain(self.consuming.take_gone()) {
             self.wires.forget(gone);
+        }
+    }
+
+    /// Does everything a client wants done.
+    fn carry_out(&mut self, now: Time, client: Client) {
+        loop {
+            let Some(machine) = self.machine(client) else {
+                return self.wires.forget(client);
+            };
+            let Some(action) = machine.poll_action(now) else {
+                return;
+            };
+            self.wires.carry_out(client, action);
         }
     }
 
@@ -284,6 +365,13 @@ impl Commands {
                     self.news = true;
                 }
             }
+            Client::Groups | Client::Offsets => {
+                let ended = self.groups.as_mut().and_then(Groups::take_concluded);
+                if let Some(ended) = ended {
+                    self.concluded.extend(ended);
+                    self.news = true;
+                }
+            }
             Client::Browse(_) => {
                 if let Some(browser) = &mut self.browser {
                     self.news |= browser.step(now);
@@ -293,6 +381,7 @@ impl Commands {
                 self.news |= self.producing.step(now, client);
                 self.concluded.append(&mut self.producing.concluded);
             }
+            Client::Consumer(number) => self.news |= self.consuming.step(now, number),
         }
     }
 

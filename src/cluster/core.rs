@@ -29,6 +29,8 @@ use crate::runtime::{Clock, Ended, Told};
 pub struct Core {
     facts: ClusterFacts,
     clock: Clock,
+    /// When the loop took up what it works on.
+    turn: Time,
     brokers: Brokers,
     fused: FusedTopics,
     /// What pictures contain.
@@ -82,9 +84,11 @@ impl Core {
         events: mpsc::Sender<Happened>,
         next_command: Arc<AtomicU64>,
     ) -> Core {
+        let clock = Clock::following(brokers.courses());
         let mut core = Core {
             facts,
-            clock: Clock::following(brokers.courses()),
+            turn: clock.now(),
+            clock,
             commands: Commands::new(brokers.addresses(), events),
             brokers,
             fused: FusedTopics::default(),
@@ -118,17 +122,28 @@ impl Core {
             let due = self.next_due();
             let timer = tokio::time::sleep_until(due.unwrap_or_else(Instant::now));
             tokio::select! {
-                Some(told) = queues.reports.recv() => self.on_told(told),
-                Some(request) = queues.requests.recv() => self.on_request(request),
+                Some(told) = queues.reports.recv() => {
+                    self.begin_turn();
+                    self.on_told(told);
+                }
+                Some(request) = queues.requests.recv() => {
+                    self.begin_turn();
+                    self.on_request(request);
+                }
                 Some(event) = queues.events.recv() => {
-                    self.commands.on_event(self.clock.now(), event);
+                    self.begin_turn();
+                    self.commands.on_event(self.turn, event);
                 }
                 Some(found) = queues.found.recv() => {
+                    self.begin_turn();
                     if self.brokers.on_found(found) {
                         self.show.news();
                     }
                 }
-                () = timer, if due.is_some() => self.commands.on_time(self.clock.now()),
+                () = timer, if due.is_some() => {
+                    self.begin_turn();
+                    self.commands.on_time(self.turn);
+                }
             }
             self.take_notes();
             self.conclude_commands();
@@ -251,14 +266,28 @@ impl Core {
             self.stop("asked to stop".to_owned());
         } else if let Some(command) = PaceCommand::of(&command) {
             self.brokers.run_pace(id, command);
+        } else if let Err(failure) = self.check_stays(&command) {
+            self.conclude(Concluded::failed(id, failure));
         } else if let Some(command) = BrokerCommand::of(&command) {
             self.brokers.run(id, command);
         } else if let Err(failure) = self.begin_removal(id, &command) {
             self.conclude(Concluded::failed(id, failure));
-        } else if self.brokers.any_alive() {
+        } else if self.brokers.any_alive() || is_about_clients(&command) {
             self.commands.run(self.clock.now(), id, command);
         } else {
             self.conclude(Concluded::failed(id, nobody_there()));
+        }
+    }
+
+    /// A broker that is about to be forgotten is not started: its directory is set aside when the cluster agrees.
+    fn check_stays(&self, command: &Command) -> Result<(), Failure> {
+        match command {
+            Command::RestartBroker { broker }
+                if self.removing.values().any(|leaving| leaving == broker) =>
+            {
+                Err(is_removed(*broker))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -270,9 +299,14 @@ impl Core {
         Ok(())
     }
 
-    /// Keeps what the cluster itself saw happen to brokers.
+    fn begin_turn(&mut self) {
+        self.turn = self.clock.now();
+    }
+
+    /// Keeps what the cluster itself saw happen to brokers. What it did to them is told with when it began to: others
+    /// may notice before it is done.
     fn take_notes(&mut self) {
-        let now = self.clock.now();
+        let now = self.turn;
         for (broker, kind) in self.brokers.take_notes() {
             match broker {
                 Some(broker) => tracing::info!("broker {broker}: {}", kind.sentence()),
@@ -375,6 +409,25 @@ impl Core {
                 ..self.commands.panels()
             },
         )
+    }
+}
+
+/// What happens in klar's own clients alone, whether or not a broker runs.
+fn is_about_clients(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::PauseConsumer { .. }
+            | Command::ResumeConsumer { .. }
+            | Command::CrashConsumer { .. }
+            | Command::StopConsumer { .. }
+    )
+}
+
+fn is_removed(broker: BrokerId) -> Failure {
+    Failure {
+        name: "BROKER_IS_REMOVED".into(),
+        what: format!("broker {broker} is being removed"),
+        what_to_do: "Start a new one: `klar ctl add-broker`.".into(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure: it adds nothing of its own, and a broker that is gone keeps its last picture with its end on it.
 //! Brokers, connections and events stand side by side; `fuse_topics` puts topics together.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::ClusterFacts;
@@ -13,8 +13,9 @@ use super::member::Seen;
 use crate::ids::{BrokerId, Time};
 use crate::inspect::{
     BrokerFiles, BrokerSnapshot, BrokerState, Browse, ClusterSnapshot, ConnectionSnapshot,
-    EVENTS_KEPT, Event, EventKind, Focus, InFlight, LinkSnapshot, OUTCOMES_KEPT, Outcome,
-    PaceSnapshot, Polls, ProducerSnapshot, QuorumSnapshot, Totals,
+    ConsumerSnapshot, EVENTS_KEPT, Event, EventKind, Focus, GroupSnapshot, InFlight, LinkSnapshot,
+    OUTCOMES_KEPT, Outcome, PaceSnapshot, Polls, ProducerSnapshot, QuorumSnapshot, TopicSnapshot,
+    Totals,
 };
 
 /// The newest events and outcomes, each bounded.
@@ -30,6 +31,7 @@ pub struct Chronicle {
 pub struct Panels {
     pub browse: Option<Arc<Browse>>,
     pub producers: Vec<ProducerSnapshot>,
+    pub consumers: Vec<ConsumerSnapshot>,
     pub deleting: Vec<(String, Time)>,
     /// Links between brokers that are not as good as new.
     pub links: Vec<LinkSnapshot>,
@@ -74,6 +76,7 @@ pub fn fuse(
     let alive = seen.iter().any(|s| s.is_alive());
     let topics = topics.fuse(seen);
     let lanes = fuse_lanes(seen, &topics);
+    let groups = groups(seen, &topics);
     let record = focus.record.as_ref();
     let record = record.and_then(|at| leader_of(&topics, &at.topic, at.partition));
     let segment = focus.segment.as_ref();
@@ -91,6 +94,7 @@ pub fn fuse(
         brokers: broker_snapshots(now, seen),
         links: panels.links,
         pace: panels.pace,
+        groups,
         totals: totals(seen),
         connections: connections(seen),
         polls: polls(seen),
@@ -104,6 +108,7 @@ pub fn fuse(
         topics,
         browse: panels.browse,
         producers: panels.producers,
+        consumers: panels.consumers,
         deleting: panels.deleting,
     }
 }
@@ -143,6 +148,28 @@ fn totals(seen: &[Seen<'_>]) -> Totals {
         totals.add(s.picture.map_or_else(Totals::default, |p| p.totals));
     }
     totals
+}
+
+/// Every group from its coordinator; from a dead one while no other has taken over.
+fn groups(seen: &[Seen<'_>], topics: &[Arc<TopicSnapshot>]) -> Vec<Arc<GroupSnapshot>> {
+    let alive = |id: BrokerId| seen.iter().any(|s| s.id == id && s.is_alive());
+    let mut found: BTreeMap<&str, Arc<GroupSnapshot>> = BTreeMap::new();
+    for s in seen.iter().filter(|s| s.is_alive()) {
+        for group in s.picture.iter().flat_map(|picture| picture.groups.iter()) {
+            found.insert(&group.group, Arc::clone(group));
+        }
+    }
+    for s in seen.iter().filter(|s| !s.is_alive()) {
+        for group in s.picture.iter().flat_map(|picture| picture.groups.iter()) {
+            let leader = leader_of(topics, "__consumer_offsets", group.offsets_partition);
+            if !leader.is_some_and(alive) && !found.contains_key(group.group.as_str()) {
+                let mut last = GroupSnapshot::clone(group);
+                last.orphaned = true;
+                found.insert(&group.group, Arc::new(last));
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 fn connections(seen: &[Seen<'_>]) -> Vec<ConnectionSnapshot> {

@@ -112,8 +112,8 @@ impl Producing {
             Ok(plan) => {
                 let done = Done {
                     sentence: format!("Producer {number} sends to {}.", plan.topic()),
-                    produced: None,
                     producer: Some(number),
+                    ..Done::default()
                 };
                 self.plans.insert(number, plan);
                 let result = Ok(done);
@@ -306,7 +306,7 @@ fn conclude_one(id: CommandId, delivery: &Delivery, at: usize) -> Concluded {
     let done = Done {
         sentence: format!("Written to {topic}-{partition} at offset {offset}."),
         produced: Some((topic.clone(), partition, offset)),
-        producer: None,
+        ..Done::default()
     };
     Concluded {
         id,

@@ -19,11 +19,17 @@ use crate::runtime::Response;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
     Admin,
+    /// Changes what groups have committed.
+    Groups,
+    /// Asks for offsets by time.
+    Offsets,
     Browse(u64),
     /// Sends records one by one.
     Single(u64),
     /// Follows a plan.
     Producer(u64),
+    /// A member of a group, or a reader of partitions.
+    Consumer(u64),
 }
 
 /// What happened on a connection.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ConsumerPlan;
 use crate::ids::{BrokerId, Offset, PartitionIndex};
 
 /// Identifies a command so that its outcome can be found in a later snapshot.
@@ -47,6 +48,26 @@ pub enum Command {
     /// Starts a producer that sends templated records at a rate until stopped.
     StartProducer(ProducerPlan),
     StopProducer {
+        id: u64,
+    },
+    /// Starts so many consumers that all follow this plan. Static members get their number behind their name.
+    StartConsumer {
+        plan: ConsumerPlan,
+        members: u32,
+    },
+    /// Has a consumer take no records; a member of a group stays in it.
+    PauseConsumer {
+        id: u64,
+    },
+    ResumeConsumer {
+        id: u64,
+    },
+    /// Ends a consumer as `kill -9` ends a process: its connections close, nothing is committed, nobody is told.
+    CrashConsumer {
+        id: u64,
+    },
+    /// Has a consumer leave its group and end. It commits first what it has processed, unless it never commits.
+    StopConsumer {
         id: u64,
     },
     /// Replaces the running browse, if any.
@@ -140,6 +161,26 @@ pub enum Command {
     },
     /// Says which replicas are on their way.
     ListMoves,
+    /// Moves what a group has committed. Refused while it has members.
+    CommitOffsets {
+        group: String,
+        offsets: Vec<(String, PartitionIndex, Offset)>,
+    },
+    /// Forgets what a group has committed for these partitions. Refused for topics its members subscribe to.
+    DeleteOffsets {
+        group: String,
+        partitions: Vec<(String, PartitionIndex)>,
+    },
+    /// Deletes a group with its offsets. Refused while it has members.
+    DeleteGroup {
+        group: String,
+    },
+    /// Asks for the first offset written at a moment or later; the high watermark where there is none. The outcome
+    /// has them in [`Done::offsets`].
+    FindOffsets {
+        time_ms: i64,
+        partitions: Vec<(String, PartitionIndex)>,
+    },
     /// Stops the whole program cleanly.
     Stop,
 }
@@ -273,13 +314,19 @@ pub struct Outcome {
 }
 
 /// A command's success, as one sentence and what it made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Done {
     pub sentence: String,
     /// Topic, partition and offset of a produced record.
     pub produced: Option<(String, PartitionIndex, Offset)>,
     /// Id of a started producer.
     pub producer: Option<u64>,
+    /// Ids of started consumers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<u64>,
+    /// Offsets that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<(String, PartitionIndex, Offset)>,
 }
 
 /// A command's failure: name (code), what happened here, what to do.

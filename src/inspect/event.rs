@@ -266,6 +266,15 @@ pub enum EventKind {
         offset: Offset,
         cause: String,
     },
+    /// A consumer group went over to another state.
+    GroupChanged {
+        group: String,
+        from: String,
+        to: String,
+        generation: i32,
+        members: u32,
+        cause: String,
+    },
     /// A broker gave up its copy of a partition's records and fetches them again.
     ReplicaRenewed {
         topic: String,

@@ -21,13 +21,15 @@ pub enum EventGroup {
     Faults,
     /// What became of the files.
     Logs,
+    /// Consumer groups.
+    Groups,
     Clients,
     /// How time passes, and what was let through while it stood still.
     Time,
 }
 
 impl EventGroup {
-    pub const ALL: [EventGroup; 9] = [
+    pub const ALL: [EventGroup; 10] = [
         EventGroup::Topics,
         EventGroup::Elections,
         EventGroup::InSync,
@@ -35,6 +37,7 @@ impl EventGroup {
         EventGroup::Brokers,
         EventGroup::Faults,
         EventGroup::Logs,
+        EventGroup::Groups,
         EventGroup::Clients,
         EventGroup::Time,
     ];
@@ -49,6 +52,7 @@ impl EventGroup {
             EventGroup::Brokers => "Brokers",
             EventGroup::Faults => "Faults",
             EventGroup::Logs => "Logs",
+            EventGroup::Groups => "Groups",
             EventGroup::Clients => "Clients",
             EventGroup::Time => "Time",
         }
@@ -64,6 +68,7 @@ impl EventGroup {
             EventGroup::Brokers => "brokers",
             EventGroup::Faults => "faults",
             EventGroup::Logs => "logs",
+            EventGroup::Groups => "groups",
             EventGroup::Clients => "clients",
             EventGroup::Time => "time",
         }
@@ -113,6 +118,7 @@ impl EventKind {
             | SnapshotWritten { .. }
             | SnapshotFetched { .. }
             | SnapshotDamaged { .. } => EventGroup::Logs,
+            GroupChanged { .. } => EventGroup::Groups,
             ConnectionRefused { .. } | LimitReached { .. } => EventGroup::Clients,
             TimeSlowed { .. }
             | TimePaused { .. }
@@ -120,6 +126,14 @@ impl EventKind {
             | MessageStepped { .. }
             | ReplicationFrozen { .. }
             | ReplicationThawed { .. } => EventGroup::Time,
+        }
+    }
+
+    /// The consumer group it is about.
+    pub fn of_group(&self) -> Option<&str> {
+        match self {
+            EventKind::GroupChanged { group, .. } => Some(group),
+            _ => None,
         }
     }
 
@@ -142,6 +156,7 @@ pub enum EventSubject {
     /// With all its partitions.
     Topic(String),
     Partition(String, PartitionIndex),
+    Group(String),
 }
 
 impl EventSubject {
@@ -159,6 +174,7 @@ impl EventSubject {
             EventSubject::Link(..) => EventSubject::link_of(event).as_ref() == Some(self),
             EventSubject::Topic(name) => topic.is_some_and(|(about, _)| about == name),
             EventSubject::Partition(name, index) => topic == Some((name, Some(*index))),
+            EventSubject::Group(name) => event.kind.of_group() == Some(name),
         }
     }
 }
@@ -170,6 +186,7 @@ impl fmt::Display for EventSubject {
             EventSubject::Link(a, b) => write!(f, "link {a}–{b}"),
             EventSubject::Topic(name) => f.write_str(name),
             EventSubject::Partition(name, index) => write!(f, "{name}-{index}"),
+            EventSubject::Group(name) => write!(f, "group {name}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::{Durability, EventKind};
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, Offset};
 
 /// Text that came from outside with its control and direction characters escaped, so that it stays one line and
 /// looks like what it is.
@@ -74,12 +74,8 @@ impl EventKind {
                 committed,
                 cause,
             } => format!(
-                "Every copy of {topic}-{partition} lost what lay at offsets {from} to {}, {} of them committed: {cause}.",
-                *below + -1,
-                match committed {
-                    0 => "none".to_owned(),
-                    committed => committed.to_string(),
-                }
+                "Every copy of {topic}-{partition} lost what lay at {}: {cause}.",
+                lost(*from, *below, *committed)
             ),
             BrokerPaused { cause } => format!("Stands still: {cause}."),
             BrokerResumed { cause } => format!("Goes on: {cause}."),
@@ -318,6 +314,17 @@ impl EventKind {
             } => {
                 format!("{topic}-{partition} is damaged at offset {offset}: {cause}.")
             }
+            GroupChanged {
+                group,
+                to,
+                generation,
+                members,
+                cause,
+                ..
+            } => {
+                let members = counted(i64::from(*members), "member");
+                format!("Group {group} is {to} in generation {generation} with {members}: {cause}.")
+            }
             ReplicaRenewed {
                 topic,
                 partition,
@@ -382,6 +389,27 @@ fn list(brokers: &[BrokerId]) -> String {
     numbers.join(", ")
 }
 
+/// The offsets that are gone, and how much of it was promised.
+fn lost(from: Offset, below: Offset, committed: u64) -> String {
+    let last = below + -1;
+    if last == from {
+        let was = if committed == 0 { "was not" } else { "was" };
+        return format!("offset {from}, which {was} committed");
+    }
+    let records = u64::try_from(below.0 - from.0).unwrap_or(0);
+    let share = share(committed, records);
+    format!("offsets {from} to {last}, {share} of them committed")
+}
+
+/// How many of several: `none`, `all`, or their number.
+pub fn share(part: u64, whole: u64) -> String {
+    match part {
+        0 => "none".to_owned(),
+        _ if part == whole => "all".to_owned(),
+        _ => part.to_string(),
+    }
+}
+
 /// What a power loss took, and what the durability promises of it.
 fn plug_pulled(durability: Durability, brokers: u32, files: u32, lost: u64, cause: &str) -> String {
     let ended = counted(i64::from(brokers), "broker");
@@ -409,7 +437,7 @@ fn plug_pulled(durability: Durability, brokers: u32, files: u32, lost: u64, caus
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{LeaderEpoch, Offset, PartitionIndex};
+    use crate::ids::{LeaderEpoch, PartitionIndex};
 
     #[test]
     fn starts_say_what_was_found() {
@@ -458,6 +486,16 @@ mod tests {
             emptied.sentence(),
             "orders-1 now starts at offset 9: DeleteRecords by the window."
         );
+    }
+
+    #[test]
+    fn a_loss_says_how_much_of_it_was_promised() {
+        let lost = |from, below, committed| super::lost(Offset(from), Offset(below), committed);
+        assert_eq!(lost(2, 3, 1), "offset 2, which was committed");
+        assert_eq!(lost(2, 3, 0), "offset 2, which was not committed");
+        assert_eq!(lost(2, 9, 7), "offsets 2 to 8, all of them committed");
+        assert_eq!(lost(2, 9, 4), "offsets 2 to 8, 4 of them committed");
+        assert_eq!(lost(2, 9, 0), "offsets 2 to 8, none of them committed");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `failover` only adds up what a picture's events say.
 
 mod command;
+mod consumers;
 mod contents;
 mod event;
 mod event_filter;
@@ -12,13 +13,18 @@ mod event_lines;
 mod event_words;
 pub mod failover;
 mod files;
+mod groups;
+mod reset;
 mod snapshot;
 
 pub use command::*;
+pub use consumers::*;
 pub use contents::*;
 pub use event::*;
 pub use event_filter::*;
 pub use event_lines::*;
-pub use event_words::one_line;
+pub use event_words::{one_line, share};
 pub use files::*;
+pub use groups::*;
+pub use reset::*;
 pub use snapshot::*;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BrokerFiles, Browse, Event, Lane, Outcome, ProducerPlan, RecordAnswer, SegmentDetail};
+use super::{
+    BrokerFiles, Browse, Event, GroupSnapshot, Lane, Outcome, ProducerPlan, RecordAnswer,
+    SegmentDetail,
+};
 use crate::ids::{
     BrokerEpoch, BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, ProducerId, Time,
     TopicId,
@@ -37,6 +40,8 @@ pub struct ClusterSnapshot {
     pub pace: PaceSnapshot,
     /// By name.
     pub topics: Vec<Arc<TopicSnapshot>>,
+    /// By name.
+    pub groups: Vec<Arc<GroupSnapshot>>,
     pub totals: Totals,
     pub connections: Vec<ConnectionSnapshot>,
     /// Which of their requests came while nothing happened.
@@ -55,6 +60,7 @@ pub struct ClusterSnapshot {
     pub files: Option<Arc<BrokerFiles>>,
     pub browse: Option<Arc<Browse>>,
     pub producers: Vec<ProducerSnapshot>,
+    pub consumers: Vec<super::ConsumerSnapshot>,
     /// Topics waiting out their undo time: name and the moment they go.
     pub deleting: Vec<(String, Time)>,
 }
@@ -231,6 +237,12 @@ pub enum WaitsFor {
     Durability,
     /// The controller, to whom it was passed on.
     Controller,
+    /// The other members of its group.
+    Group,
+    /// The coordinator of its group, which is elected or reads its groups.
+    Coordinator,
+    /// The broker, which has started and reads the metadata.
+    Joining,
 }
 
 /// The metadata quorum, as its leader reports it or else the most advanced broker.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chores::Chores;
 use super::history::History;
+use super::member::Member;
 use super::reader::Reader;
 use super::report::Tally;
 use super::writer::Writer;
@@ -27,6 +28,7 @@ pub(super) struct Client {
 pub(super) enum Role {
     Writer(Box<Writer>),
     Reader(Box<Reader>),
+    Member(Box<Member>),
     Chores(Box<Chores>),
 }
 
@@ -50,6 +52,7 @@ impl Client {
         match &mut self.role {
             Role::Writer(writer) => &mut writer.producer,
             Role::Reader(reader) => &mut reader.consumer,
+            Role::Member(member) => &mut member.consumer,
             Role::Chores(chores) => chores.admin(),
         }
     }
@@ -59,6 +62,7 @@ impl Client {
         match &mut self.role {
             Role::Writer(writer) => writer.work(books),
             Role::Reader(reader) => reader.work(books),
+            Role::Member(member) => member.work(books),
             Role::Chores(chores) => chores.work(books),
         }
     }
@@ -68,6 +72,7 @@ impl Client {
         let due = match &self.role {
             Role::Writer(writer) => writer.due(),
             Role::Reader(reader) => reader.due(),
+            Role::Member(member) => member.due(),
             Role::Chores(chores) => chores.due(),
         };
         due.into_iter().chain(self.machine().next_wakeup()).min()

@@ -186,6 +186,18 @@ impl World {
         if let Role::Reader(reader) = &mut client.role {
             failed.append(&mut reader.damage);
         }
+        let (mut broken, mut over) = (Vec::new(), false);
+        if let Role::Member(member) = &mut client.role {
+            failed.append(&mut member.damage);
+            broken = std::mem::take(&mut member.broken);
+            over = member.is_over(self.now);
+        }
+        for what in broken {
+            self.violation("group", what);
+        }
+        if over {
+            self.replace_client(u32::try_from(number - 1).unwrap_or(0));
+        }
         for chore in done {
             self.on_done(chore);
         }

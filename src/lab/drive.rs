@@ -13,6 +13,8 @@ use crate::broker::{Broker, STOPS_ITSELF};
 use crate::ids::{BrokerId, Time};
 use crate::inspect::EventKind;
 
+/// What coordinators write.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Milliseconds before a broker that ended itself starts again.
 const STOPPED_MS: i64 = 500;
 
@@ -144,6 +146,7 @@ impl World {
         if !rotten.any(|(_, (name, _))| name == topic) {
             return;
         }
+        self.history.groups.unclean |= topic == OFFSETS_TOPIC;
         self.across.may_lose(topic);
         for (number, (name, _)) in (0..).zip(&self.history.places) {
             if name == topic {
@@ -181,6 +184,8 @@ fn counted(kind: &EventKind) -> Option<&'static str> {
         EventKind::IsrChanged { from, to, .. } if to.len() > from.len() => Some("ISR grew"),
         EventKind::LogTruncated { .. } => Some("divergent log truncated"),
         EventKind::ReassignmentEnded { .. } => Some("moves ended"),
+        EventKind::GroupChanged { to, .. } if to == "Stable" => Some("group stable"),
+        EventKind::GroupChanged { to, .. } if to == "Empty" => Some("group empty"),
         EventKind::SnapshotWritten { .. } => Some("snapshot written"),
         EventKind::SnapshotDamaged { .. } => Some("snapshot damaged"),
         EventKind::SnapshotFetched { .. } => Some("snapshot fetched"),

@@ -1,6 +1,5 @@
 //! What goes wrong, and how it is made good again: starts, deaths, power losses, bad disks and wires.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,24 +7,22 @@ use rand::Rng as _;
 
 use super::clients::{Client, Role};
 use super::connections::Return;
-use super::history::{Ended, Place};
-use super::reader::Reader;
-use super::schedule::{Fault, ReaderPlan, Schedule, WriterPlan};
+use super::schedule::{Fault, Schedule, WriterPlan};
 use super::seat::disk_fault;
 use super::world::{Happening, Part, SyncWork, World, panic_message};
 use super::writer::Writer;
 use crate::broker::STOPS_ITSELF;
 use crate::ids::{BrokerId, ConnectionId};
-use crate::inspect::{Acks, Compression, Durability, Focus};
+use crate::inspect::{Acks, Compression, Durability};
 
 /// A broker that could not start on a failing disk tries again after this, milliseconds.
 const START_AGAIN_MS: i64 = 300;
 /// How long every call may take to end once everything is healed, on top of its own timeout, milliseconds.
 const SETTLE_MS: i64 = 30_000;
 /// How long the probe's records may take once everything is healed, milliseconds.
-const PROBE_MS: i64 = 10_000;
+pub(super) const PROBE_MS: i64 = 10_000;
 /// How long a call may take in the last part, milliseconds.
-const LAST_CALL_MS: i64 = 2_000;
+pub(super) const LAST_CALL_MS: i64 = 2_000;
 
 impl World {
     /// Starts a broker on what its disk holds.
@@ -172,6 +169,7 @@ impl World {
                 self.after_ms(for_ms, Happening::FaultEnds(number));
             }
             Fault::Client { number } => self.replace_client(number),
+            Fault::Member { member, leaves } => self.end_member(member, leaves),
             Fault::DeleteRecords {
                 topic,
                 partition,
@@ -193,7 +191,8 @@ impl World {
     fn pause(&mut self, broker: BrokerId, for_ms: i64) {
         let until = self.now.plus_ms(for_ms);
         if let Some(seat) = self.seats.get_mut(&broker) {
-            seat.paused_until = Some(until);
+            // A shorter pause would let what comes next overtake what waits for the end of the longer one.
+            seat.paused_until = seat.paused_until.max(Some(until));
         }
     }
 
@@ -269,7 +268,7 @@ impl World {
     }
 
     /// A client's process dies and another one starts.
-    fn replace_client(&mut self, number: u32) {
+    pub(super) fn replace_client(&mut self, number: u32) {
         let number = number as usize;
         if number + 1 >= self.clients.len() {
             return;
@@ -283,6 +282,22 @@ impl World {
             self.hang_up(id);
         }
         self.pump(number + 1);
+    }
+
+    /// A member of a group leaves it and comes again, or dies, and another one starts.
+    fn end_member(&mut self, member: u32, leaves: bool) {
+        let before = self.schedule.writers.len() + self.schedule.readers.len();
+        let number = before + member as usize;
+        if !leaves {
+            self.tally.count("member died");
+            return self.replace_client(u32::try_from(number).unwrap_or(0));
+        }
+        let now = self.now;
+        if let Some(Role::Member(member)) = self.clients.get_mut(number + 1).map(|c| &mut c.role) {
+            self.tally.count("member told to leave");
+            member.consumer.close(now);
+            self.pump(number + 1);
+        }
     }
 
     /// One step of a sync: a file, or telling the broker.
@@ -358,6 +373,14 @@ impl World {
             request_timeout_ms: LAST_CALL_MS,
             delivery_timeout_ms: PROBE_MS,
         };
+        for client in &mut self.clients {
+            if let Role::Member(member) = &mut client.role {
+                member.hurry();
+            }
+        }
+        for member in &mut self.schedule.members {
+            member.slow_ms = 0;
+        }
         self.named += 1;
         let (name, brokers) = (self.named, self.schedule.brokers);
         let dice = super::dice::stream(self.schedule.seed, u64::from(name));
@@ -378,131 +401,6 @@ impl World {
         let slowest = self.schedule.writers.iter().map(|w| w.delivery_timeout_ms);
         let slowest = slowest.max().unwrap_or(0).max(PROBE_MS);
         self.after_ms(slowest + SETTLE_MS, Happening::Deadline);
-    }
-
-    /// Goes on to the next part of the run when this one is done.
-    pub(super) fn look_at_progress(&mut self) {
-        match self.part {
-            Part::Settling => {
-                let idle = |client: &Client| match &client.role {
-                    Role::Writer(writer) => writer.is_idle(),
-                    Role::Chores(chores) => chores.is_idle(),
-                    Role::Reader(_) => true,
-                };
-                if self.clients.iter().all(idle) && self.leaders_are_known() {
-                    self.begin_reading();
-                }
-            }
-            Part::Reading => {
-                let last = self.clients.last().map(|client| &client.role);
-                if let Some(Role::Reader(reader)) = last
-                    && reader.unread().is_empty()
-                {
-                    self.part = Part::Over;
-                }
-            }
-            Part::Faults | Part::Over => {}
-        }
-    }
-
-    /// Whether all brokers that run name the same leaders. One that has not heard of its successor yet would tell the
-    /// last reader of an end in front of what the successor acknowledged.
-    fn leaders_are_known(&mut self) -> bool {
-        let mut known = BTreeMap::new();
-        let brokers = self.seats.values_mut().filter_map(|s| s.broker.as_mut());
-        for broker in brokers {
-            for topic in broker.picture(self.now, &Focus::default()).topics.iter() {
-                for partition in &topic.partitions {
-                    let leader = (partition.leader, partition.leader_epoch);
-                    let place = (topic.name.clone(), partition.index);
-                    if *known.entry(place).or_insert(leader) != leader {
-                        return false;
-                    }
-                }
-            }
-        }
-        true
-    }
-
-    fn begin_reading(&mut self) {
-        let probe = self.named;
-        let of_probe = self.history.sent.iter().filter(|sent| sent.writer == probe);
-        let mut stuck = of_probe.filter(|s| !matches!(s.ended, Some((_, _, Ended::Acked(_)))));
-        if let Some(sent) = stuck.next() {
-            let (place, of) = (self.history.name(sent.place), sent.place);
-            self.trace_place(of);
-            let what = format!("{place} takes no record {PROBE_MS} ms after everything was healed");
-            self.violation("no progress", what);
-            return;
-        }
-        self.trace
-            .event(self.now, &[14], None, || "every call has ended".to_owned());
-        self.part = Part::Reading;
-        self.retire_readers();
-        let plan = ReaderPlan {
-            max_wait_ms: 50,
-            partition_max_bytes: 1 << 20,
-            request_timeout_ms: LAST_CALL_MS,
-        };
-        self.named += 1;
-        let reader = Reader::new(&plan, self.named, self.schedule.brokers, true);
-        let mut role = Role::Reader(Box::new(reader));
-        self.tell_of_topics(&mut role);
-        self.clients.push(Client::new(role));
-        self.pump(self.clients.len() - 1);
-    }
-
-    /// Puts into the trace what every broker says of a partition.
-    fn trace_place(&mut self, place: Place) {
-        let Some((topic, index)) = self.history.places.get(usize::from(place.0)).cloned() else {
-            return;
-        };
-        for (id, seat) in &mut self.seats {
-            let Some(broker) = seat.broker.as_mut() else {
-                continue;
-            };
-            let topics = broker.picture(self.now, &Focus::default()).topics;
-            let of_topic = topics.iter().filter(|t| t.name == topic);
-            for partition in of_topic.flat_map(|t| &t.partitions) {
-                if partition.index == index {
-                    let line = format!("broker {id}: {partition:?}");
-                    self.trace.text(self.now, &line);
-                }
-            }
-        }
-    }
-
-    /// Nobody else reads on: a record acknowledged by its leader alone may become readable behind what the last
-    /// reader takes for the end.
-    fn retire_readers(&mut self) {
-        for client in &mut self.clients {
-            if let Role::Reader(reader) = &mut client.role {
-                reader.drop_all();
-            }
-        }
-    }
-
-    /// The run has taken too long.
-    pub(super) fn overdue(&mut self) {
-        let mut what = Vec::new();
-        for (number, client) in self.clients.iter().enumerate() {
-            match &client.role {
-                Role::Writer(writer) if !writer.is_idle() => {
-                    what.push(format!("writer {number} waits for answers"));
-                }
-                Role::Chores(chores) if !chores.is_idle() => {
-                    what.push(format!("the administrator waits: {:?}", chores.open()));
-                }
-                Role::Reader(reader) if self.part == Part::Reading => {
-                    let unread = reader.unread();
-                    if number + 1 == self.clients.len() {
-                        what.push(format!("not read to the end: {}", unread.join(", ")));
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.violation("stuck", what.join("; "));
     }
 
     /// A connection of a peer that took too long to come about.

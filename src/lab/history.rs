@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::group_history::GroupHistory;
 use crate::ids::{Offset, PartitionIndex};
 
 /// A partition, as an index into [`History::places`].
@@ -24,6 +25,8 @@ pub struct History {
     pub gone: BTreeSet<Place>,
     /// Places of which an election may have lost records, because it was allowed to.
     pub unclean: BTreeSet<Place>,
+    /// What consumer groups were told.
+    pub groups: GroupHistory,
     moment: u64,
 }
 

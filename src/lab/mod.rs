@@ -18,12 +18,16 @@ mod connections;
 mod deliver;
 mod dice;
 mod drive;
+mod ending;
 mod faults;
+mod group_history;
 mod history;
 mod in_sync;
+mod member;
 mod payload;
 mod plan;
 mod plan_chores;
+mod plan_members;
 #[cfg(any(test, feature = "plants"))]
 mod plants;
 mod reader;

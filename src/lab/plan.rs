@@ -9,6 +9,7 @@ use rand::seq::IndexedRandom as _;
 
 use super::dice::stream;
 use super::plan_chores;
+use super::plan_members;
 use super::rot;
 use super::schedule::{
     DiskError, DiskVerb, Fault, Planned, ReaderPlan, Schedule, TopicPlan, WriterPlan,
@@ -32,6 +33,8 @@ pub struct Profile {
     restless: bool,
     /// How many of eight runs that can have it have a disk whose bits turn over.
     rots: u32,
+    /// How many of eight runs have consumer groups.
+    groups: u32,
 }
 
 /// Kinds of fault a run may have.
@@ -91,6 +94,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: &[20_000],
         restless: false,
         rots: 4,
+        groups: 4,
     },
     Profile {
         name: "rot",
@@ -109,6 +113,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: &[20_000],
         restless: false,
         rots: 8,
+        groups: 4,
     },
     Profile {
         name: "replicas",
@@ -128,6 +133,26 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: &[20_000],
         restless: true,
         rots: 0,
+        groups: 4,
+    },
+    Profile {
+        name: "groups",
+        about: "three or four brokers and consumer groups whose members and coordinators come and go",
+        kinds: &[
+            Kind::Kill,
+            Kind::Stop,
+            Kind::Pause,
+            Kind::Cut,
+            Kind::Hold,
+            Kind::Slow,
+            Kind::Reset,
+            Kind::Isolate,
+        ],
+        brokers: (3, 4),
+        lengths_ms: &[20_000],
+        restless: false,
+        rots: 0,
+        groups: 8,
     },
     Profile {
         name: "swarm",
@@ -137,6 +162,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: SHORT,
         restless: false,
         rots: 0,
+        groups: 4,
     },
     Profile {
         name: "calm",
@@ -146,6 +172,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: SHORT,
         restless: false,
         rots: 0,
+        groups: 0,
     },
     Profile {
         name: "kills",
@@ -155,6 +182,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: SHORT,
         restless: false,
         rots: 0,
+        groups: 4,
     },
     Profile {
         name: "disk",
@@ -170,6 +198,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: SHORT,
         restless: false,
         rots: 0,
+        groups: 2,
     },
     Profile {
         name: "net",
@@ -187,6 +216,7 @@ pub const PROFILES: &[Profile] = &[
         lengths_ms: SHORT,
         restless: false,
         rots: 0,
+        groups: 4,
     },
 ];
 
@@ -221,6 +251,8 @@ pub fn plan(seed: u64, profile: &Profile) -> Schedule {
         plan_chores::unsettle(dice, &mut schedule);
     }
     schedule.faults = faults(dice, profile, &schedule);
+    let last_ms = schedule.length_ms - QUIET_END_MS;
+    plan_members::plan(&mut schedule, profile.groups, FIRST_FAULT_MS, last_ms);
     // A stream of its own leaves what else a seed means as it was.
     let dice = &mut stream(seed, 6);
     if dice.random_range(0..8) < profile.rots

@@ -34,6 +34,8 @@ pub struct Schedule {
     pub topics: Vec<TopicPlan>,
     pub writers: Vec<WriterPlan>,
     pub readers: Vec<ReaderPlan>,
+    #[serde(default)]
+    pub members: Vec<MemberPlan>,
     /// In the order of their times.
     pub faults: Vec<Planned>,
 }
@@ -70,6 +72,24 @@ pub struct ReaderPlan {
     pub max_wait_ms: i32,
     pub partition_max_bytes: i32,
     pub request_timeout_ms: i64,
+}
+
+/// A member of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberPlan {
+    pub group: u32,
+    /// By Kafka's name; the same for all members of a group.
+    pub assignor: String,
+    pub session_timeout_ms: i32,
+    pub max_poll_interval_ms: i32,
+    /// `before` processing, `after` it, or at an `interval`.
+    pub commits: String,
+    /// Records it takes at once, at most.
+    pub records: usize,
+    /// How long it processes what it took.
+    pub slow_ms: i64,
+    /// It has a `group.instance.id`.
+    pub is_static: bool,
 }
 
 /// A fault and its moment.
@@ -111,6 +131,8 @@ pub enum Fault {
         wire: Wire,
         for_ms: i64,
     },
+    /// A member of a group ends, and another one starts in its place: it leaves the group first, or just dies.
+    Member { member: u32, leaves: bool },
     /// Every connection to a broker is reset.
     Reset { broker: BrokerId },
     /// Disk operations fail.
@@ -195,6 +217,18 @@ pub enum ScheduleError {
 }
 
 impl Schedule {
+    /// The same without its last member of a group and what happens to it.
+    pub fn without_last_member(&self) -> Option<Schedule> {
+        let mut fewer = self.clone();
+        fewer.members.pop()?;
+        let left = fewer.members.len();
+        fewer.faults.retain(|planned| match planned.fault {
+            Fault::Member { member, .. } => (member as usize) < left,
+            _ => true,
+        });
+        Some(fewer)
+    }
+
     /// A run in which nothing goes wrong and nobody does anything.
     pub fn new(seed: u64, profile: &str) -> Schedule {
         Schedule {
@@ -211,6 +245,7 @@ impl Schedule {
             topics: Vec::new(),
             writers: Vec::new(),
             readers: Vec::new(),
+            members: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -269,6 +304,7 @@ impl Fault {
             Fault::PowerLoss { .. }
             | Fault::Wire { .. }
             | Fault::Client { .. }
+            | Fault::Member { .. }
             | Fault::DeleteRecords { .. }
             | Fault::DeleteTopic { .. }
             | Fault::AddPartitions { .. }
@@ -303,6 +339,8 @@ impl Fault {
             Fault::Disk { .. } => "broken disk",
             Fault::SlowSync { .. } => "slow sync",
             Fault::Client { .. } => "client dies",
+            Fault::Member { leaves: true, .. } => "member leaves",
+            Fault::Member { .. } => "member dies",
             Fault::DeleteRecords { .. } => "records deleted",
             Fault::Join { .. } => "broker joins",
             Fault::DeleteTopic { .. } => "topic deleted",

@@ -35,6 +35,12 @@ pub fn shrink(
             smaller.readers.remove(index);
             attempt(&mut best, smaller);
         }
+        // From the last on: faults name them by number.
+        while let Some(fewer) = best.without_last_member() {
+            if !attempt(&mut best, fewer) {
+                break;
+            }
+        }
         if best.topics.len() > 1 {
             let mut smaller = best.clone();
             smaller.topics.pop();

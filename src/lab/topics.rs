@@ -84,6 +84,7 @@ impl World {
             match role {
                 Role::Writer(writer) => writer.add_place(self.now, *place, name, index),
                 Role::Reader(reader) => reader.add_place(self.now, *place, name, index),
+                Role::Member(member) => member.add_place(*place, name, index),
                 Role::Chores(_) => {}
             }
         }
@@ -160,6 +161,7 @@ impl World {
             match &mut client.role {
                 Role::Writer(writer) => writer.drop_topic(&name),
                 Role::Reader(reader) => reader.drop_topic(&name),
+                Role::Member(member) => member.drop_topic(&name),
                 Role::Chores(_) => {}
             }
         }

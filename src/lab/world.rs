@@ -18,6 +18,7 @@ use super::clients::{Client, Role};
 use super::connections::{Caller, Net, Piece, Return};
 use super::dice::{Dice, stream};
 use super::history::{History, Place};
+use super::member::Member;
 use super::reader::Reader;
 use super::report::{Report, Tally, Violation};
 use super::schedule::Schedule;
@@ -161,7 +162,9 @@ impl World {
         let chores = Chores::new(self.schedule.brokers);
         self.clients
             .push(Client::new(Role::Chores(Box::new(chores))));
-        for number in 0..self.schedule.writers.len() + self.schedule.readers.len() {
+        let schedule = &self.schedule;
+        let planned = schedule.writers.len() + schedule.readers.len() + schedule.members.len();
+        for number in 0..planned {
             let role = self.new_client(number);
             self.clients.push(Client::new(role));
         }
@@ -184,7 +187,7 @@ impl World {
         self.at(START.plus_ms(self.schedule.length_ms), Happening::Heal);
     }
 
-    /// A writer or reader of the schedule: writers first, then readers.
+    /// A writer, reader or member of the schedule: writers first, then readers, then members.
     pub(super) fn new_client(&mut self, number: usize) -> Role {
         self.named += 1;
         let (name, brokers) = (self.named, self.schedule.brokers);
@@ -195,9 +198,13 @@ impl World {
                 let dice = stream(self.dice.workload.random(), u64::from(name));
                 Role::Writer(Box::new(Writer::new(plan, name, brokers, dice, until)))
             }
-            None => {
+            None if number - writers < self.schedule.readers.len() => {
                 let plan = &self.schedule.readers[number - writers];
                 Role::Reader(Box::new(Reader::new(plan, name, brokers, false)))
+            }
+            None => {
+                let number = number - writers - self.schedule.readers.len();
+                Role::Member(Box::new(Member::new(&self.schedule, number, name)))
             }
         };
         self.tell_of_topics(&mut role);

@@ -71,6 +71,7 @@ pub struct BadValue {
 }
 
 const TOPIC_POLICIES: &[&str] = &["compact", "delete"];
+const ASSIGNORS: &[&str] = &["range", "uniform"];
 const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
 const INT_MAX: i64 = i32::MAX as i64;
@@ -212,6 +213,20 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     fixed("default.replication.factor", Int, Between(1, 32_767), Some("1"), "Replicas of a topic that does not say."),
     fixed("delete.topic.enable", Boolean, Any, Some("true"), "Whether topics can be deleted."),
     fixed("fetch.max.bytes", Int, AtLeast(1024), Some("57671680"), "Most bytes one Fetch answer carries."),
+    live("group.consumer.assignors", List, Subset(ASSIGNORS), Some("uniform,range"), "Assignors members of a group of the new protocol may choose from; the first is used if none chooses."),
+    live("group.consumer.heartbeat.interval.ms", Int, AtLeast(1), Some("5000"), "Milliseconds between two heartbeats of a member of the new protocol, held between its minimum and maximum."),
+    live("group.consumer.max.heartbeat.interval.ms", Int, AtLeast(1), Some("15000"), "Longest group.consumer.heartbeat.interval.ms."),
+    live("group.consumer.max.session.timeout.ms", Int, AtLeast(1), Some("60000"), "Longest group.consumer.session.timeout.ms."),
+    live("group.consumer.max.size", Int, AtLeast(1), Some("2147483647"), "Members a group of the new protocol may have."),
+    live("group.consumer.min.heartbeat.interval.ms", Int, AtLeast(1), Some("5000"), "Shortest group.consumer.heartbeat.interval.ms."),
+    live("group.consumer.min.session.timeout.ms", Int, AtLeast(1), Some("45000"), "Shortest group.consumer.session.timeout.ms."),
+    live("group.consumer.session.timeout.ms", Int, AtLeast(1), Some("45000"), "Milliseconds after which a member of the new protocol that is not heard is out, held between its minimum and maximum."),
+    // Kafka's default is 3000, for many members that start together; who learns waits for nothing.
+    live("group.initial.rebalance.delay.ms", Int, AtLeast(0), Some("0"),
+        "Milliseconds the first rebalance of an empty classic group waits for more members. Kafka's default is 3000."),
+    live("group.max.session.timeout.ms", Int, AtLeast(0), Some("1800000"), "Longest session timeout in milliseconds a member of a classic group may ask for."),
+    live("group.max.size", Int, AtLeast(1), Some("2147483647"), "Members a classic group may have."),
+    live("group.min.session.timeout.ms", Int, AtLeast(0), Some("6000"), "Shortest session timeout in milliseconds a member of a classic group may ask for."),
     fixed("leader.imbalance.check.interval.seconds", Long, AtLeast(1), Some("300"), "Seconds between two looks for partitions not led by their preferred leader."),
     fixed("leader.imbalance.per.broker.percentage", Int, Between(0, 100), Some("10"), "Share in percent of the partitions a broker is preferred for that others may lead before leadership is given back."),
     live("log.cleaner.delete.retention.ms", Long, AtLeast(0), Some("86400000"), "Default of delete.retention.ms."),
@@ -252,6 +267,13 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
         "Milliseconds after which committed metadata that is in no snapshot is put into the next one, however little it is; 0: never because of time."),
     live("min.insync.replicas", Int, AtLeast(1), Some("1"), "Default of the topic configuration of the same name."),
     fixed("num.partitions", Int, AtLeast(1), Some("1"), "Partitions of a topic that does not say."),
+    live("offset.metadata.max.bytes", Int, AtLeast(0), Some("4096"), "Bytes of text a member may keep beside a committed offset."),
+    live("offsets.commit.timeout.ms", Int, AtLeast(1), Some("5000"), "Milliseconds an answer of a group's coordinator waits for what it wrote to be replicated."),
+    live("offsets.retention.check.interval.ms", Long, AtLeast(1), Some("600000"), "Milliseconds between two looks for committed offsets that have expired."),
+    live("offsets.retention.minutes", Int, AtLeast(1), Some("10080"), "Minutes a committed offset is kept after its group is empty, or after its members stopped to subscribe to its topic."),
+    fixed("offsets.topic.num.partitions", Int, Between(1, 1_000), Some("50"), "Partitions of __consumer_offsets, when it is made: each is the work of one coordinator."),
+    fixed("offsets.topic.replication.factor", Int, Between(1, 32_767), Some("3"), "Replicas of __consumer_offsets, when it is made; fewer where the cluster has fewer brokers."),
+    fixed("offsets.topic.segment.bytes", Int, AtLeast(1_048_576), Some("104857600"), "Bytes of a segment of __consumer_offsets, when it is made."),
     fixed("producer.id.expiration.ms", Int, AtLeast(1), Some("86400000"), "Milliseconds after which an idempotent producer that sends nothing is forgotten."),
     fixed("replica.fetch.max.bytes", Int, AtLeast(0), Some("1048576"), "Bytes of one partition a follower asks for at once; a larger first batch is sent whole."),
     fixed("replica.fetch.min.bytes", Int, AtLeast(1), Some("1"), "Bytes a leader gathers before it answers a follower, within replica.fetch.wait.max.ms."),

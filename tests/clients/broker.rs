@@ -17,6 +17,15 @@ pub struct Broker {
     _process: Option<Child>,
 }
 
+/// Members of the new group protocol beat and are missed as soon as those of the classic one are in these tests.
+const SETTINGS: &[&str] = &[
+    "num.partitions=3",
+    "group.consumer.min.heartbeat.interval.ms=500",
+    "group.consumer.heartbeat.interval.ms=500",
+    "group.consumer.min.session.timeout.ms=6000",
+    "group.consumer.session.timeout.ms=6000",
+];
+
 /// Files of one run; emptied at its start.
 pub fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
@@ -43,7 +52,7 @@ impl Broker {
                     .into(),
                 _process: None,
             },
-            Err(_) => Broker::start("broker", &["num.partitions=3"]),
+            Err(_) => Broker::start("broker", SETTINGS),
         })
     }
 
@@ -98,6 +107,20 @@ impl Broker {
 
     pub fn snapshot(&self) -> serde_json::Value {
         serde_json::from_str(&self.ctl_ok(&["snapshot"])).unwrap()
+    }
+
+    /// Memory that klar's process has in use.
+    pub fn resident_mib(&self) -> f64 {
+        let shell = self._process.as_ref().expect("started here").id();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let resident = |pid: &str| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+            let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+            (name.trim() != "cat").then_some(kib / 1024.0)
+        };
+        children.split_whitespace().filter_map(resident).sum()
     }
 
     /// The directories of one partition's replicas, wherever below the data directory they are.

@@ -123,6 +123,20 @@ impl Driver {
     }
 }
 
+/// Hands on the lines a child writes, until it ends or they are refused. What a kill cut off in the middle is no line.
+pub fn follow(child: &mut Child, told: impl Fn(String) -> bool + Send + 'static) {
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    std::thread::spawn(move || {
+        loop {
+            let mut line = String::new();
+            let whole = stdout.read_line(&mut line).is_ok() && line.ends_with('\n');
+            if !whole || !told(line.trim_end_matches(['\r', '\n']).to_owned()) {
+                return;
+            }
+        }
+    });
+}
+
 impl Process {
     fn start(client: &str) -> Self {
         let mut child = install::driver(client)
@@ -132,15 +146,11 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("the driver of {client} does not start: {error}"));
         let commands = child.stdin.take().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, answers) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // Anything else on stdout is chatter of a client library.
-                if (line == "ok" || line.starts_with("error ")) && sender.send(line).is_err() {
-                    break;
-                }
-            }
+        follow(&mut child, move |line| {
+            // Anything else on stdout is chatter of a client library.
+            let answers = line == "ok" || line.starts_with("error ");
+            !answers || sender.send(line).is_ok()
         });
         Self {
             child,

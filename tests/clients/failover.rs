@@ -54,7 +54,7 @@ struct Every {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub enum Step {
     Kill,
     Restart,
     Cut,
@@ -62,7 +62,7 @@ enum Step {
 }
 
 /// One broker's end, and what it led: partition and leader epoch.
-struct Kill {
+pub struct Kill {
     at_us: u64,
     controller: bool,
     led: Vec<(usize, i32)>,
@@ -97,13 +97,13 @@ impl Trial {
         let reader = Driver::of("franz");
         reader.create(&klar, TOPIC, PARTITIONS);
         let log = broker::scratch().join("failover.acks");
-        let mut load = load(&klar, seconds, &log);
+        let mut load = load(&klar, TOPIC, PARTITIONS, RATE, seconds, &log);
         let began = Instant::now();
-        let mut faults = Faults::new(&klar);
+        let mut faults = Faults::new(TOPIC);
         for (at_ms, step) in steps(seconds * 1000) {
             let at = Duration::from_millis(at_ms);
             std::thread::sleep(at.saturating_sub(began.elapsed()));
-            faults.take(step);
+            faults.take(&klar, step);
         }
         assert!(load.wait().unwrap().success(), "the load ends");
         until_in_sync(&klar);
@@ -218,51 +218,52 @@ impl Trial {
 }
 
 /// Carries out faults and remembers them.
-struct Faults<'a> {
-    klar: &'a Broker,
-    kills: Vec<Kill>,
+pub struct Faults {
+    /// Its leaders are killed.
+    topic: &'static str,
+    pub kills: Vec<Kill>,
     dead: Option<u64>,
-    cuts: usize,
+    pub cuts: usize,
 }
 
-impl Faults<'_> {
-    fn new(klar: &Broker) -> Faults<'_> {
+impl Faults {
+    pub fn new(topic: &'static str) -> Faults {
         Faults {
-            klar,
+            topic,
             kills: Vec::new(),
             dead: None,
             cuts: 0,
         }
     }
 
-    fn take(&mut self, step: Step) {
+    pub fn take(&mut self, klar: &Broker, step: Step) {
         match step {
-            Step::Kill => self.kill(),
+            Step::Kill => self.kill(klar),
             Step::Restart => {
-                let elected_ms = self.elections_ms().expect("a kill is an event");
+                let elected_ms = self.elections_ms(klar).expect("a kill is an event");
                 if let Some(kill) = self.kills.last_mut() {
                     kill.elected_ms = elected_ms;
                 }
                 let dead = self.dead.take().expect("a restart follows a kill");
-                self.klar.ctl_ok(&["restart", &dead.to_string()]);
+                klar.ctl_ok(&["restart", &dead.to_string()]);
             }
             Step::Cut => {
                 let [a, b] = [["1", "2"], ["2", "3"], ["3", "1"]][self.cuts % BROKERS];
-                self.klar.ctl_ok(&["cut", a, b]);
+                klar.ctl_ok(&["cut", a, b]);
                 self.cuts += 1;
             }
             Step::Heal => {
-                self.klar.ctl_ok(&["heal"]);
+                klar.ctl_ok(&["heal"]);
             }
         }
     }
 
     /// Kills the controller or the broker that leads most.
-    fn kill(&mut self) {
-        let snapshot = self.klar.snapshot();
+    fn kill(&mut self, klar: &Broker) {
+        let snapshot = klar.snapshot();
         let controller = snapshot["controller"].as_u64();
         let mut led: BTreeMap<u64, Vec<(usize, i32)>> = BTreeMap::new();
-        for partition in snapshot["topics"][0]["partitions"].as_array().unwrap() {
+        for partition in partitions_of(&snapshot, self.topic) {
             if let Some(leader) = partition["leader"].as_u64() {
                 let index = partition["index"].as_u64().unwrap() as usize;
                 let epoch = partition["leader_epoch"].as_i64().unwrap() as i32;
@@ -276,7 +277,7 @@ impl Faults<'_> {
         };
         let victim = victim.expect("somebody leads");
         let at_us = now_us();
-        self.klar.ctl_ok(&["kill", &victim.to_string()]);
+        klar.ctl_ok(&["kill", &victim.to_string()]);
         self.dead = Some(victim);
         self.kills.push(Kill {
             at_us,
@@ -287,8 +288,8 @@ impl Faults<'_> {
     }
 
     /// When the broker that is about to start again was followed as a leader.
-    fn elections_ms(&self) -> Option<Vec<u64>> {
-        let snapshot = self.klar.snapshot();
+    fn elections_ms(&self, klar: &Broker) -> Option<Vec<u64>> {
+        let snapshot = klar.snapshot();
         let events = snapshot["events"].as_array()?;
         let dead = self.dead?;
         let kind = |event: &serde_json::Value| event["kind"]["kind"].as_str().map(str::to_owned);
@@ -306,7 +307,7 @@ impl Faults<'_> {
 }
 
 /// Every fault and its end, in order.
-fn steps(length_ms: u64) -> Vec<(u64, Step)> {
+pub fn steps(length_ms: u64) -> Vec<(u64, Step)> {
     let mut steps = Vec::new();
     for (every, begin, end) in [
         (KILLS, Step::Kill, Step::Restart),
@@ -323,16 +324,30 @@ fn steps(length_ms: u64) -> Vec<(u64, Step)> {
     steps
 }
 
-fn load(klar: &Broker, seconds: u64, log: &Path) -> std::process::Child {
+/// A steady load of numbered records, and where it writes down what was acked.
+pub fn load(
+    klar: &Broker,
+    topic: &str,
+    partitions: usize,
+    rate: u64,
+    seconds: u64,
+    log: &Path,
+) -> std::process::Child {
     let script = install::drivers().join("python/load.py");
     Command::new(install::home("confluent").join("venv/bin/python"))
         .arg("-B")
         .arg(script)
-        .args([&klar.bootstrap, TOPIC])
-        .args([PARTITIONS as u64, RATE, seconds].map(|number| number.to_string()))
+        .args([&klar.bootstrap, topic])
+        .args([partitions as u64, rate, seconds].map(|number| number.to_string()))
         .arg(log)
         .spawn()
         .unwrap()
+}
+
+fn partitions_of<'a>(snapshot: &'a serde_json::Value, topic: &str) -> &'a [serde_json::Value] {
+    let mut topics = snapshot["topics"].as_array().unwrap().iter();
+    let topic = topics.find(|one| one["name"] == topic).expect("the topic");
+    topic["partitions"].as_array().unwrap()
 }
 
 /// Waits until every replica of the topic is in sync.
@@ -340,7 +355,7 @@ fn until_in_sync(klar: &Broker) {
     let began = Instant::now();
     loop {
         let snapshot = klar.snapshot();
-        let partitions = snapshot["topics"][0]["partitions"].as_array().unwrap();
+        let partitions = partitions_of(&snapshot, TOPIC);
         let whole =
             |partition: &serde_json::Value| partition["isr"].as_array().unwrap().len() == BROKERS;
         if partitions.iter().all(whole) {

@@ -29,16 +29,36 @@ const CLIENTS: &[Client] = &[
     Client {
         names: &["java"],
         programs: &[("javac", "default-jdk-headless"), ("mvn", "maven")],
-        pins: &["java/pom.xml", "java/Admin.java", "java/Driver.java"],
+        pins: &[
+            "java/pom.xml",
+            "java/Admin.java",
+            "java/Driver.java",
+            "java/Member.java",
+        ],
         install: "cp \"$DRIVERS/java/pom.xml\" . && \
                   mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs && \
                   javac -cp 'libs/*' -d classes \"$DRIVERS\"/java/*.java",
     },
     Client {
-        names: &["franz"],
+        names: &["tools"],
+        programs: &[("javac", "default-jdk-headless"), ("mvn", "maven")],
+        pins: &["tools/pom.xml", "tools/WordCount.java"],
+        install: "cp \"$DRIVERS/tools/pom.xml\" . && \
+                  mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs && \
+                  javac -cp 'libs/*' -d classes \"$DRIVERS\"/tools/*.java",
+    },
+    Client {
+        names: &["sarama", "franz"],
         programs: &[("go", "golang-go")],
-        pins: &["go/go.mod", "go/go.sum", "go/main.go", "go/admin.go"],
-        install: "to=$PWD && cd \"$DRIVERS/go\" && go build -mod=readonly -o \"$to/driver\" .",
+        pins: &[
+            "go/go.mod",
+            "go/go.sum",
+            "go/main.go",
+            "go/admin.go",
+            "go/member/main.go",
+        ],
+        install: "to=$PWD && cd \"$DRIVERS/go\" && go build -mod=readonly -o \"$to/driver\" . && \
+                  go build -mod=readonly -o \"$to/group-member\" ./member",
     },
     Client {
         names: &["kafkajs"],
@@ -47,8 +67,9 @@ const CLIENTS: &[Client] = &[
             "node/package.json",
             "node/package-lock.json",
             "node/driver.js",
+            "node/member.js",
         ],
-        install: "cp \"$DRIVERS\"/node/package*.json \"$DRIVERS/node/driver.js\" . && \
+        install: "cp \"$DRIVERS\"/node/package*.json \"$DRIVERS\"/node/*.js . && \
                   npm ci --no-audit --no-fund --loglevel=error",
     },
 ];
@@ -88,6 +109,41 @@ pub fn driver(client: &str) -> Command {
                 "kcat" => "kcat.py",
                 "confluent" => "confluent.py",
                 _ => "pure.py",
+            };
+            let script = drivers().join("python").join(file).display().to_string();
+            (home.join("venv/bin/python"), vec!["-B".into(), script])
+        }
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&home);
+    command
+}
+
+/// The command that runs one of Apache Kafka's own programs by its main class.
+pub fn tool(class: &str) -> Command {
+    let home = home("tools");
+    let mut command = Command::new("java");
+    command
+        .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Xmx256m"])
+        .args(["-cp", "libs/*:classes", class])
+        .current_dir(&home);
+    command
+}
+
+/// The command that starts a member of a consumer group.
+pub fn member(client: &str) -> Command {
+    let home = home(client);
+    let (program, arguments): (PathBuf, Vec<String>) = match client {
+        "java" => (
+            "java".into(),
+            vec!["-cp".into(), "libs/*:classes".into(), "Member".into()],
+        ),
+        "franz" | "sarama" => (home.join("group-member"), vec![client.into()]),
+        "kafkajs" => ("node".into(), vec!["member.js".into()]),
+        python => {
+            let file = match python {
+                "confluent" => "member_confluent.py",
+                _ => "member_pure.py",
             };
             let script = drivers().join("python").join(file).display().to_string();
             (home.join("venv/bin/python"), vec!["-B".into(), script])

@@ -13,10 +13,13 @@ mod admin;
 mod broker;
 mod driver;
 mod failover;
+mod groups;
 mod install;
 mod records;
 mod segments;
 mod snippets;
+mod soak;
+mod tools;
 
 use broker::Broker;
 use driver::Driver;

@@ -1,6 +1,8 @@
 //! Several brokers in one klar, and what can be done to one of them.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use crate::client::Client;
 use crate::program::{Klar, eventually, fresh_dir};
@@ -443,4 +445,40 @@ fn a_lone_broker_gets_company_and_keeps_what_it_has() {
         (!read.is_empty()).then_some(read)
     });
     assert_eq!(read, [(0, b"v".to_vec())]);
+}
+
+#[test]
+fn a_broker_that_is_being_removed_is_not_started() {
+    let dir = fresh_dir();
+    let klar = three(&dir);
+    klar.ctl_ok(&["add-broker"]);
+    klar.ctl_ok(&["stop", "4"]);
+    // The cluster is asked by one of klar's own clients, which stands still as well.
+    klar.ctl_ok(&["time", "pause"]);
+    let mut asker = UnixStream::connect(klar.dir().join("ctl.sock")).unwrap();
+    let removal = r#"{"ask":"run","command":{"command":"remove_broker","broker":4}}"#;
+    writeln!(asker, "{removal}").unwrap();
+    // Who asks later is answered later.
+    klar.snapshot();
+    assert_eq!(refusal(&klar, &["restart", "4"]), "BROKER_IS_REMOVED");
+    klar.ctl_ok(&["time", "resume"]);
+    let mut told = String::new();
+    BufReader::new(asker).read_line(&mut told).unwrap();
+    assert!(told.contains("does not belong to the cluster"), "{told}");
+    assert_eq!(klar.snapshot()["brokers"].as_array().unwrap().len(), 3);
+    assert!(!klar.dir().join("broker-4").exists());
+}
+
+#[test]
+fn a_broker_that_cannot_start_says_why() {
+    let dir = fresh_dir();
+    let klar = three(&dir);
+    klar.ctl_ok(&["kill", "2"]);
+    let vote = klar.dir().join("broker-2/quorum-state");
+    std::fs::remove_file(&vote).unwrap();
+    std::fs::create_dir(&vote).unwrap();
+    let output = klar.ctl(&["restart", "2"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("klar: BROKER_DID_NOT_START"), "{said}");
+    assert!(said.contains("quorum-state"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! The embedded cluster as the window sees it.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,19 +16,23 @@ use klar::source::live::LiveSource;
 
 use crate::program::eventually;
 
-struct Live {
-    cluster: Cluster,
-    source: LiveSource,
+pub struct Live {
+    pub cluster: Cluster,
+    pub source: LiveSource,
 }
 
 impl Live {
-    fn start() -> Live {
+    pub fn start() -> Live {
+        Live::on(None, Durability::Memory)
+    }
+
+    pub fn on(data_dir: Option<PathBuf>, durability: Durability) -> Live {
         let cluster = Cluster::start(ClusterConfig {
-            data_dir: None,
+            data_dir,
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             brokers: Some(1),
-            durability: Durability::Memory,
+            durability,
             settings: Vec::new(),
             stay_after_crash: false,
         })
@@ -36,7 +41,7 @@ impl Live {
         Live { cluster, source }
     }
 
-    fn run(&self, command: Command) -> Result<Done, Failure> {
+    pub fn run(&self, command: Command) -> Result<Done, Failure> {
         let id = self.source.send(command).unwrap();
         eventually("an outcome", || {
             let snapshot = self.source.latest();
@@ -45,7 +50,7 @@ impl Live {
         })
     }
 
-    fn create(&self, name: &str, partitions: i32) {
+    pub fn create(&self, name: &str, partitions: i32) {
         let command = Command::CreateTopic {
             name: name.into(),
             partitions,
@@ -55,7 +60,7 @@ impl Live {
         self.run(command).unwrap();
     }
 
-    fn produce(&self, topic: &str, key: &str, value: &str) {
+    pub fn produce(&self, topic: &str, key: &str, value: &str) {
         let one = ProduceOne {
             topic: topic.into(),
             key: Some(key.into()),
@@ -66,7 +71,11 @@ impl Live {
         assert_eq!(done.produced.unwrap().0, topic);
     }
 
-    fn until(&self, what: &str, test: impl Fn(&ClusterSnapshot) -> bool) -> Arc<ClusterSnapshot> {
+    pub fn until(
+        &self,
+        what: &str,
+        test: impl Fn(&ClusterSnapshot) -> bool,
+    ) -> Arc<ClusterSnapshot> {
         eventually(what, || {
             let snapshot = self.source.latest();
             test(&snapshot).then_some(snapshot)
@@ -95,7 +104,7 @@ impl Live {
         snapshot.browse.clone().unwrap()
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.cluster.link.stop("the test is over");
         assert_eq!(self.cluster.wait(), ClusterEnd::Stopped);
     }

@@ -4,8 +4,10 @@
 
 mod brokers;
 mod client;
+mod consumers;
 mod crowds;
 mod ctl;
+mod groups;
 mod live;
 mod openings;
 mod pace;

@@ -336,7 +336,8 @@ impl Cluster {
         }
     }
 
-    pub fn send(
+    /// Sends a request and does not wait for the answer.
+    pub fn post(
         &mut self,
         from: Client,
         api: ApiKey,
@@ -354,6 +355,16 @@ impl Cluster {
         body(&mut writer);
         let frame = Bytes::from(writer.finish_frame().concat()).slice(4..);
         self.with(from.0, |broker, now| broker.on_frame(now, from.1, frame));
+    }
+
+    pub fn send(
+        &mut self,
+        from: Client,
+        api: ApiKey,
+        version: i16,
+        body: impl FnOnce(&mut Writer),
+    ) {
+        self.post(from, api, version, body);
         let until = self.now.plus_ms(PATIENCE_MS);
         while !self.replies.iter().any(|(to, _)| *to == from) {
             assert!(self.now < until, "{} is not answered", api.name());

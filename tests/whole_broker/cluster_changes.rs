@@ -399,3 +399,60 @@ fn a_topic_made_again_while_a_broker_is_dead_has_none_of_the_old_records() {
     };
     assert_eq!(held(&mut cluster, dead), held(&mut cluster, leader));
 }
+
+#[test]
+fn a_restarted_broker_tells_clients_of_the_cluster_once_it_has_caught_up() {
+    let mut cluster = three();
+    cluster.create(ALL[0], "made-before", 3);
+    cluster.kill(ALL[2]);
+    cluster.create(ALL[0], "made-meanwhile", 2);
+    cluster.start(ALL[2]);
+    // Asked before it has heard of anybody.
+    for name in ["made-before", "made-meanwhile"] {
+        assert!(cluster.partition(ALL[2], name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_cluster_without_a_majority_still_says_what_a_broker_knows() {
+    let mut cluster = three();
+    cluster.create(ALL[0], "made-before", 3);
+    for id in ALL {
+        cluster.kill(id);
+    }
+    cluster.start(ALL[2]);
+    let asked_at = cluster.now();
+    let metadata = cluster.metadata(ALL[2], "made-before");
+    assert_eq!(metadata.topics.len(), 1);
+    assert!(cluster.now() > asked_at, "it hoped for the others");
+}
+
+#[test]
+fn offsets_get_their_replicas_also_when_a_client_asks_while_the_cluster_starts() {
+    use m::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+    let mut cluster = Cluster::new(3, Durability::Os);
+    let mut found = -1;
+    for _ in 0..50 {
+        let client = cluster.connect(ALL[0]);
+        let request = FindCoordinatorRequest {
+            coordinator_keys: vec!["billing".to_owned()],
+            ..FindCoordinatorRequest::default()
+        };
+        let answer: FindCoordinatorResponse = ask!(
+            cluster,
+            client,
+            FindCoordinator,
+            4,
+            request,
+            FindCoordinatorResponse
+        );
+        found = answer.coordinators[0].node_id;
+        if found >= 0 {
+            break;
+        }
+        cluster.pass_ms(20);
+    }
+    assert!(found >= 0, "somebody coordinates");
+    let offsets = cluster.partition(ALL[0], "__consumer_offsets").unwrap();
+    assert_eq!(offsets.replica_nodes.len(), 3);
+}

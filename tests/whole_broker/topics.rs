@@ -363,7 +363,7 @@ fn epochs_end_where_the_log_does() {
 }
 
 #[test]
-fn the_cluster_is_described_and_nobody_coordinates() {
+fn the_cluster_is_described_with_who_coordinates() {
     let mut rig = Rig::new();
     let connection = rig.connect();
     let request = DescribeClusterRequest::default();
@@ -403,6 +403,11 @@ fn the_cluster_is_described_and_nobody_coordinates() {
             true => response.error_code,
             false => response.coordinators[0].error_code,
         };
-        assert_eq!(code, 15);
+        assert_eq!(code, 0);
+        let port = match version < 4 {
+            true => response.port,
+            false => response.coordinators[0].port,
+        };
+        assert_eq!(port, 9092);
     }
 }

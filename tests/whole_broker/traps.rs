@@ -53,7 +53,7 @@ fn trap_01_other_unknown_keys_and_versions_close_the_connection() {
         (1, 19),
         (0, 2),
         (3, -1),
-        (11, 5),
+        (24, 5),
         (4, 0),
     ] {
         let connection = rig.connect();
@@ -92,16 +92,18 @@ fn trap_02_ranges_are_advertised_as_old_clients_need_them() {
         assert_eq!(range(1), Some((4, 18)), "Fetch");
         assert_eq!(range(22), Some((0, 5)), "InitProducerId: 6 is not stable");
         assert_eq!(range(23), Some((2, 4)), "OffsetForLeaderEpoch");
+        assert_eq!(range(11), Some((0, 9)), "JoinGroup");
         assert_eq!(
-            range(11),
+            range(24),
             None,
-            "JoinGroup is not answered, so not advertised"
+            "AddPartitionsToTxn is not answered, so not advertised"
         );
         let advertised: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
         assert_eq!(
             advertised,
             [
-                0, 1, 2, 3, 10, 18, 19, 20, 21, 22, 23, 32, 33, 37, 44, 60, 75
+                0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 37,
+                42, 44, 47, 60, 68, 69, 75
             ]
         );
     }

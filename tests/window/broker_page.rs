@@ -153,7 +153,7 @@ fn the_others_and_the_links_to_them_are_a_click_away() {
 #[test]
 fn settings_are_found_by_name_and_say_whether_they_were_set() {
     let mut window = page(&healthy(orders(), 3, 3), BrokerId(1));
-    window.get_by_label("Settings 8").click();
+    window.get_by_label("Settings 9").click();
     window.run();
     window.get_by_label("num.partitions: 3, set");
     window.key_press(Key::Slash);

@@ -262,6 +262,16 @@ fn every_state_and_link_is_said_in_words() {
 }
 
 #[test]
+fn a_narrow_card_says_its_brokers_state_in_whole_words() {
+    let mut window = open(&troubled(), SIZES[1], true, |_| {});
+    show(&mut window);
+    for said in ["stopped", "starting · fenced", "crashed", "fenced"] {
+        let labels = window.get_all_by_role_and_label(egui::accesskit::Role::Label, said);
+        assert!(labels.count() > 0, "{said}");
+    }
+}
+
+#[test]
 fn ten_brokers_with_three_hundred_partitions() {
     let topics = vec![made("load", 300, 1_000_000, 50_000.0)];
     pictures("cluster-ten", &healthy(topics, 10, 3), show);
@@ -418,7 +428,7 @@ fn brokers_are_killed_and_brought_back_from_the_picture_by_key_and_from_the_pale
 pub fn palette(window: &mut Window, typed: &str) {
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
     window.run();
-    let field = window.get_by_label("Search topics, brokers and actions");
+    let field = window.get_by_label("Search topics, groups, brokers and actions");
     field.type_text(typed);
     window.run();
     window.key_press(egui::Key::Enter);

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use egui::{RawInput, Rect, vec2};
-use klar::app::state::{Selection, UiState, ViewKey};
+use klar::app::state::{GroupTab, Selection, UiState, ViewKey};
 use klar::app::{App, theme};
 use klar::ids::PartitionIndex;
 
@@ -100,4 +100,22 @@ fn a_frame_of_ten_brokers_with_hundreds_and_thousands_of_partitions() {
     let few = vec![made("load", 9, 1_000_000, 50_000.0)];
     let costs = measure(&crate::cluster::healthy(few, 3, 3), cluster);
     judge("3 brokers with 9 partitions as cells", &costs);
+}
+
+#[test]
+fn a_frame_of_100_groups_that_read_100_partitions_each() {
+    let fixture = crate::groups::many(100, 100, 8);
+    let costs = measure(&fixture, |state| state.go_to(ViewKey::Groups));
+    judge("100 groups of 100 partitions", &costs);
+    for tab in [
+        GroupTab::Assignment,
+        GroupTab::Offsets,
+        GroupTab::Rebalances,
+    ] {
+        let costs = measure(&fixture, |state| {
+            state.open_group("group-042");
+            state.group_tab = tab;
+        });
+        judge(&format!("one of them, {tab:?}"), &costs);
+    }
 }

@@ -32,6 +32,7 @@ pub struct Fixture {
 }
 
 type Edit = Box<dyn Fn(&mut ClusterSnapshot)>;
+type MakeGroups = Option<Rc<dyn Fn(&mut ClusterSnapshot)>>;
 
 struct Inner {
     topics: RefCell<Vec<Made>>,
@@ -40,6 +41,8 @@ struct Inner {
     focus: RefCell<Focus>,
     commands: RefCell<Vec<Command>>,
     frozen: std::cell::Cell<bool>,
+    /// Makes the groups of a picture, and what happened to them.
+    groups: RefCell<MakeGroups>,
     kept: RefCell<Option<Arc<ClusterSnapshot>>>,
     /// Changes every picture before it is shown.
     edit: RefCell<Edit>,
@@ -56,6 +59,7 @@ impl Fixture {
                 focus: RefCell::default(),
                 commands: RefCell::default(),
                 frozen: std::cell::Cell::default(),
+                groups: RefCell::default(),
                 kept: RefCell::default(),
                 edit: RefCell::new(Box::new(|_| {})),
             }),
@@ -87,9 +91,17 @@ impl Fixture {
         self.inner.kept.take();
     }
 
+    /// Gives every picture groups, those of the past, too.
+    pub fn with_groups(self, make: impl Fn(&mut ClusterSnapshot) + 'static) -> Fixture {
+        *self.inner.groups.borrow_mut() = Some(Rc::new(make));
+        self.inner.kept.take();
+        self
+    }
+
     /// The same cluster whose pictures never change again.
     pub fn frozen(&self) -> Fixture {
         let frozen = Fixture::new(self.inner.topics.borrow().clone());
+        *frozen.inner.groups.borrow_mut() = self.inner.groups.borrow().clone();
         frozen.latest();
         frozen.inner.frozen.set(true);
         frozen
@@ -126,7 +138,7 @@ impl Fixture {
         };
         let records_in = self.records_written(now_ms);
         let events = events(now_ms);
-        ClusterSnapshot {
+        let mut picture = ClusterSnapshot {
             event_number: events.last().map_or(0, |event| event.number),
             time: Time::from_ms(now_ms),
             cluster_id: "5L6g3nShT-eMCtK--X86sw".into(),
@@ -150,6 +162,7 @@ impl Fixture {
                 failed_produces: 0,
             },
             topics: topics.into_iter().map(Arc::new).collect(),
+            groups: Vec::new(),
             connections: connections(),
             polls: Vec::new(),
             in_flight: Vec::new(),
@@ -161,8 +174,13 @@ impl Fixture {
             files: None,
             browse: None,
             producers: Vec::new(),
+            consumers: Vec::new(),
             deleting: Vec::new(),
+        };
+        if let Some(make) = &*self.inner.groups.borrow() {
+            make(&mut picture);
         }
+        picture
     }
 
     /// A counter whose slope waves around the topics' rates.
@@ -250,6 +268,7 @@ fn broker(log_bytes: u64) -> BrokerSnapshot {
             ("broker.heartbeat.interval.ms".into(), "200".into(), true),
             ("broker.session.timeout.ms".into(), "700".into(), true),
             ("default.replication.factor".into(), "1".into(), true),
+            ("group.initial.rebalance.delay.ms".into(), "0".into(), true),
             ("log.retention.hours".into(), "168".into(), true),
             ("min.insync.replicas".into(), "1".into(), true),
             ("num.partitions".into(), "3".into(), false),

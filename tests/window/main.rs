@@ -7,9 +7,11 @@
 mod broker_page;
 mod cluster;
 mod colour_blind;
+mod consumers;
 mod cost;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
+mod groups;
 mod heatmap;
 mod idle;
 mod moves;

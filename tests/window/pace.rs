@@ -47,6 +47,27 @@ fn pictures_of_time_that_stands_still() {
 }
 
 #[test]
+fn whom_slow_time_leaves_out_is_said_before_there_is_no_room() {
+    let pace = PaceSnapshot {
+        slowdown: 20,
+        paused: true,
+        held: held(),
+        ..PaceSnapshot::default()
+    };
+    let picture = at_pace(pace).latest();
+    let (_, [full, shorter]) = klar::app::pace::words(&picture).unwrap();
+    assert_eq!(
+        full,
+        "2 messages wait, next: Fetch v18 from broker 2 to broker 1 · 2 foreign clients keep real time and may give up \
+         waiting"
+    );
+    assert_eq!(
+        shorter,
+        "2 messages wait · 2 foreign clients keep real time"
+    );
+}
+
+#[test]
 fn time_is_paused_slowed_and_replication_frozen_by_mouse_key_and_palette() {
     let fixture = at_pace(PaceSnapshot::default());
     let mut window = open(&fixture, SIZES[0], true, |_| {});

@@ -18,8 +18,7 @@ const LONG_VALUE_FRAME_MS: u128 = 250;
 fn outcome(id: u64, result: Result<&str, Failure>) -> Outcome {
     let result = result.map(|sentence| Done {
         sentence: sentence.into(),
-        produced: None,
-        producer: None,
+        ..Done::default()
     });
     Outcome {
         id: CommandId(id),

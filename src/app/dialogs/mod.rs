@@ -3,6 +3,7 @@
 mod connect;
 mod create_topic;
 mod export_events;
+mod group;
 mod moves;
 mod palette;
 mod plug;
@@ -65,6 +66,10 @@ impl Dialogs {
             Dialog::MoveLeader(name, index) => moves::leader(ui, scene, name, *index),
             Dialog::ExportEvents => self.export.draw(ui, scene),
             Dialog::PullPlug => plug::draw(ui, scene),
+            Dialog::DeleteGroup(name) => group::delete(ui, scene, name),
+            Dialog::DeleteOffset(name, topic, index) => {
+                group::delete_offset(ui, scene, name, topic, *index);
+            }
         });
         let closed = match how {
             Closing::Not => false,

@@ -1,4 +1,4 @@
-//! The command palette: views, topics, brokers and every action that exists now, found by typing.
+//! The command palette: views, topics, groups, brokers and every action that exists now, found by typing.
 
 use egui::{Key, Modifiers, ScrollArea, TextEdit, Ui, vec2};
 
@@ -31,6 +31,7 @@ enum Entry {
     Topic(String),
     Broker(BrokerId),
     BrokerPage(BrokerId),
+    Group(String),
     /// Breaks or mends something.
     Offer(Box<Offer>),
 }
@@ -39,6 +40,7 @@ enum Entry {
 enum Found {
     Entry(Entry),
     Topic(usize),
+    Group(usize),
 }
 
 impl Entry {
@@ -49,6 +51,7 @@ impl Entry {
             Entry::Topic(name) => name.clone(),
             Entry::Broker(id) => format!("Broker {id}"),
             Entry::BrokerPage(id) => format!("Open broker {id}"),
+            Entry::Group(name) => name.clone(),
             Entry::Offer(offer) => offer.name.clone(),
         }
     }
@@ -60,6 +63,7 @@ impl Entry {
             Entry::Topic(_) => "topic".to_owned(),
             Entry::Broker(_) => "broker".to_owned(),
             Entry::BrokerPage(_) => "page".to_owned(),
+            Entry::Group(_) => "group".to_owned(),
             Entry::Offer(offer) if offer.breaks() => "breaks".to_owned(),
             Entry::Offer(_) => String::new(),
         }
@@ -72,6 +76,7 @@ impl Entry {
             Entry::Topic(name) => scene.state.open_topic(name),
             Entry::Broker(id) => scene.state.select(Selection::Broker(*id)),
             Entry::BrokerPage(id) => scene.state.open_broker(*id),
+            Entry::Group(name) => scene.state.open_group(name),
             Entry::Offer(offer) => faults::perform(scene, offer),
         }
     }
@@ -91,12 +96,12 @@ impl Palette {
             .add(
                 TextEdit::singleline(&mut self.typed)
                     .char_limit(TYPED_CHARS)
-                    .hint_text("Search topics, brokers and actions")
+                    .hint_text("Search topics, groups, brokers and actions")
                     .desired_width(f32::INFINITY)
                     .min_size(vec2(0.0, size::CONTROL + space::S))
                     .align(egui::Align2::LEFT_CENTER),
             )
-            .accessible_name("Search topics, brokers and actions");
+            .accessible_name("Search topics, groups, brokers and actions");
         field.request_focus();
         if field.changed() {
             self.chosen = 0;
@@ -164,6 +169,12 @@ impl Palette {
                 scored.push((score, Found::Topic(place)));
             }
         }
+        let groups = &scene.picture.groups;
+        for (place, group) in groups.iter().enumerate() {
+            if let Some(score) = score(&group.group, &self.typed) {
+                scored.push((score, Found::Group(place)));
+            }
+        }
         for offer in faults::everything(scene) {
             if let Some(score) = score(&offer.name, &self.typed) {
                 let entry = Entry::Offer(Box::new(offer));
@@ -176,6 +187,7 @@ impl Palette {
         let entry = |found| match found {
             Found::Entry(entry) => entry,
             Found::Topic(place) => Entry::Topic(topics[place].name.clone()),
+            Found::Group(place) => Entry::Group(groups[place].group.clone()),
         };
         let entries = scored.into_iter().map(|(_, found)| entry(found));
         (entries.collect(), more)
@@ -241,7 +253,8 @@ fn word_score(name: &[char], start: usize, word: &[char]) -> Option<(i32, usize)
         let mut same_word = true;
         let found = (at..name.len()).find(|place| {
             same_word &= *place == start || name[*place].is_alphanumeric();
-            name[*place] == *wanted && (same_word || begins(*place))
+            // An apostrophe is typed where it stands.
+            name[*place] == *wanted && (same_word || begins(*place) || *place == at)
         })?;
         together = if found == at { together + 1 } else { 0 };
         score += 1 + 2 * together + if begins(found) { 4 } else { 0 };
@@ -261,6 +274,7 @@ mod tests {
         assert!(score("orders", "").is_some());
         assert!(score("Show all shortcuts", "show short").is_some());
         assert!(score("Show orders", "ord").is_some());
+        assert!(score("Change this topic's settings", "topic's").is_some());
         assert!(score("payments", "pmts").is_some());
         assert!(score("", "").is_some() && score("", "a").is_none());
     }

@@ -12,7 +12,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
     widgets::paragraph(
         ui,
         "Every broker ends at this moment, every file is cut to what was synced, and those that ran start again: \
-         a power loss of machines on one socket.",
+         what a power loss does to machines that share one power strip.",
     );
     widgets::paragraph(ui, promise(scene.picture.durability));
     widgets::paragraph(

@@ -2,8 +2,10 @@
 
 pub mod broker;
 mod connection;
+mod consumer;
 mod event;
 pub mod failover;
+mod group;
 mod link;
 mod partition;
 mod producer;
@@ -57,7 +59,10 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
                 }
                 Selection::Connection(broker, id) => connection::draw(ui, scene, broker, id),
                 Selection::Producer(id) => producer::draw(ui, scene, id),
+                Selection::Consumer(id) => consumer::draw(ui, scene, id),
                 Selection::Event(number) => event::draw(ui, scene, number),
+                Selection::Group(name) => group::draw(ui, scene, &name),
+                Selection::Member(group, id) => group::member(ui, scene, &group, &id),
             }
         });
 }

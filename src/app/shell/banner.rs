@@ -29,7 +29,7 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>) {
 
 /// How time passes, when it does otherwise than outside.
 fn time(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let Some((title, words)) = pace::words(scene.picture) else {
+    let Some((title, told)) = pace::words(scene.picture) else {
         return;
     };
     let ways = pace::ways_back(&scene.picture.pace).into_iter();
@@ -42,7 +42,7 @@ fn time(ui: &mut Ui, scene: &mut Scene<'_>) {
         })
         .collect();
     let color = Theme::of(ui).accent;
-    line(ui, scene, color, &title, &words, &back, false);
+    line(ui, scene, color, &title, &told, &back, false);
     ui.add_space(space::S);
 }
 
@@ -68,7 +68,15 @@ fn brokers(ui: &mut Ui, scene: &mut Scene<'_>) {
         // The line names the broker already.
         only.name.clone_from(&only.short);
     }
-    let shown = line(ui, scene, color, &title(&down), &words, &back, true);
+    let shown = line(
+        ui,
+        scene,
+        color,
+        &title(&down),
+        std::slice::from_ref(&words),
+        &back,
+        true,
+    );
     if shown {
         scene.state.select(Selection::Broker(first.id));
     }
@@ -97,7 +105,15 @@ fn links(ui: &mut Ui, scene: &mut Scene<'_>) {
     };
     let mut back = faults::on_cluster(&picture);
     back.retain(|offer| offer.verb == Verb::Heal);
-    if line(ui, scene, color, &title, &words, &back, true) {
+    if line(
+        ui,
+        scene,
+        color,
+        &title,
+        std::slice::from_ref(&words),
+        &back,
+        true,
+    ) {
         let (a, b) = (link.from.min(link.to), link.from.max(link.to));
         scene.state.select(Selection::Link(a, b));
     }
@@ -133,20 +149,29 @@ fn moves_under_way(ui: &mut Ui, scene: &mut Scene<'_>) {
         }
     };
     let color = Theme::of(ui).accent;
-    if line(ui, scene, color, &title, &words, &back, true) {
+    if line(
+        ui,
+        scene,
+        color,
+        &title,
+        std::slice::from_ref(&words),
+        &back,
+        true,
+    ) {
         let first = Selection::Partition((*topic).to_owned(), partition.index);
         scene.state.select(first);
     }
     ui.add_space(space::S);
 }
 
-/// One line with its ways back; true when what it is about is to be shown, if there is something to show.
+/// One line, told at length and shorter, with its ways back; true when what it is about is to be shown, if there is
+/// something to show.
 fn line(
     ui: &mut Ui,
     scene: &mut Scene<'_>,
     color: Color32,
     title: &str,
-    words: &str,
+    told: &[String],
     back: &[Offer],
     shows: bool,
 ) -> bool {
@@ -180,8 +205,9 @@ fn line(
             let heading = RichText::new(title).font(theme::heading());
             ui.add(Label::new(heading.color(color)));
             let room = ui.available_width() - space::S;
-            let line = widgets::elided(ui, words, theme::body(), theme.text, room);
-            let cut = line.elided;
+            let line = widgets::fitting(ui, told, theme::body(), theme.text, room);
+            let words = told.first().map_or("", String::as_str);
+            let cut = line.elided || line.text() != words;
             let shown = ui.add(Label::new(line));
             shown.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
             if cut {

@@ -49,9 +49,16 @@ pub fn draw(ui: &mut Ui, views: &mut [Box<dyn View>], scene: &mut Scene<'_>) {
             .default_size(scene.state.remembered.inspector_width)
             .size_range(size::INSPECTOR_RANGE)
             .frame(panel(space::L, space::M))
-            .show(ui, |ui| match scene.state.producing {
-                true => panels::produce::draw(ui, scene),
-                false => inspector::draw(ui, scene),
+            .show(ui, |ui| {
+                if scene.state.producing {
+                    panels::produce::draw(ui, scene);
+                } else if scene.state.consuming {
+                    panels::consume::draw(ui, scene);
+                } else if scene.state.resetting {
+                    panels::reset::draw(ui, scene);
+                } else {
+                    inspector::draw(ui, scene);
+                }
             });
         scene.state.remembered.inspector_width = drawn.response.rect.width().round();
     }

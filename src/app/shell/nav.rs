@@ -92,6 +92,9 @@ fn go_to(scene: &mut Scene<'_>, key: ViewKey) {
     if key == ViewKey::Topics && scene.state.view == ViewKey::Topics {
         scene.state.open_topic = None;
     }
+    if key == ViewKey::Groups && scene.state.view == ViewKey::Groups {
+        scene.state.open_group = None;
+    }
     if key == ViewKey::Cluster && scene.state.view == ViewKey::Cluster {
         scene.state.open_broker = None;
     }

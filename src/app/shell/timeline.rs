@@ -340,6 +340,12 @@ fn label(event: &Event) -> String {
         SegmentsDeleted { .. } => format!("{place} retention"),
         LogRecovered { .. } => format!("{place} recovered"),
         LogDamaged { .. } => format!("{place} damaged"),
+        GroupChanged {
+            group,
+            to,
+            generation,
+            ..
+        } => format!("group {group} {to} · gen {generation}"),
         ReplicaRenewed { .. } => format!("{place} fetched again"),
         SnapshotWritten { .. } => format!("{who} wrote a snapshot"),
         SnapshotFetched { .. } => format!("{who} fetched a snapshot"),
@@ -379,6 +385,11 @@ pub fn concerns(picture: &ClusterSnapshot, event: &Event) -> Selection {
             }
             _ => Selection::Topic(name.to_owned()),
         };
+    }
+    if let Some(group) = event.kind.of_group()
+        && picture.group(group).is_some()
+    {
+        return Selection::Group(group.to_owned());
     }
     let is_known = |id: &BrokerId| picture.brokers.iter().any(|broker| broker.id == *id);
     let teller = event.broker.filter(is_known);

@@ -8,7 +8,10 @@ use super::state::ViewKey;
 
 pub mod clients;
 pub mod cluster;
+pub mod groups;
+mod ordering;
 pub mod storage;
+pub mod table;
 pub mod timeline;
 pub mod topics;
 
@@ -40,6 +43,7 @@ pub fn all() -> Vec<Box<dyn View>> {
     vec![
         Box::new(cluster::Cluster::default()),
         Box::new(topics::Topics::default()),
+        Box::new(groups::Groups::default()),
         Box::new(clients::Clients::default()),
         Box::new(storage::Storage::default()),
         Box::new(timeline::Timeline::default()),

@@ -7,6 +7,7 @@
 
 use egui::{Align2, Pos2, Rect, Vec2, pos2, vec2};
 
+use super::lane_flags::Flag;
 use super::lane_view::{Align, Bounds, Viewport, ticks};
 use super::{lane_bars, lane_cells};
 use crate::app::format::{counted, signed};
@@ -86,6 +87,8 @@ pub struct Metrics {
 pub struct Row<'a> {
     pub partition: &'a PartitionSnapshot,
     pub lane: Option<&'a Lane>,
+    /// What groups have committed, by offset.
+    pub flags: &'a [Flag<'a>],
     /// 0 to 1: how much comes in compared with the busiest partition.
     pub heat: f32,
 }
@@ -105,6 +108,10 @@ pub enum Ink {
     Grid,
     Bracket,
     Watermark,
+    /// A group's committed offset: behind the high watermark or not.
+    Flag {
+        behind: bool,
+    },
     Epoch,
     Selected,
     Cut,

@@ -38,6 +38,17 @@ pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f
         );
         plan.quad(tick, Ink::Watermark, Form::Filled);
     }
+    for flag in row.flags {
+        let at = x(flag.offset.0);
+        if plan.lanes.x_range().contains(at) {
+            let behind = flag.offset < p.high_watermark;
+            let pole = Rect::from_min_max(
+                pos2(at - m.line, top - m.line * 2.0),
+                pos2(at + m.line, top + m.bar_height),
+            );
+            plan.quad(pole, Ink::Flag { behind }, Form::Filled);
+        }
+    }
     if let Some((_, offset)) = canvas.selected.filter(|(index, _)| *index == p.index) {
         let cell = stretch(offset.0, offset.0 + 1).expand2(egui::vec2(m.line, m.line));
         plan.in_lanes(cell, Ink::Selected, Form::Outline);

@@ -6,6 +6,7 @@
 use egui::{Align2, Rect, pos2};
 
 use super::lane::{Canvas, Face, Form, Ink, Metrics, Plan, Row, anchor, snap};
+use super::lane_flags::{self, Place};
 use crate::app::format::signed;
 use crate::app::replicas::{ReplicaRole, awaited, brokers, factor, is_thin};
 use crate::inspect::{Cell, CellKind, Lane, PartitionSnapshot, SegmentSnapshot};
@@ -97,7 +98,15 @@ pub fn row(plan: &mut Plan, canvas: &Canvas<'_>, row: &Row<'_>, rect: Rect) -> f
     let parts = Parts::of(rect, row.partition.replicas.len(), canvas.metrics);
     labels(plan, canvas, row, rect, parts);
     records(plan, &span, row, parts);
-    epochs(plan, &span, row, parts);
+    let place = Place {
+        cells: parts.cells,
+        cells_end: parts.cells_end,
+        names: parts.names_fit,
+        high_watermark: row.partition.high_watermark,
+        m: canvas.metrics,
+    };
+    let taken = lane_flags::plan(plan, row.flags, &place, |offset| span.x(offset));
+    epochs(plan, &span, row, parts, &taken);
     watermark(plan, &span, row, parts);
     if parts.strips_fit {
         strips(plan, &span, row, rect, parts);
@@ -311,7 +320,7 @@ fn bracket(plan: &mut Plan, span: &Span<'_>, (from, to): (i64, i64), top: f32) {
     }
 }
 
-fn epochs(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
+fn epochs(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts, taken: &[Rect]) {
     let m = span.canvas.metrics;
     for &(epoch, offset) in &row.partition.epochs {
         // An epoch that began with the log changed nothing that could be seen.
@@ -325,7 +334,9 @@ fn epochs(plan: &mut Plan, span: &Span<'_>, row: &Row<'_>, parts: Parts) {
             pos2(x + m.line, parts.cells_end + m.gap),
         );
         plan.in_lanes(edge, Ink::Epoch, Form::Filled);
-        if parts.names_fit {
+        // Who reads is worth more than when somebody began to lead.
+        let is_free = || taken.iter().all(|flag| !flag.x_range().contains(x));
+        if parts.names_fit && is_free() {
             plan.text(
                 pos2(x, parts.epochs),
                 Align2::LEFT_BOTTOM,

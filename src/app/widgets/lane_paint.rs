@@ -100,6 +100,7 @@ pub enum Mark {
     Keys,
     Waiting,
     Watermark,
+    Flag,
     Tombstone,
     Control,
     Band,
@@ -118,6 +119,18 @@ pub fn mark_size(mark: Mark) -> Vec2 {
         _ => 1.0,
     };
     vec2(theme::lane::CELL * cells, theme::lane::MARK_HEIGHT)
+}
+
+/// A pole with its cloth.
+fn flag(rect: Rect, metrics: &Metrics) -> Vec<Quad> {
+    let pole = vec2(metrics.line * 2.0, rect.height());
+    let cloth = vec2(rect.width(), rect.height() * 0.6);
+    let part = |size: Vec2| Quad {
+        rect: Rect::from_min_size(rect.min, size),
+        ink: Ink::Flag { behind: true },
+        form: Form::Filled,
+    };
+    vec![part(pole), part(cloth)]
 }
 
 /// Paints one shape of the legend.
@@ -160,6 +173,7 @@ pub fn mark(painter: &Painter, rect: Rect, mark: Mark, theme: &Theme) {
                 form: Form::Filled,
             }]
         }
+        Mark::Flag => flag(rect, &metrics),
         Mark::Band => vec![Quad {
             rect: rect.shrink2(vec2(0.0, metrics.line)),
             ink: Ink::Band,
@@ -192,6 +206,8 @@ fn ink(ink: Ink, theme: &Theme) -> Color32 {
         Ink::Grid => theme.hover,
         Ink::Bracket => theme.faint,
         Ink::Watermark => theme.watermark,
+        Ink::Flag { behind: true } => theme.warning,
+        Ink::Flag { behind: false } => theme.ok,
         Ink::Epoch => theme.muted,
         Ink::Selected => theme.accent,
         Ink::Cut => theme.offline,

@@ -113,6 +113,7 @@ fn plan_of(
         .map(|partition| Row {
             partition,
             lane: lanes.iter().find(|lane| lane.partition == partition.index),
+            flags: &[],
             heat: 0.5,
         })
         .collect();

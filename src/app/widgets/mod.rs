@@ -7,6 +7,7 @@ mod facts;
 pub mod lane;
 mod lane_bars;
 pub mod lane_cells;
+pub mod lane_flags;
 pub mod lane_paint;
 pub mod lane_view;
 mod list;

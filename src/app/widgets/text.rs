@@ -81,3 +81,11 @@ pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, width: f32) -> 
     job.wrap = TextWrapping::truncate_at_width(width.max(0.0));
     ui.painter().layout_job(job)
 }
+
+/// The first of several ways to say something that has room, the longest first; cut is only the last.
+pub fn fitting(ui: &Ui, ways: &[String], font: FontId, color: Color32, width: f32) -> Arc<Galley> {
+    let cut = |text: &String| elided(ui, text, font.clone(), color, width);
+    let mut galleys = ways.iter().map(cut);
+    let whole = galleys.find(|galley| !galley.elided);
+    whole.unwrap_or_else(|| cut(ways.last().unwrap_or(&String::new())))
+}

@@ -4,6 +4,8 @@
 //! to `localhost` or a host name. Topics are made here, as `auto.create.topics.enable` and the request allow,
 //! and nowhere else implicitly. Topic ids since version 10; asking by id since version 12 (KIP-516).
 //!
+//! A broker that has just started answers once it has caught up with the metadata, or after a second.
+//!
 //! Differs from Apache Kafka: a topic made here is there at once, without LEADER_NOT_AVAILABLE first, unless
 //! one request asks for more than [`MAX_CREATED_PER_REQUEST`] of them; none are made here while the cluster has
 //! [`MAX_TOPICS`]; internal topics are never made here. A topic is told once however often it is named.
@@ -219,17 +221,17 @@ impl Broker {
             _ => return Err(ErrorCode::UnknownTopicOrPartition),
         };
         *left = left.checked_sub(1).ok_or(ErrorCode::LeaderNotAvailable)?;
-        if !self.is_controller() {
-            // It comes with the metadata, and the client asks again.
-            self.ask_for_topic(asked.now, name);
-            return Err(ErrorCode::LeaderNotAvailable);
-        }
         let topic = NewTopic {
             name: name.to_owned(),
             partitions: -1,
             replication_factor: -1,
             ..NewTopic::default()
         };
+        if !self.is_controller() {
+            // It comes with the metadata, and the client asks again.
+            self.ask_for_topic(asked.now, &topic);
+            return Err(ErrorCode::LeaderNotAvailable);
+        }
         let id = self.fresh_topic_id();
         let records = create_topic(self.facts(), &topic, id)
             .map_err(|refusal| super::refusal_code(&refusal))?;

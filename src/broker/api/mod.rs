@@ -7,27 +7,39 @@ pub(super) mod api_versions;
 mod assign_replicas_to_dirs;
 mod brokers;
 pub(super) mod configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 pub(super) mod fetch;
 mod find_coordinator;
+mod heartbeat;
 pub(super) mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+pub(super) mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(super) mod produce;
 mod produce_acks;
 mod quorum;
 mod reassignments;
 mod replica_fetch;
+mod sync_group;
 mod unregister_broker;
 mod update_features;
 
@@ -65,6 +77,24 @@ pub(super) const ANSWERED: &[Row] = &[
         offset_for_leader_epoch::answer,
     ),
     row(ApiKey::FindCoordinator, find_coordinator::answer),
+    row(ApiKey::Heartbeat, heartbeat::answer),
+    row(
+        ApiKey::ConsumerGroupHeartbeat,
+        consumer_group_heartbeat::answer,
+    ),
+    row(ApiKey::OffsetCommit, offset_commit::answer),
+    row(ApiKey::OffsetFetch, offset_fetch::answer),
+    row(ApiKey::JoinGroup, join_group::answer),
+    row(ApiKey::SyncGroup, sync_group::answer),
+    row(ApiKey::LeaveGroup, leave_group::answer),
+    row(ApiKey::DescribeGroups, describe_groups::answer),
+    row(
+        ApiKey::ConsumerGroupDescribe,
+        consumer_group_describe::answer,
+    ),
+    row(ApiKey::ListGroups, list_groups::answer),
+    row(ApiKey::DeleteGroups, delete_groups::answer),
+    row(ApiKey::OffsetDelete, offset_delete::answer),
     row(ApiKey::CreateTopics, create_topics::answer),
     row(ApiKey::DeleteTopics, delete_topics::answer),
     row(ApiKey::CreatePartitions, create_partitions::answer),

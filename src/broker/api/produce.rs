@@ -26,6 +26,7 @@ use super::append_code;
 use crate::ids::{ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::Durability;
 use crate::metadata::TopicSettings;
+use crate::metadata::decide::is_internal;
 use crate::plants::{Plant, planted};
 use crate::storage::{COPIED_BYTES, Log};
 use crate::wire::messages::produce::{
@@ -275,6 +276,12 @@ impl Broker {
             .topics
             .get_mut(&key.0)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if is_internal(&topic.name) {
+            return Err(Refused {
+                why: Some(format!("Cannot append to internal topic {}", topic.name)),
+                ..ErrorCode::InvalidTopicException.into()
+            });
+        }
         let rules = ProducedRules {
             max_batch_bytes: topic.settings.max_message_bytes as usize,
             keys_required: topic.settings.compact,
@@ -324,7 +331,13 @@ impl Broker {
     }
 
     /// A partition's log grew by what a producer sent.
-    fn on_produced(&mut self, now: Time, key: PartitionKey, records: u64, bytes: usize) {
+    pub(in crate::broker) fn on_produced(
+        &mut self,
+        now: Time,
+        key: PartitionKey,
+        records: u64,
+        bytes: usize,
+    ) {
         let holds_back = self.config.durability == Durability::Batch;
         self.totals.records_in += records;
         self.totals.bytes_in += bytes as u64;

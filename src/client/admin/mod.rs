@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use placement::{Placed, Placement};
 
-use super::links::{Answer, Links, OverLinks, Ticket};
+use super::links::{Answer, Links, Ticket};
+use super::machine::OverLinks;
 use super::{CallError, ClusterView, LinksConfig};
 use crate::ids::{Offset, PartitionIndex, Time};
 

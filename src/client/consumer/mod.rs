@@ -10,7 +10,8 @@ mod requests;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use self::fetched::{Fetched, Visited};
-use super::links::{Answer, Links, OverLinks, Ticket};
+use super::links::{Answer, Links, Ticket};
+use super::machine::OverLinks;
 use super::{CallError, ClusterView, LinksConfig};
 use crate::ids::{BrokerId, Offset, PartitionIndex, Time};
 
@@ -26,6 +27,8 @@ pub struct ConsumerConfig {
     pub partition_max_bytes: i32,
     /// What is not answered after this time has failed, milliseconds.
     pub patience_ms: i64,
+    /// Where to go on when the position is not in the log; `None` fails the partition.
+    pub out_of_range: Option<Start>,
 }
 
 impl ConsumerConfig {
@@ -37,6 +40,7 @@ impl ConsumerConfig {
             max_bytes: 8 * 1024 * 1024,
             partition_max_bytes: 1024 * 1024,
             patience_ms: 30_000,
+            out_of_range: Some(Start::Earliest),
         }
     }
 }
@@ -97,7 +101,8 @@ pub struct Progress {
     pub log_start: Offset,
 }
 
-type Place = (String, PartitionIndex);
+/// A partition by its topic's name.
+pub(super) type Place = (String, PartitionIndex);
 
 /// A consumer as a state machine.
 pub struct Consumer {
@@ -283,6 +288,11 @@ impl Consumer {
             not_before: None,
             last_error: String::new(),
         });
+    }
+
+    /// A ticket for a request of somebody who uses the same links.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        Ticket(self.number())
     }
 
     fn number(&mut self) -> u64 {

@@ -412,12 +412,17 @@ impl Consumer {
         }
     }
 
-    /// The position is not in the log: goes on at its start.
+    /// The position is not in the log: goes on where it is told to.
     fn find_position(&mut self, now: Time, place: Place, seek: u64) {
+        let Some(start) = self.config.out_of_range else {
+            let code = ErrorCode::OffsetOutOfRange.code();
+            self.fail(place, None, CallError::broker(code, None));
+            return;
+        };
         if let Some(assigned) = self.assigned.get_mut(&place) {
             assigned.in_flight = false;
             let from = assigned.position.take();
-            self.ask(now, place, Start::Earliest, seek, from);
+            self.ask(now, place, start, seek, from);
         }
     }
 }

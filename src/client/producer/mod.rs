@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use self::batch::{Batch, header_slices};
 use self::queue::Queue;
-use super::links::{Answer, Links, OverLinks, Ticket};
+use super::links::{Answer, Links, Ticket};
+use super::machine::OverLinks;
 use super::{CallError, LinksConfig, Partitioner};
 use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Time};
 use crate::inspect::{Acks, Compression, ProducerSettings};

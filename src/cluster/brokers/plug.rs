@@ -8,7 +8,7 @@ use super::commands::{ASKED, failed, killed};
 use super::{Brokers, Concluded, Member};
 use crate::cluster::outage::{self, Files, Loss, LostRecords, Outage, Partition};
 use crate::ids::{BrokerId, Offset};
-use crate::inspect::{CommandId, Durability, EventKind};
+use crate::inspect::{CommandId, Durability, EventKind, share};
 use crate::runtime::Medium;
 
 /// Partitions of which a loss is told one by one; the outcome counts all.
@@ -186,19 +186,66 @@ fn told(brokers: u32, loss: &Loss) -> String {
         1 => "1 broker starts".to_owned(),
         _ => format!("{brokers} brokers start"),
     };
-    let went = match loss.partitions.len() {
-        0 => "no record is lost: each is still in some copy".to_owned(),
-        partitions => {
-            let of = match partitions {
-                1 => "1 partition".to_owned(),
-                _ => format!("{partitions} partitions"),
-            };
-            let known = match committed {
-                0 => "none of them committed".to_owned(),
-                _ => format!("{committed} of them committed"),
-            };
-            format!("{records} records of {of} are in no copy any more, {known}")
+    let of = match loss.partitions.len() {
+        0 => {
+            return format!(
+                "The plug was pulled, and {ended} again: no record is lost: each is still in some copy."
+            );
+        }
+        1 => "1 partition".to_owned(),
+        partitions => format!("{partitions} partitions"),
+    };
+    let went = match records {
+        1 => {
+            let was = if committed == 0 { "was not" } else { "was" };
+            format!("1 record of {of} is in no copy any more, and it {was} committed")
+        }
+        _ => {
+            let share = share(committed, records);
+            format!("{records} records of {of} are in no copy any more, {share} of them committed")
         }
     };
     format!("The plug was pulled, and {ended} again: {went}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PartitionIndex;
+
+    #[test]
+    fn an_outcome_counts_what_went() {
+        let lost = |from, below, committed| {
+            let partition = ("t".to_owned(), PartitionIndex(0));
+            LostRecords::between(partition, Offset(from), Offset(below), committed)
+        };
+        let told = |partitions: &[Option<LostRecords>]| {
+            let partitions = partitions.iter().flatten().cloned().collect();
+            let told = told(
+                3,
+                &Loss {
+                    partitions,
+                    ..Loss::default()
+                },
+            );
+            told.split_once(": ").map(|(_, went)| went.to_owned())
+        };
+        for (partitions, expected) in [
+            (vec![], "no record is lost: each is still in some copy."),
+            (
+                vec![lost(2, 3, Some(Offset(3)))],
+                "1 record of 1 partition is in no copy any more, and it was committed.",
+            ),
+            (
+                vec![lost(2, 3, None), lost(0, 4, Some(Offset(2)))],
+                "5 records of 2 partitions are in no copy any more, 2 of them committed.",
+            ),
+            (
+                vec![lost(2, 4, Some(Offset(4)))],
+                "2 records of 1 partition are in no copy any more, all of them committed.",
+            ),
+        ] {
+            assert_eq!(told(&partitions).as_deref(), Some(expected));
+        }
+    }
 }

@@ -63,6 +63,7 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         },
         registrations: Vec::new(),
         in_flight: Vec::new(),
+        groups: Arc::new(Vec::new()),
         connections: Arc::new(Vec::new()),
         lanes: Vec::new(),
         record: None,

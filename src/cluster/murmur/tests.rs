@@ -69,6 +69,7 @@ fn picture() -> BrokerPicture {
         },
         registrations: Vec::new(),
         in_flight: vec![asked_by(Asker::Broker(BrokerId(2)))],
+        groups: Arc::default(),
         connections: Arc::new(vec![
             connection(1, "broker-2", 30),
             connection(2, "python app", 20),

@@ -227,6 +227,45 @@ pub fn consume(target: &Target, count: u64) -> Result<Duration, String> {
     Ok(elapsed)
 }
 
+/// Has a new member of a group subscribe and read; answers how long it took from before subscribing to its first
+/// record.
+pub fn join(target: &Target, group: &str) -> Result<Duration, String> {
+    let settings = [
+        ("bootstrap.servers", target.bootstrap),
+        ("group.id", group),
+        ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
+    ];
+    let client = Client::new(c::rd_kafka_type_t::RD_KAFKA_CONSUMER, &settings, None)?;
+    let topic = CString::new(target.topic).expect("no zero byte");
+    let begun = Instant::now();
+    let subscribed = unsafe {
+        c::rd_kafka_poll_set_consumer(client.handle);
+        let topics = c::rd_kafka_topic_partition_list_new(1);
+        c::rd_kafka_topic_partition_list_add(topics, topic.as_ptr(), -1);
+        let subscribed = c::rd_kafka_subscribe(client.handle, topics);
+        c::rd_kafka_topic_partition_list_destroy(topics);
+        subscribed
+    };
+    if subscribed != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Err(format!("cannot subscribe: {subscribed:?}"));
+    }
+    let mut joined = None;
+    while joined.is_none() && begun.elapsed() < TIMEOUT {
+        let message = unsafe { c::rd_kafka_consumer_poll(client.handle, 100) };
+        if !message.is_null() {
+            unsafe {
+                if (*message).err == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    joined = Some(begun.elapsed());
+                }
+                c::rd_kafka_message_destroy(message);
+            }
+        }
+    }
+    unsafe { c::rd_kafka_consumer_close(client.handle) };
+    joined.ok_or_else(|| "read nothing".to_owned())
+}
+
 /// What the latency load keeps: when it began, and each acknowledged record's latency in µs.
 struct Latencies {
     begun: Instant,

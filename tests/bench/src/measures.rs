@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::groups;
 use crate::load;
 use crate::raw::Connection;
 use crate::replicated;
@@ -87,6 +88,8 @@ const MEASURES: &[(&str, fn(&Bench) -> Measured)] = &[
     ("memory per connection", connection_memory),
     ("10,000 partitions", many_partitions),
     ("10,000 connections", many_connections),
+    ("group join", groups::join),
+    ("idle group members", groups::idle),
 ];
 
 /// Takes each measure whose name contains one of `only` (all when empty); answers how many failed.

@@ -84,6 +84,11 @@ impl Connection {
     /// Sends one request (header version 1) and answers the response after its correlation id.
     pub fn ask(&mut self, key: i16, version: i16, body: &[u8]) -> io::Result<Vec<u8>> {
         self.send(key, version, body)?;
+        self.receive()
+    }
+
+    /// The next response, after its correlation id.
+    pub fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut size = [0; 4];
         self.stream.read_exact(&mut size)?;
         let mut response = vec![0; u32::from_be_bytes(size) as usize];
@@ -91,7 +96,8 @@ impl Connection {
         Ok(response.split_off(4))
     }
 
-    fn send(&mut self, key: i16, version: i16, body: &[u8]) -> io::Result<()> {
+    /// Sends one request (header version 1).
+    pub fn send(&mut self, key: i16, version: i16, body: &[u8]) -> io::Result<()> {
         let mut frame = vec![0; 4];
         frame.extend(key.to_be_bytes());
         frame.extend(version.to_be_bytes());
@@ -147,6 +153,30 @@ impl Connection {
         fields.i32()?;
         fields.i32()?;
         fields.i16()
+    }
+
+    /// FindCoordinator v0 for a group.
+    pub fn find_coordinator(&mut self, group: &str) -> io::Result<()> {
+        let mut body = Vec::new();
+        put_str(&mut body, group);
+        let response = self.ask(10, 0, &body)?;
+        expect_none(Fields::new(&response).i16()?, "FindCoordinator")
+    }
+
+    /// IncrementalAlterConfigs v0 of one configuration of all brokers.
+    pub fn set_for_all_brokers(&mut self, name: &str, value: &str) -> io::Result<()> {
+        let mut body = 1i32.to_be_bytes().to_vec();
+        body.push(4);
+        put_str(&mut body, "");
+        body.extend(1i32.to_be_bytes());
+        put_str(&mut body, name);
+        body.push(0);
+        put_str(&mut body, value);
+        body.push(0);
+        let response = self.ask(44, 0, &body)?;
+        let mut fields = Fields::new(&response);
+        fields.skip(8)?;
+        expect_none(fields.i16()?, "IncrementalAlterConfigs")
     }
 
     /// Produce v3 with acks=1 of one record to partition 0.

@@ -100,6 +100,7 @@ impl Card<'_> {
             into.push(lanes::badge(row.role, parts.badge));
             let lane = find_lane(scene.picture, row);
             lanes::cells(into, row, lane, &parts, self.metrics);
+            lanes::flags(into, row, &scene.picture.groups, &parts);
         }
         self.paint(ui, &quads, 1.0);
         self.paint(ui, &dim, measure::DIMMED);

@@ -96,12 +96,13 @@ pub(super) fn state(
     broker: &BrokerSnapshot,
     button: impl FnOnce(&mut Ui, &mut Scene<'_>),
 ) {
-    let (words, color) = state_words(scene, broker, Theme::of(ui));
+    let (ways, color) = state_words(scene, broker, Theme::of(ui));
     ui.with_layout(Place::right_to_left(Align::Center), |ui| {
         button(ui, scene);
         ui.with_layout(Place::left_to_right(Align::Center), |ui| {
             let room = ui.available_width() - space::S;
-            let galley = widgets::elided(ui, &words, theme::small(), color, room);
+            let galley = widgets::fitting(ui, &ways, theme::small(), color, room);
+            let [words, ..] = ways;
             ui.add(egui::Label::new(galley)).on_hover_text(words);
         });
     });
@@ -124,29 +125,39 @@ fn badge(ui: &mut Ui, text: &str) {
         .galley(rect.center() - galley.size() / 2.0, galley, theme.text);
 }
 
-/// What a broker's head says beside its name; nothing of one that runs and is used.
+/// What a broker's head says beside its name, at length and shorter; nothing of one that runs and is used.
 fn state_words(
     scene: &Scene<'_>,
     broker: &BrokerSnapshot,
     theme: &Theme,
-) -> (String, egui::Color32) {
+) -> ([String; 3], egui::Color32) {
     let fenced = broker.registration.is_some_and(|one| one.fenced);
     let stopping = broker
         .registration
         .is_some_and(|one| one.in_controlled_shutdown);
-    let mut words = match &broker.state {
-        BrokerState::Running if fenced => "fenced: it leads nothing and is in no ISR".to_owned(),
-        BrokerState::Running if stopping => "hands its leaderships over".to_owned(),
-        BrokerState::Running => return (String::new(), theme.muted),
-        BrokerState::Crashed { message } => format!("crashed: {message}"),
-        state => state_word(state).to_owned(),
+    let (mut words, word) = match &broker.state {
+        BrokerState::Running if fenced => (
+            "fenced: it leads nothing and is in no ISR".to_owned(),
+            "fenced",
+        ),
+        BrokerState::Running if stopping => (
+            "hands its leaderships over".to_owned(),
+            state_word(&BrokerState::Stopping),
+        ),
+        BrokerState::Running => return ([const { String::new() }; 3], theme.muted),
+        BrokerState::Crashed { message } => {
+            (format!("crashed: {message}"), state_word(&broker.state))
+        }
+        state => (state_word(state).to_owned(), state_word(state)),
     };
+    let mut shorter = word.to_owned();
     if !is_up(&broker.state) {
         if let Some(time) = ended_at(scene.picture, broker.id) {
             words = format!("{words} {}", format::ago(scene.now, time));
         }
         if fenced {
             words.push_str(" · fenced");
+            shorter.push_str(" · fenced");
         }
     }
     let color = match &broker.state {
@@ -154,7 +165,7 @@ fn state_words(
         BrokerState::Stopped => theme.muted,
         _ => theme.warning,
     };
-    (words, color)
+    ([words, shorter, word.to_owned()], color)
 }
 
 /// A broker as a sentence.

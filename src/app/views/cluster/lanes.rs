@@ -3,6 +3,8 @@
 //! Guarantees: role and commitment can be told without colour. A cell is drawn only for a record the replica
 //! provably has; what it holds beyond that is a band.
 
+use std::sync::Arc;
+
 use egui::{Rect, pos2, vec2};
 
 use super::rows::Row;
@@ -11,8 +13,12 @@ use crate::app::theme::{cluster as measure, lane as lane_measure, size, space};
 use crate::app::widgets::lane::{Form, Ink, Metrics, Quad};
 use crate::app::widgets::lane_cells::{cell_form, cell_ink};
 use crate::ids::Offset;
-use crate::inspect::{Lane, LaneFocus, PartitionSnapshot};
+use crate::inspect::{GroupSnapshot, Lane, LaneFocus, PartitionSnapshot};
 
+/// Groups whose flags are looked for.
+const FLAGS: usize = 12;
+/// The cloth of a flag.
+const FLAG: egui::Vec2 = vec2(5.0, 3.0);
 /// A gap takes at most this part of a lane: one third.
 const GAP_SHARE: i64 = 3;
 /// Offsets behind the furthest replica's end of which records are asked for.
@@ -206,6 +212,34 @@ pub fn cells(
         });
     }
     watermark(quads, &span, hw.0);
+}
+
+/// Committed offsets among the cells of a leader: a pole each, with a small cloth above.
+pub fn flags(quads: &mut Vec<Quad>, row: &Row<'_>, groups: &[Arc<GroupSnapshot>], parts: &Parts) {
+    if row.role != ReplicaRole::Leader {
+        return;
+    }
+    let span = Span::new(row, parts);
+    let cells = parts.cells;
+    let committed = groups.iter().take(FLAGS);
+    let committed = committed.filter_map(|group| group.offset(row.topic, row.partition.index));
+    for offset in committed.map(|offset| offset.committed) {
+        if offset.0 < span.first || offset.0 > span.end {
+            continue;
+        }
+        let x = span.x(offset.0);
+        let ink = Ink::Flag {
+            behind: offset < row.high_watermark(),
+        };
+        let top = cells.top() - FLAG.y;
+        let pole = Rect::from_min_max(pos2(x, top), pos2(x + size::LINE, cells.bottom()));
+        let cloth = Rect::from_min_size(pos2(x, top), FLAG);
+        quads.extend([pole, cloth].map(|rect| Quad {
+            rect,
+            ink,
+            form: Form::Filled,
+        }));
+    }
 }
 
 fn watermark(quads: &mut Vec<Quad>, span: &Span<'_>, hw: i64) {

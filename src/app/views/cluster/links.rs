@@ -204,6 +204,9 @@ pub fn waits_for(what: WaitsFor) -> &'static str {
         WaitsFor::Replicas => "waits there for replicas",
         WaitsFor::Durability => "waits there for the disk or the voters",
         WaitsFor::Controller => "was passed on to the controller",
+        WaitsFor::Group => "waits there for the other members of its group",
+        WaitsFor::Coordinator => "waits there for the coordinator of its group",
+        WaitsFor::Joining => "waits there until the broker has caught up with the metadata",
     }
 }
 

@@ -77,8 +77,9 @@ fn since(ui: &mut Ui, since: &str, room: f32) {
     let theme = Theme::of(ui);
     let right_to_left = egui::Layout::right_to_left(egui::Align::Center);
     ui.with_layout(right_to_left, |ui| {
-        let text = format!("was → now, {since}");
-        let galley = widgets::elided(ui, &text, theme::small(), theme.muted, room);
+        let ways = [format!("was → now, {since}"), "was → now".to_owned()];
+        let galley = widgets::fitting(ui, &ways, theme::small(), theme.muted, room);
+        let [text, _] = ways;
         ui.label(galley).on_hover_text(text);
     });
 }

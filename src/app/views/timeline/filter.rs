@@ -67,7 +67,7 @@ pub fn about(ui: &mut Ui, scene: &mut Scene<'_>) {
     response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &shown));
 }
 
-/// The brokers, then every link, topic and partition that an event is about.
+/// The brokers, then every link, topic, partition and group that an event is about.
 fn subjects(picture: &ClusterSnapshot) -> BTreeSet<EventSubject> {
     let brokers = picture.brokers.iter();
     let mut subjects: BTreeSet<EventSubject> = brokers
@@ -75,6 +75,8 @@ fn subjects(picture: &ClusterSnapshot) -> BTreeSet<EventSubject> {
         .collect();
     for event in &picture.events {
         subjects.extend(EventSubject::link_of(event));
+        let group = event.kind.of_group().map(str::to_owned);
+        subjects.extend(group.map(EventSubject::Group));
         let Some((topic, partition)) = event.kind.topic() else {
             continue;
         };
@@ -108,6 +110,7 @@ pub const ACTIONS: &[Action] = &[
     group!("Events: choose brokers", EventGroup::Brokers),
     group!("Events: choose faults", EventGroup::Faults),
     group!("Events: choose logs", EventGroup::Logs),
+    group!("Events: choose groups", EventGroup::Groups),
     group!("Events: choose clients", EventGroup::Clients),
     group!("Events: choose time", EventGroup::Time),
     Action {

@@ -1,27 +1,23 @@
 //! The list of topics: name, partitions, records, live rates, size, newest record; sorted and filtered.
 //!
-//! Rows sorted by a number are ordered anew a few times a second at most, so that they do not dance; the
-//! numbers in the visible rows are always the newest picture's.
+//! Rows are ordered anew when [`OrderedFor`] says so; the numbers in the visible rows are always the newest picture's.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
 
 use egui::Ui;
 
-use super::table::{self, Column};
 use crate::app::format;
 use crate::app::history::find_topic;
 use crate::app::replicas::{Ills, summary};
 use crate::app::scene::Scene;
 use crate::app::state::{Dialog, Selection};
 use crate::app::theme::{self, Theme, space};
+use crate::app::views::ordering::OrderedFor;
+use crate::app::views::table::{self, Column};
 use crate::app::widgets::{empty, muted, primary_button, search_field, title};
-use crate::ids::{Time, TopicId};
-use crate::inspect::{ClusterSnapshot, TopicSnapshot};
-
-/// Microseconds between two orderings while pictures change.
-const REORDER_EVERY_US: u64 = 500_000;
+use crate::ids::TopicId;
+use crate::inspect::TopicSnapshot;
 
 /// The last only where there are several brokers.
 static COLUMNS: [Column; 8] = [
@@ -53,7 +49,7 @@ pub struct TopicList {
     sort: usize,
     descending: bool,
     ordered: Vec<Row>,
-    ordered_for: Option<Asked>,
+    ordered_for: OrderedFor<Asked>,
 }
 
 /// One topic of the list: its place in the picture the list was made from, and its id, which tells whether it
@@ -82,8 +78,6 @@ struct Asked {
     sort: usize,
     descending: bool,
     internal: bool,
-    picture: *const ClusterSnapshot,
-    at: Time,
 }
 
 /// A topic's numbers over all its partitions.
@@ -318,24 +312,10 @@ impl TopicList {
             sort: self.sort,
             descending: self.descending,
             internal: scene.state.remembered.internal_topics,
-            picture: Arc::as_ptr(scene.picture),
-            at: scene.now,
         };
-        if let Some(before) = &self.ordered_for {
-            let same_wish = Asked {
-                picture: asked.picture,
-                at: asked.at,
-                ..before.clone()
-            } == asked;
-            if same_wish && before.picture == asked.picture {
-                return;
-            }
-            let age = asked.at.since_us(before.at);
-            if same_wish && asked.sort != BY_NAME && age < REORDER_EVERY_US {
-                let rest = Duration::from_micros(REORDER_EVERY_US - age);
-                ui.ctx().request_repaint_after(rest);
-                return;
-            }
+        let dance = self.sort != BY_NAME;
+        if !self.ordered_for.is_due(ui, scene, asked.clone(), dance) {
+            return;
         }
         let topics = &scene.picture.topics;
         let mut rows = filtered(topics, &asked.filter, asked.internal);
@@ -343,7 +323,6 @@ impl TopicList {
             scene.topic_rate(topic)
         });
         self.ordered = rows;
-        self.ordered_for = Some(asked);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::app::scene::Scene;
 use crate::app::state::{LaneMove, Selection};
 use crate::app::theme::{self, Theme, size, space};
 use crate::app::widgets::lane::{self, Detail, Metrics, Plan, Row};
+use crate::app::widgets::lane_flags;
 use crate::app::widgets::lane_paint::{self, Mark};
 use crate::app::widgets::lane_view::{Align, Bounds, Viewport};
 use crate::app::widgets::{button, empty, small};
@@ -228,12 +229,15 @@ impl LogTab {
         if lane::detail(topic.partitions.len()) == Detail::Heatmap {
             self.warm(scene.now, topic);
         }
+        let flags = lane_flags::of_topic(&scene.picture.groups, &topic.name);
+        let flags_of = |index: &PartitionIndex| flags.get(index).map_or(&[][..], Vec::as_slice);
         let rows: Vec<Row<'_>> = topic
             .partitions
             .iter()
             .map(|partition| Row {
                 partition,
                 lane: find_lane(scene, &topic.name, partition.index),
+                flags: flags_of(&partition.index),
                 heat: self.heat.get(&partition.index.0).copied().unwrap_or(0.0),
             })
             .collect();
@@ -288,7 +292,14 @@ impl LogTab {
         plan: &Plan,
     ) {
         response.widget_info(|| {
-            let text = lane::describe(&topic.name, &topic.partitions);
+            let mut text = lane::describe(&topic.name, &topic.partitions);
+            for (index, flags) in lane_flags::of_topic(&scene.picture.groups, &topic.name)
+                .iter()
+                .take(lane::CELL_ROWS)
+            {
+                let words = lane_flags::describe(flags);
+                text.push_str(&format!(" Partition {index}: {words}."));
+            }
             WidgetInfo::labeled(Role::Image, true, text)
         });
         let Some(hit) = response.hover_pos().and_then(|at| plan.hit(view, at)) else {
@@ -391,6 +402,7 @@ fn legend(ui: &mut Ui, detail: Detail, replicated: bool) {
         Detail::Cells if replicated => &[
             (Mark::Watermark, "high watermark"),
             (Mark::Waiting, "not committed"),
+            (Mark::Flag, "group"),
             (Mark::Replica(ReplicaRole::Leader), "leader"),
             (Mark::Replica(ReplicaRole::InSync), "in-sync"),
             (Mark::Replica(ReplicaRole::OutOfSync), "out of ISR"),
@@ -401,6 +413,7 @@ fn legend(ui: &mut Ui, detail: Detail, replicated: bool) {
             (Mark::Keys, "colour = key"),
             (Mark::Waiting, "not committed"),
             (Mark::Watermark, "high watermark"),
+            (Mark::Flag, "group's committed offset"),
             (Mark::Tombstone, "tombstone"),
             (Mark::Control, "control"),
         ],
@@ -413,10 +426,15 @@ fn legend(ui: &mut Ui, detail: Detail, replicated: bool) {
     };
     ui.spacing_mut().item_spacing.x = space::XS;
     for (mark, text) in entries {
-        if ui.available_width() < theme::lane::LEGEND_LEAVES {
+        let size = lane_paint::mark_size(*mark);
+        let words = ui
+            .painter()
+            .layout_no_wrap((*text).to_owned(), theme::small(), theme.muted);
+        let wanted = size.x + words.size().x + theme::lane::LEGEND_LEAVES;
+        if ui.available_width() < wanted {
             return;
         }
-        let (rect, _) = ui.allocate_exact_size(lane_paint::mark_size(*mark), Sense::hover());
+        let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
         lane_paint::mark(ui.painter(), rect, *mark, theme);
         small(ui, text);
         ui.add_space(space::S);

@@ -6,6 +6,7 @@
 use egui::{Key, Ui};
 
 pub use page::stepped;
+pub use records_query::parse_time;
 
 use super::View;
 use crate::app::actions::{Action, Keys};
@@ -20,7 +21,6 @@ mod page;
 mod records;
 mod records_query;
 mod segments;
-mod table;
 
 /// The Topics view.
 #[derive(Default)]

@@ -175,6 +175,9 @@ fn actions(ui: &mut Ui, scene: &mut Scene<'_>, topic: &TopicSnapshot) {
     if scene.abilities.produce && primary_button(ui, "Produce").clicked() {
         scene.state.produce_into(&topic.name);
     }
+    if scene.abilities.produce && button(ui, "Consume").clicked() {
+        scene.state.consume_from(&topic.name);
+    }
     if !scene.abilities.change_topics {
         return;
     }

@@ -9,12 +9,12 @@ use egui::{ComboBox, Ui};
 
 use super::page::stepped;
 use super::records_query::{progress, query};
-use super::table::{self, Column};
 use crate::app::format;
 use crate::app::inspector::record_text::preview;
 use crate::app::scene::Scene;
 use crate::app::state::{BrowseStart, RecordsChoices, Selection};
 use crate::app::theme::{self, Theme, size, space};
+use crate::app::views::table::{self, Column};
 use crate::app::widgets::{button, choices, empty, muted, paragraph, search_field, text_field};
 use crate::ids::{Offset, PartitionIndex, Time};
 use crate::inspect::{

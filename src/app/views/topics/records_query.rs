@@ -56,7 +56,7 @@ fn parse_offset(text: &str) -> Option<Offset> {
 }
 
 /// Milliseconds since 1970 from a time of day (today's), a date, both, or the number itself.
-fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
+pub fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
     let text = text.trim();
     if text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok();

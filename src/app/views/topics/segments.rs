@@ -6,11 +6,11 @@ use std::sync::Arc;
 use egui::{Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use super::page::stepped;
-use super::table::{self, Cells, Column};
 use crate::app::format;
 use crate::app::scene::Scene;
 use crate::app::state::Selection;
 use crate::app::theme::{self, Theme, size, space};
+use crate::app::views::table::{self, Cells, Column};
 use crate::app::widgets::{choices, empty, heading, muted, small};
 use crate::ids::{Offset, PartitionIndex, Time};
 use crate::inspect::{

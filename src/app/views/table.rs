@@ -184,6 +184,32 @@ impl Cells<'_> {
         put(self.ui, galley, cell, column.right, ink);
     }
 
+    /// A small curve of numbers from 0 to the largest in the next cell, called by `word`.
+    pub fn curve(&mut self, numbers: &[f32], word: &str, ink: Color32) {
+        let Some(&(left, right)) = self.edges.get(self.next) else {
+            return;
+        };
+        self.next += 1;
+        if !word.is_empty() {
+            self.name.push_str(", ");
+            self.name.push_str(word);
+        }
+        let whole = self.rect.shrink2(vec2(0.0, size::CURVE_MARGIN));
+        let cell = Rect::from_x_y_ranges(
+            self.rect.left() + left..=self.rect.left() + right,
+            whole.y_range(),
+        );
+        let most = numbers.iter().copied().fold(1.0_f32, f32::max);
+        let step = cell.width() / numbers.len().saturating_sub(1).max(1) as f32;
+        let at = |(index, number): (usize, &f32)| {
+            let x = cell.left() + step * index as f32;
+            pos2(x, cell.bottom() - cell.height() * number / most)
+        };
+        let points = numbers.iter().enumerate().map(at).collect();
+        let stroke = Stroke::new(size::LINE, ink);
+        self.ui.painter().add(egui::Shape::line(points, stroke));
+    }
+
     /// Leaves the next cell empty.
     pub fn blank(&mut self) {
         self.next += 1;

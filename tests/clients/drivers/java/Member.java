@@ -1,0 +1,103 @@
+// A member of a consumer group by Apache Kafka's own Java client. See ../README.md.
+
+import java.time.Duration;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+public class Member {
+    static final Map<String, String> ASSIGNORS = Map.of(
+            "range", "org.apache.kafka.clients.consumer.RangeAssignor",
+            "sticky", "org.apache.kafka.clients.consumer.StickyAssignor",
+            "cooperative-sticky", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
+
+    static void say(Object... words) {
+        StringBuilder line = new StringBuilder();
+        for (Object word : words) {
+            line.append(line.isEmpty() ? "" : " ").append(word);
+        }
+        System.out.println(line);
+        System.out.flush();
+    }
+
+    static void listen(AtomicBoolean closing) {
+        Thread listener = new Thread(() -> {
+            try {
+                if (System.in.read() < 0) {
+                    Runtime.getRuntime().halt(1);
+                }
+                closing.set(true);
+            } catch (java.io.IOException error) {
+                Runtime.getRuntime().halt(1);
+            }
+        });
+        listener.setDaemon(true);
+        listener.start();
+    }
+
+    public static void main(String[] words) {
+        String topic = words[1];
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", words[0]);
+        settings.put("group.id", words[2]);
+        settings.put("client.id", words[3]);
+        settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
+        settings.put("fetch.max.wait.ms", "50");
+        if (words[4].equals("consumer")) {
+            settings.put("group.protocol", "consumer");
+        } else {
+            settings.put("partition.assignment.strategy", ASSIGNORS.get(words[4]));
+            settings.put("session.timeout.ms", "6000");
+            settings.put("heartbeat.interval.ms", "500");
+        }
+        if (!words[5].equals("-")) {
+            settings.put("group.instance.id", words[5]);
+        }
+        AtomicBoolean closing = new AtomicBoolean();
+        listen(closing);
+        TreeSet<Integer> owned = new TreeSet<>();
+        try (var consumer =
+                new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
+                void tell() {
+                    say("owns", owned.stream().map(String::valueOf).collect(Collectors.joining(",")));
+                }
+
+                public void onPartitionsAssigned(Collection<TopicPartition> places) {
+                    places.forEach(place -> owned.add(place.partition()));
+                    tell();
+                }
+
+                public void onPartitionsRevoked(Collection<TopicPartition> places) {
+                    places.forEach(place -> owned.remove(place.partition()));
+                    tell();
+                }
+            });
+            while (!closing.get()) {
+                var records = consumer.poll(Duration.ofMillis(100));
+                for (TopicPartition place : records.partitions()) {
+                    var of = records.records(place);
+                    of.forEach(record -> say("got", record.partition(), record.offset()));
+                    long next = of.get(of.size() - 1).offset() + 1;
+                    try {
+                        consumer.commitSync(Map.of(place, new OffsetAndMetadata(next)));
+                        say("done", place.partition(), next);
+                    } catch (Exception error) {
+                        say("not-done", error);
+                    }
+                }
+            }
+        }
+        say("closed");
+    }
+}
