@@ -197,6 +197,14 @@ pub fn facts(group: &GroupSnapshot) -> String {
     if !group.assignor.is_empty() {
         facts.push(group.assignor.clone());
     }
+    let classic = group.members.iter();
+    let classic = classic.filter(|m| m.protocol == GroupType::Classic).count();
+    if group.kind == GroupType::Consumer && classic > 0 {
+        facts.push(format!(
+            "{classic} of {} members speak the classic protocol",
+            group.members.len()
+        ));
+    }
     let at = format!("(__consumer_offsets-{})", group.offsets_partition);
     facts.push(match group.orphaned {
         false => format!("coordinator broker {} {at}", group.coordinator),

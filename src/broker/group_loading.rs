@@ -8,7 +8,7 @@ use crate::ids::{Offset, Time};
 use crate::inspect::EventKind;
 use crate::plants::{Plant, planted};
 use crate::storage::Log;
-use crate::wire::records::batches;
+use crate::wire::records::{BatchView, batches};
 
 /// Bytes of a partition read in one verb.
 const LOAD_BYTES: usize = 4 * 1024 * 1024;
@@ -114,12 +114,13 @@ impl Broker {
         let end = log.log_end();
         let mut taken = 0;
         let mut next = at;
+        let mut unread = None;
         if at < end {
             match log.read(&mut *self.disk, at, end, budget, true) {
                 Ok(pieces) => {
                     for piece in &pieces {
                         taken += piece.len();
-                        next = apply_piece(piece, next, &mut coordinator.shard);
+                        next = apply_piece(piece, next, &mut coordinator.shard, &mut unread);
                     }
                 }
                 Err(error) => return self.cannot_load(index, &error.to_string()),
@@ -136,6 +137,15 @@ impl Broker {
             coordinator.stage = Stage::Active;
             coordinator.shard.begin(now);
             self.shown.groups = None;
+            // A topic may have been deleted while nobody coordinated what was committed for it.
+            let committed = coordinator.shard.topics_committed();
+            let gone = committed.filter(|topic| self.image.topic_named(topic).is_none());
+            self.groups.topics_gone.extend(gone.map(str::to_owned));
+        }
+        if let Some(why) = unread {
+            let path = format!("{OFFSETS_TOPIC}-{index}");
+            let cause = format!("what cannot be read of its groups is passed over: {why}");
+            self.note(EventKind::StorageFailed { path, cause });
         }
         Some(taken)
     }
@@ -152,27 +162,39 @@ impl Broker {
     }
 }
 
-/// Applies the records of a piece of log; where it ends.
-fn apply_piece(piece: &[u8], from: Offset, shard: &mut Shard) -> Offset {
+/// Applies the records of a piece of log; where it ends. The first that could not be read is told in `unread`.
+fn apply_piece(
+    piece: &[u8],
+    from: Offset,
+    shard: &mut Shard,
+    unread: &mut Option<String>,
+) -> Offset {
     let mut next = from;
     for batch in batches(piece).flatten() {
-        let end = batch.header().next_offset();
         if !batch.header().is_control()
-            && let Ok(mut records) = batch.records(MAX_BATCH_BYTES)
+            && let Err(why) = apply_batch(&batch, shard)
         {
-            while let Ok(Some(record)) = records.next_record() {
-                let key = record.key.unwrap_or_default();
-                let forgets = |read: &Record| {
-                    matches!(read, Record::Offset { .. }) && planted(Plant::ForgetsOffsets)
-                };
-                if let Ok(Some(read)) = Record::decode(key, record.value)
-                    && !forgets(&read)
-                {
-                    shard.apply(&read);
-                }
-            }
+            unread.get_or_insert_with(|| format!("at offset {next} and later: {why}"));
         }
-        next = end;
+        next = batch.header().next_offset();
     }
     next
+}
+
+/// Applies what can be read of a batch; why the first record that cannot be is not.
+fn apply_batch(batch: &BatchView, shard: &mut Shard) -> Result<(), String> {
+    let mut outcome = Ok(());
+    let records = batch.records(MAX_BATCH_BYTES);
+    let mut records = records.map_err(|error| error.to_string())?;
+    while let Some(record) = records.next_record().map_err(|error| error.to_string())? {
+        match Record::decode(record.key.unwrap_or_default(), record.value) {
+            Ok(Some(Record::Offset { .. })) if planted(Plant::ForgetsOffsets) => {}
+            Ok(Some(read)) => shard.apply(&read),
+            // Of another kind.
+            Ok(None) => {}
+            Err(error) if outcome.is_ok() => outcome = Err(error.to_string()),
+            Err(_) => {}
+        }
+    }
+    outcome
 }

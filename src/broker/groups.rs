@@ -17,17 +17,18 @@ use super::dispatch::Asked;
 use super::group_waits::Gate;
 use super::partition::{PartitionKey, Role};
 use crate::group::{
-    Assignor, Caller, GroupConfig, MAX_TEXT_BYTES, News, OFFSETS_TOPIC, Record, Refusal, Reply,
-    Shard, Turn, partition_of,
+    Assignor, Caller, GroupConfig, MAX_TEXT_BYTES, MigrationPolicy, News, OFFSETS_TOPIC, Record,
+    Refusal, Reply, Shard, Turn, partition_of,
 };
 use crate::ids::{BrokerId, ConnectionId, LeaderEpoch, Offset, PartitionIndex, Time};
 use crate::inspect::EventKind;
 use crate::plants::{Plant, planted};
+use crate::wire::ApiKey;
 use crate::wire::records::BatchBuilder;
 
 /// Milliseconds a request waits for its coordinator to be there.
 pub(super) const PATIENCE_MS: i64 = 1_000;
-/// Bytes of records put into one batch.
+/// Bytes of records put into one batch where it may end. What belongs together is one batch however large it is.
 const BATCH_BYTES: usize = 512 * 1024;
 /// Milliseconds after which a coordinator that may not write looks again.
 const RETRY_MS: i64 = 200;
@@ -43,7 +44,7 @@ pub(super) struct Groups {
     /// Answers whose records are not committed yet.
     pub(super) gated: BTreeSet<ConnectionId>,
     /// Topics that are gone, with what was committed for them.
-    topics_gone: BTreeSet<String>,
+    pub(super) topics_gone: BTreeSet<String>,
     /// Partitions that are being read.
     pub(super) loading: BTreeSet<i32>,
     /// After a coordinator might not write, none is looked after before this moment.
@@ -162,7 +163,15 @@ impl Broker {
 
     /// The partition a group belongs to, if this broker coordinates it.
     pub(super) fn coordinated(&self, asked: &Asked, group: &str) -> Result<i32, NotHere> {
-        if group.is_empty() || group.len() > MAX_TEXT_BYTES {
+        // Consumers without a group could always commit under the empty name, as in Kafka.
+        let nameless = matches!(
+            asked.api,
+            ApiKey::OffsetCommit
+                | ApiKey::OffsetFetch
+                | ApiKey::DescribeGroups
+                | ApiKey::DeleteGroups
+        );
+        if (group.is_empty() && !nameless) || group.len() > MAX_TEXT_BYTES {
             return Err(Refusal::InvalidGroupId.into());
         }
         let later = |refusal: Refusal| match asked.patience.get() {
@@ -315,7 +324,9 @@ impl Broker {
                 let (key, value) = record.encode().map_err(|error| error.to_string())?;
                 batch.push(now.as_ms(), Some(&key), value.as_deref(), &[]);
                 taken += 1;
-                if batch.bytes() >= BATCH_BYTES {
+                // Half of a rebalance would be none: only offsets stand for themselves.
+                let next = records.get(from + taken);
+                if batch.bytes() >= BATCH_BYTES && matches!(next, Some(Record::Offset { .. })) {
                     break;
                 }
             }
@@ -418,7 +429,7 @@ impl Broker {
                 continue;
             }
             if let Some(coordinator) = self.groups.by_partition.get_mut(&index) {
-                let turn = coordinator.shard.on_tick(now);
+                let turn = coordinator.shard.on_tick(now, &self.image);
                 // Whoever waited has been told.
                 let _told = self.carry_turn_out(now, index, turn, None);
             }
@@ -497,7 +508,15 @@ impl Broker {
                 .max(int("group.consumer.min.heartbeat.interval.ms")),
             consumer_max_size: size("group.consumer.max.size"),
             assignors: self.group_assignors(),
+            migration: self.migration_policy(),
         }
+    }
+
+    fn migration_policy(&self) -> MigrationPolicy {
+        let name = "group.consumer.migration.policy";
+        let text = self.settings.text(&self.image, name);
+        text.and_then(|text| MigrationPolicy::named(&text))
+            .unwrap_or(MigrationPolicy::Bidirectional)
     }
 
     fn group_assignors(&self) -> Vec<Assignor> {

@@ -112,9 +112,13 @@ fn show_consumer(
             instance: member.about.instance.clone(),
             client_id: member.about.client_id.clone(),
             host: member.about.client_host.clone(),
+            protocol: match member.is_classic() {
+                true => GroupType::Classic,
+                false => GroupType::Consumer,
+            },
             subscribed: subscribed.map(str::to_owned).collect(),
             assigned: named(image, &member.current.assigned),
-            session_timeout_ms: shard.consumer_session_timeout_ms(),
+            session_timeout_ms: shard.session_timeout_ms(member),
             rebalance_timeout_ms: member.about.rebalance_timeout_ms,
             epoch: member.current.epoch,
             reconciliation: Some(Reconciliation {
@@ -162,6 +166,7 @@ fn members(classic: &ClassicGroup) -> Vec<GroupMember> {
         instance: member.instance.clone(),
         client_id: member.client_id.clone(),
         host: member.client_host.clone(),
+        protocol: GroupType::Classic,
         subscribed: match consumes {
             true => said(member),
             false => Vec::new(),

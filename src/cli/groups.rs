@@ -113,6 +113,8 @@ struct Member {
     instance: Option<String>,
     client_id: String,
     host: String,
+    /// `classic` or `consumer`.
+    protocol: String,
     subscribed: Vec<String>,
     assigned: Vec<Assigned>,
 }
@@ -245,8 +247,8 @@ fn describe(picture: &Picture, group: &Group) -> Result<(), CtlError> {
         let owned: usize = member.assigned.iter().map(|a| a.partitions.len()).sum();
         let instance = member.instance.as_deref().unwrap_or("-");
         print_line(&format!(
-            "member\t{}\t{}\t{instance}\t{}\t{owned} partitions",
-            member.client_id, member.id, member.host
+            "member\t{}\t{}\t{instance}\t{}\t{owned} partitions\t{}",
+            member.client_id, member.id, member.host, member.protocol
         ))?;
     }
     let number = |number: Option<i64>| number.map_or("-".to_owned(), |n| n.to_string());

@@ -17,8 +17,8 @@ pub(super) enum Alarm {
     Pending(String),
     /// Whether a rebalance has waited long enough, for joins or for syncs.
     Rebalance,
-    /// Whether this member has given up its partitions.
-    Revocation(String),
+    /// Whether this member has done what is waited for: given up its partitions, joined again, synced.
+    Step(String),
 }
 
 /// All alarms of a shard.

@@ -20,7 +20,7 @@ use crate::wire::messages::consumer_protocol_subscription::ConsumerProtocolSubsc
 /// The protocol type whose member metadata says which topics are subscribed to.
 pub(super) const CONSUMER: &str = "consumer";
 /// The newest version of that metadata that is read; a newer one is read like it.
-const NEWEST_SUBSCRIPTION: i16 = 3;
+pub(super) const NEWEST_SUBSCRIPTION: i16 = 3;
 
 /// Where a classic group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +78,12 @@ impl Member {
     pub fn metadata(&self, protocol: &str) -> Option<&Bytes> {
         let mut protocols = self.protocols.iter();
         protocols.find(|(name, _)| name == protocol).map(|(_, m)| m)
+    }
+
+    /// Bytes it says of itself.
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.instance.as_ref().map_or(0, String::len) + self.client_id.len();
+        names + bytes_of(&self.protocols)
     }
 
     fn speaks(&self, protocol: &str) -> bool {
@@ -371,13 +377,25 @@ impl ClassicGroup {
     }
 }
 
+/// Bytes a member says to assignors.
+pub(super) fn bytes_of(protocols: &[(String, Bytes)]) -> usize {
+    protocols
+        .iter()
+        .map(|(name, said)| name.len() + said.len())
+        .sum()
+}
+
 /// The topics a member of a consumer group subscribes to, from what it says to its assignor.
 pub fn subscription(metadata: &Bytes) -> Option<Vec<String>> {
+    read_subscription(metadata).map(|read| read.topics)
+}
+
+/// What a member of a consumer group says to its assignor.
+pub(super) fn read_subscription(metadata: &Bytes) -> Option<ConsumerProtocolSubscription> {
     let (version, rest) = metadata.split_first_chunk::<2>()?;
     let version = i16::from_be_bytes(*version).min(NEWEST_SUBSCRIPTION);
     let mut reader = Reader::new(Bytes::copy_from_slice(rest));
-    let read = ConsumerProtocolSubscription::decode(&mut reader, version.max(0)).ok()?;
-    Some(read.topics)
+    ConsumerProtocolSubscription::decode(&mut reader, version.max(0)).ok()
 }
 
 /// What a member of a consumer group is to read, from its assignment; nothing if that cannot be read.

@@ -7,9 +7,9 @@
 use bytes::Bytes;
 
 use super::alarms::Alarm;
-use super::classic::{CONSUMER, ClassicGroup, ClassicState, Member, Scope, subscription};
+use super::classic::{CONSUMER, ClassicGroup, ClassicState, Member, Scope, bytes_of, subscription};
 use super::turn::{Caller, Reply};
-use super::{MAX_TEXT_BYTES, Refusal, after};
+use super::{MAX_GROUP_BYTES, MAX_TEXT_BYTES, Refusal, after};
 use crate::wire::messages::join_group::JoinGroupRequest;
 
 /// First version in which members come back with the id they were given.
@@ -52,9 +52,9 @@ pub(super) type NotJoined = (Refusal, String);
 /// What a member says in its request.
 pub(super) struct Offer<'a> {
     caller: &'a Caller<'a>,
-    request: &'a JoinGroupRequest,
+    pub request: &'a JoinGroupRequest,
     version: i16,
-    protocols: Vec<(String, Bytes)>,
+    pub protocols: Vec<(String, Bytes)>,
 }
 
 impl<'a> Offer<'a> {
@@ -72,11 +72,11 @@ impl<'a> Offer<'a> {
         }
     }
 
-    fn instance(&self) -> Option<&'a str> {
+    pub fn instance(&self) -> Option<&'a str> {
         self.request.group_instance_id.as_deref()
     }
 
-    fn rebalance_timeout_ms(&self) -> i32 {
+    pub fn rebalance_timeout_ms(&self) -> i32 {
         match self.request.rebalance_timeout_ms {
             // Version 0 has none.
             ..0 => self.request.session_timeout_ms,
@@ -84,8 +84,19 @@ impl<'a> Offer<'a> {
         }
     }
 
+    /// Bytes the member says of itself.
+    pub fn bytes(&self) -> usize {
+        let names = self.instance().map_or(0, str::len) + self.caller.client_id.len();
+        names + bytes_of(&self.protocols)
+    }
+
+    /// Whether a new member is given an id and comes back with it.
+    pub fn needs_id(&self) -> bool {
+        self.version >= ID_REQUIRED
+    }
+
     /// Refuses what could not be written down once everybody has joined.
-    fn check_texts(&self) -> Result<(), Refusal> {
+    pub fn check_texts(&self) -> Result<(), Refusal> {
         let names = self.protocols.iter().map(|(name, _)| name.as_str());
         let mut texts = names
             .chain(self.instance())
@@ -96,7 +107,7 @@ impl<'a> Offer<'a> {
         }
     }
 
-    fn fresh_id(&self) -> String {
+    pub fn fresh_id(&self) -> String {
         let front = self.instance().unwrap_or(self.caller.client_id);
         let front = &front[..front.floor_char_boundary(MAX_FRONT_BYTES)];
         let fresh = self.caller.fresh;
@@ -106,7 +117,7 @@ impl<'a> Offer<'a> {
     }
 
     /// Why it comes, in a sentence for people.
-    fn why(&self, what: &str, id: &str) -> String {
+    pub fn why(&self, what: &str, id: &str) -> String {
         with_reason(format!("{id} {what}"), self.request.reason.as_deref())
     }
 }
@@ -122,7 +133,7 @@ impl ClassicGroup {
         if !self.supports(&offer.request.protocol_type, &offer.protocols) {
             return refuse(Refusal::InconsistentProtocol);
         }
-        if self.is_full(scope, offer) {
+        if self.is_full(scope, offer) || self.is_too_large_with(offer) {
             return refuse(Refusal::GroupFull);
         }
         if id.is_empty() {
@@ -149,6 +160,13 @@ impl ClassicGroup {
         !counted && (self.members.len() >= most || self.pending.len() >= MAX_PENDING)
     }
 
+    fn is_too_large_with(&self, offer: &Offer) -> bool {
+        let others = self.members.iter();
+        let others = others.filter(|(id, _)| **id != offer.request.member_id);
+        let bytes: usize = others.map(|(_, member)| member.bytes()).sum();
+        bytes + offer.bytes() > MAX_GROUP_BYTES
+    }
+
     fn join_unknown(&mut self, scope: &mut Scope, offer: &Offer) -> Result<(), NotJoined> {
         let id = offer.fresh_id();
         if let Some(instance) = offer.instance() {
@@ -158,7 +176,7 @@ impl ClassicGroup {
             }
             return Ok(());
         }
-        if offer.version >= ID_REQUIRED {
+        if offer.needs_id() {
             let until = after(scope.now, offer.request.session_timeout_ms);
             self.pending.insert(id.clone(), until);
             scope.set(until, Alarm::Pending(id.clone()));

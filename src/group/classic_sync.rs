@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::Refusal;
 use super::classic::{ClassicGroup, ClassicState, Scope};
 use super::turn::{Caller, Reply};
+use super::{MAX_GROUP_BYTES, Refusal};
 use crate::ids::Time;
 use crate::plants::{Plant, planted};
 use crate::wire::messages::heartbeat::HeartbeatRequest;
@@ -41,6 +41,13 @@ impl ClassicGroup {
             ClassicState::Empty | ClassicState::Dead => return Err(Refusal::UnknownMember),
             ClassicState::PreparingRebalance => return Err(Refusal::RebalanceInProgress),
             ClassicState::CompletingRebalance | ClassicState::Stable => {}
+        }
+        let brought = request.assignments.iter();
+        let brought: usize = brought.map(|one| one.assignment.len()).sum();
+        if brought > MAX_GROUP_BYTES {
+            return Err(Refusal::InvalidRequest(
+                "The assignments of the group are larger than 8 MiB.",
+            ));
         }
         self.heard(scope.now, id);
         let member = self.members.get_mut(id).expect("it is known");

@@ -45,6 +45,13 @@ pub struct ConsumerMember {
     pub current: Current,
 }
 
+impl ConsumerMember {
+    /// Whether it speaks the classic protocol.
+    pub fn is_classic(&self) -> bool {
+        self.about.classic.is_some()
+    }
+}
+
 /// A group of the new protocol.
 #[derive(Debug, Default)]
 pub struct ConsumerGroup {
@@ -77,8 +84,9 @@ pub(super) struct Kept {
 pub(super) struct Clock {
     /// Its session is over then, unless it is heard before.
     pub session_until: Time,
-    /// It must have given up its partitions by then.
-    pub revoked_by: Option<Time>,
+    /// It must have done what is waited for by then: given up its partitions; one that speaks the classic protocol
+    /// must have joined again, or synced.
+    pub step_by: Option<Time>,
 }
 
 impl ConsumerGroup {

@@ -15,8 +15,8 @@ use super::record::Record;
 use super::shard::{GroupConfig, MAX_GROUPS, Shard};
 use super::topic_pattern::TopicPattern;
 use super::turn::{Caller, Reply, Turn};
-use super::{MAX_TEXT_BYTES, Refusal};
-use crate::ids::TopicId;
+use super::{MAX_GROUP_BYTES, MAX_TEXT_BYTES, Refusal};
+use crate::ids::{Time, TopicId};
 use crate::wire::messages::consumer_group_heartbeat::{
     ConsumerGroupHeartbeatRequest, TopicPartitions,
 };
@@ -40,11 +40,11 @@ pub struct ConsumerHeard {
 }
 
 /// Which member a request is from, as it was before.
-struct Seat {
-    id: String,
+pub(super) struct Seat {
+    pub id: String,
     /// A static member takes the place of this one.
-    replaces: Option<String>,
-    before: ConsumerMember,
+    pub replaces: Option<String>,
+    pub before: ConsumerMember,
 }
 
 impl Shard {
@@ -58,7 +58,7 @@ impl Shard {
         let mut turn = Turn::default();
         let heard =
             validate(&self.config, request, version).and_then(|()| match request.member_epoch {
-                LEAVES | AWAY => self.consumer_leave(&mut turn, request),
+                LEAVES | AWAY => self.consumer_leave(&mut turn, caller, request),
                 _ => self.consumer_stay(&mut turn, caller, request),
             });
         self.tell_consumer_state(&mut turn, caller.now, &request.group_id);
@@ -68,12 +68,7 @@ impl Shard {
 
     /// A member was heard although nothing can be decided for it now: it is not to be thrown out for that.
     pub fn consumer_heard(&mut self, caller: &Caller, group: &str, id: &str) -> Turn {
-        let until = after(caller.now, self.config.consumer_session_timeout_ms);
-        if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(group).map(|g| &mut g.kind)
-            && let Some(clock) = group.clocks.get_mut(id)
-        {
-            clock.session_until = until;
-        }
+        self.hear(caller.now, group, id);
         Turn::default()
     }
 
@@ -85,14 +80,16 @@ impl Shard {
     ) -> Result<ConsumerHeard, Refusal> {
         let name = &request.group_id;
         let owned = request.topic_partitions.as_deref().map(partitions_in);
+        if request.member_epoch == JOINS {
+            self.check_pattern(name, request.subscribed_topic_regex.as_deref())?;
+            self.upgrade_if_classic(turn, caller, name)?;
+        }
         let seat = self.seat(caller, request, owned.as_ref())?;
         let about = seat.about(caller, request);
         self.check_pattern(name, about.pattern.as_deref())?;
+        self.check_bytes(name, &seat, &about)?;
         // Nothing is refused from here on: what is written stands.
-        let why = self.sit_down(turn, name, &seat, about);
-        self.renew_epoch(turn, caller, name, why);
-        self.renew_targets(turn, caller.topics, name);
-        let current = self.step_on(turn, caller, name, &seat.id, owned.as_ref());
+        let current = self.sit_and_step(turn, caller, name, &seat, about, owned.as_ref());
         let whole = request.rebalance_timeout_ms != -1
             && (request.subscribed_topic_names.is_some()
                 || request.subscribed_topic_regex.is_some())
@@ -106,6 +103,22 @@ impl Shard {
             heartbeat_interval_ms: self.config.consumer_heartbeat_interval_ms,
             assignment: news.then_some(current.assigned),
         })
+    }
+
+    /// Writes down what a member says, and takes it a step towards what it is to own.
+    pub(super) fn sit_and_step(
+        &mut self,
+        turn: &mut Turn,
+        caller: &Caller,
+        name: &str,
+        seat: &Seat,
+        about: About,
+        owned: Option<&Partitions>,
+    ) -> Current {
+        let why = self.sit_down(turn, name, seat, about);
+        self.renew_epoch(turn, caller, name, why);
+        self.renew_targets(turn, caller.topics, name);
+        self.step_on(turn, caller, name, &seat.id, owned)
     }
 
     /// Finds the member a request is from, or a place for it.
@@ -136,6 +149,27 @@ impl Shard {
             return Err(Refusal::GroupFull);
         }
         Ok(seat)
+    }
+
+    /// Refuses what is too much for one group together with what the others say.
+    pub(super) fn check_bytes(
+        &self,
+        name: &str,
+        seat: &Seat,
+        about: &About,
+    ) -> Result<(), Refusal> {
+        if *about == seat.before.about {
+            return Ok(());
+        }
+        let members = self.consumer(name).into_iter();
+        let members = members.flat_map(|group| group.members());
+        let others =
+            members.filter(|(id, _)| **id != seat.id && Some(*id) != seat.replaces.as_ref());
+        let others: usize = others.map(|(_, member)| member.about.bytes()).sum();
+        match others + about.bytes() > MAX_GROUP_BYTES {
+            true => Err(Refusal::GroupFull),
+            false => Ok(()),
+        }
     }
 
     /// Refuses an expression nobody subscribes to yet if it is none.
@@ -233,40 +267,45 @@ impl Shard {
         let next = reconcile(&member.current, &target, is_free, owned);
         let changed = next != member.current;
         let timeout_ms = member.about.rebalance_timeout_ms;
+        let is_classic = member.is_classic();
         if changed {
             let (id, current) = (id.to_owned(), Some(next.clone()));
             self.write_part(turn, name, ConsumerPart::Current { id, current });
         }
-        let revokes = next.state == MemberState::UnrevokedPartitions;
-        let revoked_by = revokes.then(|| after(caller.now, timeout_ms));
-        self.wind_clocks(caller, name, id, changed.then_some(revoked_by));
+        self.hear(caller.now, name, id);
+        // One of the classic protocol has joined: it must sync next. The others must give up what they are asked to.
+        let waits = is_classic || next.state == MemberState::UnrevokedPartitions;
+        if changed || is_classic {
+            let by = waits.then(|| after(caller.now, timeout_ms));
+            self.await_step(name, id, by);
+        }
         next
     }
 
-    /// A member was heard. `revoked_by` is when it must have given up its partitions, if that is new.
-    fn wind_clocks(
-        &mut self,
-        caller: &Caller,
-        name: &str,
-        id: &str,
-        revoked_by: Option<Option<crate::ids::Time>>,
-    ) {
-        let until = after(caller.now, self.config.consumer_session_timeout_ms);
+    /// A member was heard.
+    pub(super) fn hear(&mut self, now: Time, name: &str, id: &str) {
         let Some(GroupKind::Consumer(group)) = self.groups.get_mut(name).map(|g| &mut g.kind)
         else {
             return;
         };
+        let Some(member) = group.kept.members.get(id) else {
+            return;
+        };
+        let until = after(now, self.config.session_timeout_ms(member));
         let new = !group.clocks.contains_key(id);
-        let clock = group.clocks.entry(id.to_owned()).or_default();
-        clock.session_until = until;
+        group.clocks.entry(id.to_owned()).or_default().session_until = until;
         if new {
             self.alarms.set(until, name, Alarm::Session(id.to_owned()));
         }
-        if let Some(revoked_by) = revoked_by {
-            clock.revoked_by = revoked_by;
-            if let Some(at) = revoked_by {
-                self.alarms.set(at, name, Alarm::Revocation(id.to_owned()));
-            }
+    }
+
+    /// By when a member must have done what is waited for, if anything is.
+    pub(super) fn await_step(&mut self, name: &str, id: &str, by: Option<Time>) {
+        if let Some(clock) = self.clock(name, id) {
+            clock.step_by = by;
+        }
+        if let Some(by) = by {
+            self.alarms.set(by, name, Alarm::Step(id.to_owned()));
         }
     }
 
@@ -301,7 +340,10 @@ impl ConsumerGroup {
             match self.by_instance(instance) {
                 None if joins => {}
                 None => return Err(Refusal::UnknownMember),
-                Some((other, member)) if joins && member.current.epoch == AWAY => {
+                // One of the classic protocol starts again without leaving.
+                Some((other, member))
+                    if joins && (member.current.epoch == AWAY || member.is_classic()) =>
+                {
                     return Ok(Seat::of_returned(id, other, member));
                 }
                 Some((other, _)) if joins && *other != id => {
@@ -342,11 +384,13 @@ impl ConsumerMember {
 }
 
 impl Seat {
-    fn of_returned(id: String, other: &str, member: &ConsumerMember) -> Seat {
+    /// Of a static member that has started again under this member id.
+    pub fn of_returned(id: String, other: &str, member: &ConsumerMember) -> Seat {
         let mut before = member.clone();
         before.current.epoch = JOINS;
         before.current.previous_epoch = JOINS;
         before.current.state = MemberState::Stable;
+        before.current.revoking = Partitions::default();
         Seat {
             id,
             replaces: Some(other.to_owned()),
@@ -357,6 +401,7 @@ impl Seat {
     /// Who the member is and what it subscribes to, now that it has said so.
     fn about(&self, caller: &Caller, request: &ConsumerGroupHeartbeatRequest) -> About {
         let mut about = self.before.about.clone();
+        about.classic = None;
         caller.client_id.clone_into(&mut about.client_id);
         caller.client_host.clone_into(&mut about.client_host);
         let change = |field: &mut Option<String>, said: &Option<String>| {

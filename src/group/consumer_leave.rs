@@ -9,14 +9,16 @@ use super::consumer_record::{ConsumerPart, Current, GroupEpoch, MemberState};
 use super::kind::GroupKind;
 use super::partitions::Partitions;
 use super::shard::Shard;
-use super::turn::Turn;
+use super::turn::{Caller, Turn};
 use crate::ids::Time;
+use crate::metadata::Image;
 use crate::wire::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 
 impl Shard {
     pub(super) fn consumer_leave(
         &mut self,
         turn: &mut Turn,
+        caller: &Caller,
         request: &ConsumerGroupHeartbeatRequest,
     ) -> Result<ConsumerHeard, Refusal> {
         let (name, id) = (&request.group_id, &request.member_id);
@@ -33,7 +35,8 @@ impl Shard {
             let current = member.current.clone();
             self.go_away(turn, name, id, current);
         } else {
-            self.end_membership(turn, name, id, format!("{id} left"));
+            let why = format!("{id} left");
+            self.end_membership(turn, caller.now, caller.topics, name, &[id], why);
         }
         Ok(ConsumerHeard {
             member_id: id.clone(),
@@ -57,14 +60,28 @@ impl Shard {
         };
         self.write_part(turn, name, part);
         if let Some(clock) = self.clock(name, id) {
-            clock.revoked_by = None;
+            clock.step_by = None;
         }
     }
 
-    /// A member is out: what it had is free, and the others are to share it.
-    fn end_membership(&mut self, turn: &mut Turn, name: &str, id: &str, why: String) {
-        self.remove_member(turn, name, id);
+    /// Members are out: what they had is free, and the others are to share it. If all that are left speak the classic
+    /// protocol, the group does so from now on.
+    pub(super) fn end_membership(
+        &mut self,
+        turn: &mut Turn,
+        now: Time,
+        topics: &Image,
+        name: &str,
+        ids: &[&String],
+        why: String,
+    ) {
+        for id in ids {
+            self.remove_member(turn, name, id);
+        }
         self.drop_patterns(turn, name);
+        if self.may_downgrade(name) {
+            return self.downgrade(turn, now, topics, name, why);
+        }
         let Some(GroupKind::Consumer(group)) = self.groups.get_mut(name).map(|g| &mut g.kind)
         else {
             return;
@@ -100,7 +117,7 @@ impl Shard {
             self.write_part(turn, name, part);
         }
         self.alarms.forget(name, &Alarm::Session(id()));
-        self.alarms.forget(name, &Alarm::Revocation(id()));
+        self.alarms.forget(name, &Alarm::Step(id()));
     }
 
     /// Writes that there is no such group any more; what it committed stays.
@@ -110,7 +127,7 @@ impl Shard {
         self.write_part(turn, name, ConsumerPart::Group(None));
     }
 
-    fn clock(&mut self, name: &str, id: &str) -> Option<&mut Clock> {
+    pub(super) fn clock(&mut self, name: &str, id: &str) -> Option<&mut Clock> {
         match self.groups.get_mut(name).map(|group| &mut group.kind) {
             Some(GroupKind::Consumer(group)) => group.clocks.get_mut(id),
             _ => None,
@@ -122,28 +139,40 @@ impl Shard {
         &mut self,
         turn: &mut Turn,
         now: Time,
+        topics: &Image,
         name: &str,
         alarm: Alarm,
     ) {
-        let session_ms = self.config.consumer_session_timeout_ms;
+        let group = self.consumer(name);
+        let member = |id| group.and_then(|group| group.members().get(id));
+        let (session_ms, is_classic) = match &alarm {
+            Alarm::Session(id) | Alarm::Step(id) => member(id)
+                .map(|m| (self.config.session_timeout_ms(m), m.is_classic()))
+                .unwrap_or_default(),
+            // Of the classic group it was.
+            Alarm::Pending(_) | Alarm::Rebalance => return,
+        };
         let (id, until, why) = match &alarm {
             Alarm::Session(id) => {
                 let until = self.clock(name, id).map(|clock| clock.session_until);
                 let why = format!("{id} was not heard for {session_ms} ms");
                 (id.clone(), until, why)
             }
-            Alarm::Revocation(id) => {
-                let until = self.clock(name, id).and_then(|clock| clock.revoked_by);
-                let why = format!("{id} did not give up its partitions in time");
+            Alarm::Step(id) => {
+                let until = self.clock(name, id).and_then(|clock| clock.step_by);
+                let what = match is_classic {
+                    true => "join again or sync",
+                    false => "give up its partitions",
+                };
+                let why = format!("{id} did not {what} in time");
                 (id.clone(), until, why)
             }
-            // Of the classic group it was.
             Alarm::Pending(_) | Alarm::Rebalance => return,
         };
         match until {
             Some(until) if until > now => self.alarms.set(until, name, alarm),
             Some(_) => {
-                self.end_membership(turn, name, &id, why);
+                self.end_membership(turn, now, topics, name, &[&id], why);
                 self.tell_consumer_state(turn, now, name);
             }
             None => {}
@@ -152,7 +181,6 @@ impl Shard {
 
     /// Begins to count sessions after its records were read.
     pub(super) fn resume_consumer(&mut self, now: Time, name: &str) {
-        let until = after(now, self.config.consumer_session_timeout_ms);
         let Some(GroupKind::Consumer(group)) = self.groups.get_mut(name).map(|g| &mut g.kind)
         else {
             return;
@@ -160,16 +188,17 @@ impl Shard {
         group.told = group.state();
         group.since_ms = now.as_ms();
         for (id, member) in &group.kept.members {
+            let until = after(now, self.config.session_timeout_ms(member));
             let revokes = member.current.state == MemberState::UnrevokedPartitions;
             let by = after(now, member.about.rebalance_timeout_ms);
             let clock = Clock {
                 session_until: until,
-                revoked_by: revokes.then_some(by),
+                step_by: revokes.then_some(by),
             };
             group.clocks.insert(id.clone(), clock);
             self.alarms.set(until, name, Alarm::Session(id.clone()));
             if revokes {
-                self.alarms.set(by, name, Alarm::Revocation(id.clone()));
+                self.alarms.set(by, name, Alarm::Step(id.clone()));
             }
         }
     }

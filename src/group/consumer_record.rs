@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 
+use super::classic::bytes_of;
 use super::partitions::Partitions;
 use super::record::{KeyValue, Record, RecordError, opened_value, versioned};
 use crate::wire::messages::consumer_group_current_member_assignment_key as current_key;
 use crate::wire::messages::consumer_group_current_member_assignment_value as current_value;
 use crate::wire::messages::consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey;
-use crate::wire::messages::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue;
+use crate::wire::messages::consumer_group_member_metadata_value::{
+    ClassicMemberMetadata, ClassicProtocol, ConsumerGroupMemberMetadataValue,
+};
 use crate::wire::messages::consumer_group_metadata_key::ConsumerGroupMetadataKey;
 use crate::wire::messages::consumer_group_metadata_value::ConsumerGroupMetadataValue;
 use crate::wire::messages::consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey;
@@ -68,6 +71,28 @@ pub struct About {
     pub rebalance_timeout_ms: i32,
     /// The assignor it wants.
     pub assignor: Option<String>,
+    /// What it says in its JoinGroup, if it speaks the classic protocol.
+    pub classic: Option<ClassicSide>,
+}
+
+impl About {
+    /// Bytes a member says of itself.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = [&self.instance, &self.rack, &self.pattern, &self.assignor];
+        let texts: usize = texts.into_iter().map(text).sum();
+        let topics: usize = self.topics.iter().map(String::len).sum();
+        let classic = self.classic.as_ref();
+        texts + topics + self.client_id.len() + classic.map_or(0, |side| bytes_of(&side.protocols))
+    }
+}
+
+/// What a member says that speaks the classic protocol in a group of the new one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClassicSide {
+    pub session_timeout_ms: i32,
+    /// The assignors it knows, the one it likes best first, each with what it says to it.
+    pub protocols: Vec<(String, Bytes)>,
 }
 
 /// Where a member is on its way to its target assignment.
@@ -233,7 +258,14 @@ fn encode_about(about: &About, w: &mut Writer) -> Result<(), EncodeError> {
         subscribed_topic_regex: about.pattern,
         rebalance_timeout_ms: about.rebalance_timeout_ms,
         server_assignor: about.assignor,
-        classic_member_metadata: None,
+        classic_member_metadata: about.classic.map(|classic| ClassicMemberMetadata {
+            session_timeout_ms: classic.session_timeout_ms,
+            supported_protocols: classic
+                .protocols
+                .into_iter()
+                .map(|(name, metadata)| ClassicProtocol { name, metadata })
+                .collect(),
+        }),
     };
     message.encode(w, VERSION)
 }
@@ -354,7 +386,16 @@ fn about_in(value: &mut Reader) -> Result<About, RecordError> {
         pattern: value.subscribed_topic_regex,
         rebalance_timeout_ms: value.rebalance_timeout_ms,
         assignor: value.server_assignor,
+        classic: value.classic_member_metadata.map(classic_in),
     })
+}
+
+fn classic_in(value: ClassicMemberMetadata) -> ClassicSide {
+    let protocols = value.supported_protocols.into_iter();
+    ClassicSide {
+        session_timeout_ms: value.session_timeout_ms,
+        protocols: protocols.map(|p| (p.name, p.metadata)).collect(),
+    }
 }
 
 fn target_epoch_in(value: &mut Reader) -> Result<i32, RecordError> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::assignor::Assignor;
 use super::classic::{CONSUMER, ClassicGroup, ClassicState, Member};
-use super::consumer::ConsumerGroup;
+use super::consumer::{ConsumerGroup, ConsumerMember};
 use super::kind::GroupKind;
 use super::shard::Shard;
 
@@ -68,9 +68,9 @@ impl Shard {
         }
     }
 
-    /// Milliseconds after which a member of the new protocol is out if it is not heard.
-    pub fn consumer_session_timeout_ms(&self) -> i32 {
-        self.config.consumer_session_timeout_ms
+    /// Milliseconds after which a member of a group of the new protocol is out if it is not heard.
+    pub fn session_timeout_ms(&self, member: &ConsumerMember) -> i32 {
+        self.config.session_timeout_ms(member)
     }
 
     /// The assignor of a group of the new protocol.

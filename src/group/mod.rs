@@ -7,8 +7,8 @@
 //! assignments are kept, rebalances under way are not.
 //!
 //! Reading order: `record` (what is written), `shard`, `kind`, `offsets`, `classic*` (JoinGroup, SyncGroup,
-//! Heartbeat, LeaveGroup), `consumer*` and `assignor` (ConsumerGroupHeartbeat: the new protocol, KIP-848), `listing`
-//! (what is told of groups).
+//! Heartbeat, LeaveGroup), `consumer*` and `assignor` (ConsumerGroupHeartbeat: the new protocol, KIP-848; in
+//! `consumer_classic` and `consumer_migration` both protocols in one group), `listing` (what is told of groups).
 
 mod alarms;
 mod assignor;
@@ -18,9 +18,11 @@ mod classic_leave;
 mod classic_rebalance;
 mod classic_sync;
 mod consumer;
+mod consumer_classic;
 mod consumer_epoch;
 mod consumer_heartbeat;
 mod consumer_leave;
+mod consumer_migration;
 mod consumer_reconcile;
 mod consumer_record;
 mod kind;
@@ -40,14 +42,14 @@ pub use classic_leave::Leaver;
 pub use classic_sync::Synced;
 pub use consumer::{ConsumerGroup, ConsumerMember, ConsumerState};
 pub use consumer_heartbeat::ConsumerHeard;
-pub use consumer_record::{About, ConsumerPart, Current, MemberState};
+pub use consumer_record::{About, ClassicSide, ConsumerPart, Current, MemberState};
 pub use kind::{Group, GroupKind};
 pub use listing::{DescribedGroup, DescribedMember, ListedGroup};
 pub use offsets::{CommitAs, CommitOne, Committed};
 pub use partitions::Partitions;
 pub use record::{MemberRecord, Record, RecordError};
 pub use refusal::Refusal;
-pub use shard::{GroupConfig, Shard};
+pub use shard::{GroupConfig, MigrationPolicy, Shard};
 pub use turn::{Caller, News, Reply, Turn};
 
 #[cfg(test)]
@@ -60,6 +62,10 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// Bytes a text in a coordinator's record may have: its length is an int16.
 pub const MAX_TEXT_BYTES: usize = i16::MAX as usize;
+
+/// Bytes the members of one group may say of themselves in all, and be told by their leader: a classic group is one
+/// record, and what is written must be readable.
+const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// The partition of `__consumer_offsets` a group belongs to: Java's string hash over `partitions`, as every
 /// client and tool expects.

@@ -151,7 +151,6 @@ impl Shard {
         let full = self.groups.len() >= super::shard::MAX_GROUPS;
         let Some(found) = self.groups.get_mut(group) else {
             return match by.epoch {
-                _ if group.is_empty() => Err(Refusal::InvalidGroupId),
                 _ if full => Err(Refusal::NotAvailable),
                 ..0 => Ok(()),
                 // Nobody is a member of what is not there.
@@ -177,6 +176,12 @@ impl Shard {
     /// What a group has committed for one partition.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
         self.groups.get(group)?.offsets.get(topic, partition)
+    }
+
+    /// The topics offsets are committed for; one may come several times.
+    pub fn topics_committed(&self) -> impl Iterator<Item = &str> {
+        let groups = self.groups.values();
+        groups.flat_map(|group| group.offsets.0.keys().map(String::as_str))
     }
 
     /// Everything a group has committed, by topic and partition.
@@ -344,8 +349,8 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members().get(by.member_id);
-        member.ok_or(Refusal::UnknownMember)?;
-        match by.knows_epochs {
+        let member = member.ok_or(Refusal::UnknownMember)?;
+        match by.knows_epochs || member.is_classic() {
             true => self.is_in(by.member_id, by.epoch),
             false => Err(Refusal::OldVersion),
         }
@@ -356,6 +361,8 @@ impl ConsumerGroup {
         let member = self.members().get(id).ok_or(Refusal::UnknownMember)?;
         match member.current.epoch == epoch {
             true => Ok(()),
+            // To who speaks the classic protocol its epoch is a generation.
+            false if member.is_classic() => Err(Refusal::IllegalGeneration),
             false => Err(Refusal::StaleMemberEpoch),
         }
     }
@@ -367,10 +374,11 @@ impl ClassicGroup {
         if stale && planted(Plant::CommitsStaleGenerations) {
             return Ok(());
         }
-        let stranger = by.epoch < 0 && by.member_id.is_empty() && by.instance.is_none();
-        if stranger && self.members.is_empty() {
+        if by.epoch < 0 && self.state == ClassicState::Empty {
+            // As in Kafka, whatever it calls itself: nobody's reading is moved.
             return Ok(());
         }
+        let stranger = by.epoch < 0 && by.member_id.is_empty() && by.instance.is_none();
         if stranger || self.state == ClassicState::Empty {
             // Whoever commits by hand must not move what members read.
             return Err(Refusal::UnknownMember);

@@ -8,10 +8,12 @@ use super::assignor::Assignor;
 use super::classic::{ClassicGroup, Scope};
 use super::classic_join::Offer;
 use super::classic_leave::Leaver;
+use super::consumer::ConsumerMember;
 use super::kind::{Group, GroupKind};
 use super::record::Record;
 use super::turn::{Caller, Reply, Turn};
 use crate::ids::Time;
+use crate::metadata::Image;
 use crate::wire::messages::heartbeat::HeartbeatRequest;
 use crate::wire::messages::join_group::JoinGroupRequest;
 use crate::wire::messages::sync_group::SyncGroupRequest;
@@ -36,6 +38,56 @@ pub struct GroupConfig {
     pub consumer_max_size: usize,
     /// Those its members may choose from; the first if none chooses.
     pub assignors: Vec<Assignor>,
+    pub migration: MigrationPolicy,
+}
+
+/// Whether a group with members in it may go over from one protocol to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    Disabled,
+    /// To the new one, when a member of it joins.
+    Upgrade,
+    /// To the classic one, when the last member of the new one is gone.
+    Downgrade,
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// By the value of `group.consumer.migration.policy`.
+    pub fn named(name: &str) -> Option<MigrationPolicy> {
+        Some(match name {
+            "disabled" => MigrationPolicy::Disabled,
+            "upgrade" => MigrationPolicy::Upgrade,
+            "downgrade" => MigrationPolicy::Downgrade,
+            "bidirectional" => MigrationPolicy::Bidirectional,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn upgrades(self) -> bool {
+        matches!(
+            self,
+            MigrationPolicy::Upgrade | MigrationPolicy::Bidirectional
+        )
+    }
+
+    pub(super) fn downgrades(self) -> bool {
+        matches!(
+            self,
+            MigrationPolicy::Downgrade | MigrationPolicy::Bidirectional
+        )
+    }
+}
+
+impl GroupConfig {
+    /// Milliseconds after which a member of a group of the new protocol is out if it is not heard. One that speaks
+    /// the classic protocol has said so itself.
+    pub(super) fn session_timeout_ms(&self, member: &ConsumerMember) -> i32 {
+        match &member.about.classic {
+            Some(classic) => classic.session_timeout_ms,
+            None => self.consumer_session_timeout_ms,
+        }
+    }
 }
 
 /// All groups of one partition of `__consumer_offsets`.
@@ -132,12 +184,12 @@ impl Shard {
             .min()
     }
 
-    /// Does what is due.
-    pub fn on_tick(&mut self, now: Time) -> Turn {
+    /// Does what is due, with the topics there are.
+    pub fn on_tick(&mut self, now: Time, topics: &Image) -> Turn {
         let mut turn = Turn::default();
         while let Some((name, alarm)) = self.alarms.take_due(now) {
             if self.consumer(&name).is_some() {
-                self.on_consumer_alarm(&mut turn, now, &name, alarm);
+                self.on_consumer_alarm(&mut turn, now, topics, &name, alarm);
                 continue;
             }
             self.on_classic(now, &name, &mut turn, |classic, scope| match alarm {
@@ -145,7 +197,7 @@ impl Shard {
                 Alarm::Pending(id) => classic.on_pending_alarm(scope, &id),
                 Alarm::Rebalance => classic.on_rebalance_alarm(scope),
                 // Of the group of the new protocol it was.
-                Alarm::Revocation(_) => {}
+                Alarm::Step(_) => {}
             });
         }
         if self.expiry.is_some_and(|at| at <= now) {
@@ -157,7 +209,7 @@ impl Shard {
     }
 
     /// Carries something out on a classic group; `None` if there is none of that name.
-    fn on_classic<T>(
+    pub(super) fn on_classic<T>(
         &mut self,
         now: Time,
         name: &str,
@@ -210,9 +262,13 @@ impl Shard {
         if !sessions.contains(&request.session_timeout_ms) {
             return refuse(Refusal::InvalidSessionTimeout);
         }
+        let offer = Offer::new(caller, request, version);
         if let Some(consumer) = self.consumer(name) {
             if !consumer.members().is_empty() {
-                return refuse(Refusal::InconsistentProtocol);
+                return self.join_consumer(turn, caller, &offer);
+            }
+            if !id.is_empty() {
+                return refuse(Refusal::UnknownMember);
             }
             // Its members may speak the classic protocol from now on.
             self.end_consumer_group(turn, name);
@@ -226,7 +282,6 @@ impl Shard {
             }
             self.groups.insert(name.clone(), Group::default());
         }
-        let offer = Offer::new(caller, request, version);
         let joined = self.on_classic(caller.now, name, turn, |classic, scope| {
             classic.join(scope, &offer)
         });
@@ -236,6 +291,11 @@ impl Shard {
     /// SyncGroup.
     pub fn sync(&mut self, caller: &Caller, request: &SyncGroupRequest) -> Turn {
         let mut turn = Turn::default();
+        if self.consumer(&request.group_id).is_some() {
+            let synced = self.sync_consumer(caller, request);
+            turn.reply(caller.connection, Reply::Synced(synced));
+            return turn;
+        }
         let synced = self.on_classic(caller.now, &request.group_id, &mut turn, |group, scope| {
             group.sync(scope, caller, request)
         });
@@ -251,7 +311,8 @@ impl Shard {
         let group = self.groups.get_mut(&request.group_id);
         let heard = match group.map(|group| &mut group.kind) {
             Some(GroupKind::Classic(classic)) => classic.heartbeat(caller.now, request),
-            Some(GroupKind::Consumer(_)) | None => Err(Refusal::UnknownMember),
+            Some(GroupKind::Consumer(_)) => self.heartbeat_consumer(caller.now, request),
+            None => Err(Refusal::UnknownMember),
         };
         turn.reply(caller.connection, Reply::Heartbeat(heard));
         turn
@@ -260,6 +321,11 @@ impl Shard {
     /// LeaveGroup.
     pub fn leave(&mut self, caller: &Caller, name: &str, leavers: &[Leaver]) -> Turn {
         let mut turn = Turn::default();
+        if self.consumer(name).is_some() {
+            let left = self.leave_consumer(&mut turn, caller, name, leavers);
+            turn.reply(caller.connection, Reply::Left(left));
+            return turn;
+        }
         let left = self.on_classic(caller.now, name, &mut turn, |group, scope| {
             group.leave(scope, leavers)
         });
@@ -284,7 +350,12 @@ impl Shard {
 
     fn try_delete(&mut self, turn: &mut Turn, name: &str) -> Result<(), Refusal> {
         let group = self.groups.get(name).ok_or(Refusal::GroupNotFound)?;
-        if !group.is_empty() {
+        // Who was only given a member id has not joined: as in Kafka it does not count here.
+        let members = match &group.kind {
+            GroupKind::Classic(classic) => classic.members.len(),
+            GroupKind::Consumer(consumer) => consumer.members().len(),
+        };
+        if members > 0 {
             return Err(Refusal::NonEmptyGroup);
         }
         let offsets = group.offsets.iter();

@@ -57,6 +57,8 @@ pub struct GroupMember {
     pub client_id: String,
     /// As Kafka writes it: `/127.0.0.1`.
     pub host: String,
+    /// The protocol it speaks itself: in a group of the new one there may be members of either.
+    pub protocol: GroupType,
     /// The topics it subscribes to.
     pub subscribed: Vec<String>,
     /// What it is to read, by topic.

@@ -15,10 +15,13 @@ const ASSIGNORS: &[&str] = &[
     "roundrobin",
     "sticky",
     "cooperative-sticky",
-    // KIP-848: the coordinator assigns.
-    "consumer",
-    "consumer",
+    CONSUMER,
+    CONSUMER,
 ];
+/// Those with which members assign among themselves.
+const CLASSIC: &[&str] = &["range", "roundrobin", "sticky", "cooperative-sticky"];
+/// KIP-848: the coordinator assigns.
+const CONSUMER: &str = "consumer";
 /// When members commit, as schedules say it.
 const COMMITS: &[&str] = &["before", "after", "interval"];
 /// Members of one group, at most.
@@ -47,6 +50,7 @@ pub(super) fn plan(schedule: &mut Schedule, of_eight: u32, first_fault_ms: i64, 
             });
         }
     }
+    mix(schedule);
     schedule.settings.extend(settings(dice));
     let mut at_ms = first_fault_ms;
     loop {
@@ -62,6 +66,23 @@ pub(super) fn plan(schedule: &mut Schedule, of_eight: u32, first_fault_ms: i64, 
         schedule.faults.push(Planned { at_ms, fault });
     }
     schedule.faults.sort_by_key(|planned| planned.at_ms);
+}
+
+/// Has members of either protocol in one group in some of the schedules: it goes over and back as they come and go. A
+/// stream of its own leaves what else a seed means as it was.
+fn mix(schedule: &mut Schedule) {
+    let dice = &mut stream(schedule.seed, 8);
+    if !dice.random_ratio(1, 3) {
+        return;
+    }
+    let classic = *CLASSIC.choose(dice).expect("four of them");
+    for member in &mut schedule.members {
+        let assignor = match dice.random() {
+            true => classic,
+            false => CONSUMER,
+        };
+        assignor.clone_into(&mut member.assignor);
+    }
 }
 
 /// Few partitions of `__consumer_offsets`, so that they have much to do; sessions as short as runs are.

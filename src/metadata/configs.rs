@@ -72,6 +72,7 @@ pub struct BadValue {
 
 const TOPIC_POLICIES: &[&str] = &["compact", "delete"];
 const ASSIGNORS: &[&str] = &["range", "uniform"];
+const MIGRATION_POLICIES: &[&str] = &["bidirectional", "upgrade", "downgrade", "disabled"];
 const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
 const INT_MAX: i64 = i32::MAX as i64;
@@ -218,6 +219,7 @@ pub const BROKER_ROWS: &[BrokerRow] = &[
     live("group.consumer.max.heartbeat.interval.ms", Int, AtLeast(1), Some("15000"), "Longest group.consumer.heartbeat.interval.ms."),
     live("group.consumer.max.session.timeout.ms", Int, AtLeast(1), Some("60000"), "Longest group.consumer.session.timeout.ms."),
     live("group.consumer.max.size", Int, AtLeast(1), Some("2147483647"), "Members a group of the new protocol may have."),
+    live("group.consumer.migration.policy", Text, OneOf(MIGRATION_POLICIES), Some("bidirectional"), "Whether a group with members in it may go over from the classic protocol to the new one (upgrade), back (downgrade), both or neither (disabled)."),
     live("group.consumer.min.heartbeat.interval.ms", Int, AtLeast(1), Some("5000"), "Shortest group.consumer.heartbeat.interval.ms."),
     live("group.consumer.min.session.timeout.ms", Int, AtLeast(1), Some("45000"), "Shortest group.consumer.session.timeout.ms."),
     live("group.consumer.session.timeout.ms", Int, AtLeast(1), Some("45000"), "Milliseconds after which a member of the new protocol that is not heard is out, held between its minimum and maximum."),

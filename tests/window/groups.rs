@@ -29,6 +29,7 @@ pub fn member(name: &str, topics: &[&str], assigned: &[(&str, &[i32])]) -> Group
         instance: None,
         client_id: name.into(),
         host: "/127.0.0.1".into(),
+        protocol: klar::inspect::GroupType::Classic,
         subscribed: topics.iter().map(|topic| (*topic).into()).collect(),
         assigned: assigned.iter().map(owned).collect(),
         session_timeout_ms: 45_000,

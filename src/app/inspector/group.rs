@@ -70,6 +70,7 @@ pub fn member(ui: &mut Ui, scene: &mut Scene<'_>, group: &str, id: &str) {
             facts.text("Software", software);
         }
         facts.mono("Host", host(member));
+        facts.text("Protocol", groups::kind_word(member.protocol));
         let instance = member.instance.as_deref();
         facts.text(
             "Static",

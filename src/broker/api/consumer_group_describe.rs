@@ -18,7 +18,8 @@ use crate::wire::messages::consumer_group_describe::{
 };
 use crate::wire::{ErrorCode, Reader};
 
-/// A member that speaks the new protocol; 0 is one that speaks the classic one.
+/// What a member speaks.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
@@ -95,7 +96,10 @@ fn described(shard: &Shard, image: &Image, group: &ConsumerGroup) -> DescribedGr
         subscribed_topic_regex: member.about.pattern.clone(),
         assignment: assignment(image, &member.current.assigned),
         target_assignment: assignment(image, group.target(id).unwrap_or(&nothing)),
-        member_type: CONSUMER_MEMBER,
+        member_type: match member.is_classic() {
+            true => CLASSIC_MEMBER,
+            false => CONSUMER_MEMBER,
+        },
     };
     DescribedGroup {
         group_state: group.state().name().to_owned(),

@@ -3,10 +3,11 @@
 //! Answered once everything it tells of is committed, so that another coordinator knows it, too. Regular expressions
 //! are resolved with the heartbeat that brings them.
 //!
-//! Differs from Apache Kafka: a group with members of the classic protocol takes none of the new one, as with
-//! group.consumer.migration.policy=disabled; once it is empty it takes either. Racks are kept and told, but assignors
-//! ignore them. A member that joins again under its own id goes on with what is its own instead of being fenced until
-//! its session is over. Regular expressions know neither `\C` nor `\Q…\E`, and have limits: 4096 bytes, 256 in a group.
+//! Differs from Apache Kafka: racks are kept and told, but assignors ignore them. A member that joins again under its
+//! own id goes on with what is its own instead of being fenced until its session is over. A classic group that goes
+//! over counts as a member's own what it said it owned when it joined, too. Regular expressions know neither `\C` nor
+//! `\Q…\E`, and have limits: 4096 bytes, 256 in a group. What the members of a group say of themselves is 8 MiB at most
+//! (GROUP_MAX_SIZE_REACHED).
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries, check_lists};

@@ -3,9 +3,10 @@
 //! Parked until everybody has joined. While the coordinator is elected or reads its groups the request waits a
 //! second instead of being refused.
 //!
-//! Differs from Apache Kafka: of protocols that are liked equally the first by name is chosen; a group of the new
-//! protocol that has members takes no classic ones (INCONSISTENT_GROUP_PROTOCOL); member ids begin with at most 255
-//! bytes of the client's id or instance.
+//! Differs from Apache Kafka: of protocols that are liked equally the first by name is chosen; member ids begin with at
+//! most 255 bytes of the client's id or instance; what the members of a group say of themselves is 8 MiB at most
+//! (GROUP_MAX_SIZE_REACHED). In a group of the new protocol, who was thrown out and says that it still owns partitions
+//! is UNKNOWN_MEMBER_ID, so that it drops them before another reads them.
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};

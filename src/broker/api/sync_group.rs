@@ -2,7 +2,7 @@
 //!
 //! Answered once the assignment is committed, so that another coordinator knows it, too.
 //!
-//! Differs from Apache Kafka: in nothing.
+//! Differs from Apache Kafka: the assignments of a group are 8 MiB at most (INVALID_REQUEST).
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};

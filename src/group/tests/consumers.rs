@@ -2,6 +2,7 @@
 
 mod fencing;
 mod joining;
+mod migration;
 mod random;
 mod statics;
 mod subscriptions;
@@ -27,6 +28,8 @@ struct World {
     now: Time,
     written: Vec<Record>,
     news: Vec<News>,
+    /// Replies nobody has looked at yet.
+    replies: Vec<(ConnectionId, Reply)>,
     connections: u64,
 }
 
@@ -138,6 +141,7 @@ impl World {
             now,
             written: Vec::new(),
             news: Vec::new(),
+            replies: Vec::new(),
             connections: 0,
         };
         world.grow("t", partitions);
@@ -167,25 +171,38 @@ impl World {
         self.shard.topics_changed();
     }
 
-    fn take(&mut self, turn: Turn) -> Option<Reply> {
+    fn take(&mut self, turn: Turn) {
         self.written.extend(turn.records);
         self.news.extend(turn.news);
+        self.replies.extend(turn.replies);
         self.shard.check();
-        turn.replies.into_iter().next().map(|(_, reply)| reply)
+    }
+
+    /// What somebody was answered, if that has come.
+    fn reply(&mut self, to: ConnectionId) -> Option<Reply> {
+        let at = self.replies.iter().position(|(of, _)| *of == to)?;
+        Some(self.replies.remove(at).1)
     }
 
     fn on_shard(&mut self, verb: impl FnOnce(&mut Shard, &Caller) -> Turn) -> Reply {
+        let connection = self.request(verb);
+        self.reply(connection).expect("it is answered at once")
+    }
+
+    fn request(&mut self, verb: impl FnOnce(&mut Shard, &Caller) -> Turn) -> ConnectionId {
         self.connections += 1;
+        let connection = ConnectionId(self.connections);
         let caller = Caller {
             now: self.now,
-            connection: ConnectionId(self.connections),
+            connection,
             client_id: "client",
             client_host: "/127.0.0.1",
             fresh: u128::from(self.connections),
             topics: &self.topics,
         };
         let turn = verb(&mut self.shard, &caller);
-        self.take(turn).expect("it is answered at once")
+        self.take(turn);
+        connection
     }
 
     fn ask(&mut self, request: &ConsumerGroupHeartbeatRequest) -> Result<ConsumerHeard, Refusal> {
@@ -245,7 +262,7 @@ impl World {
         let until = self.now.plus_ms(ms);
         while let Some(at) = self.shard.next_wakeup().filter(|at| *at <= until) {
             self.now = self.now.max(at);
-            let turn = self.shard.on_tick(self.now);
+            let turn = self.shard.on_tick(self.now, &self.topics);
             self.take(turn);
         }
         self.now = until;

@@ -86,6 +86,7 @@ pub(super) fn config() -> GroupConfig {
         consumer_heartbeat_interval_ms: 5_000,
         consumer_max_size: 100,
         assignors: vec![Assignor::Uniform, Assignor::Range],
+        migration: MigrationPolicy::Bidirectional,
     }
 }
 
@@ -118,7 +119,7 @@ impl World {
         let until = self.now.plus_ms(ms);
         while let Some(at) = self.shard.next_wakeup().filter(|at| *at <= until) {
             self.now = self.now.max(at);
-            let turn = self.shard.on_tick(self.now);
+            let turn = self.shard.on_tick(self.now, &NO_TOPICS);
             self.take(turn);
         }
         self.now = until;

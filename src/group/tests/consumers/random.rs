@@ -9,10 +9,10 @@ const STEPS: usize = 400;
 const MAX_CONSUMERS: usize = 6;
 
 /// A generator of its own, so that a seed is the same life for ever: SplitMix64.
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.0;
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
