@@ -50,6 +50,28 @@ members! {
     java_consumer: java "consumer" false;
 }
 
+/// Each client that takes a group over to the consumer protocol and back, beside members that speak `protocol`.
+macro_rules! migrations {
+    ($($name:ident: $client:ident $protocol:literal, $other:ident;)*) => {
+        $(#[test]
+        fn $name() {
+            let (name, other) = (stringify!($name), stringify!($other));
+            crate::groups::go_over_and_back(name, stringify!($client), $protocol, other);
+        })*
+    };
+}
+
+migrations! {
+    confluent_range_goes_over: confluent "range", confluent;
+    confluent_cooperative_goes_over: confluent "cooperative-sticky", java;
+    java_range_goes_over: java "range", java;
+    java_cooperative_goes_over: java "cooperative-sticky", confluent;
+    franz_cooperative_goes_over: franz "cooperative-sticky", confluent;
+    sarama_range_goes_over: sarama "range", confluent;
+    kafkajs_goes_over: kafkajs "roundrobin", confluent;
+    kafka_python_goes_over: kafka_python "range", confluent;
+}
+
 /// A member of a group, in a process of its own.
 struct Member {
     name: String,
@@ -119,9 +141,13 @@ struct Group<'a> {
 
 impl Group<'_> {
     fn start(&self, name: &str, instance: Option<&str>) -> Member {
-        let mut child = install::member(self.client)
+        self.start_as(self.client, self.protocol, name, instance)
+    }
+
+    fn start_as(&self, client: &str, protocol: &str, name: &str, instance: Option<&str>) -> Member {
+        let mut child = install::member(client)
             .args([&self.broker.bootstrap, &self.name, &self.name])
-            .args([name, self.protocol, instance.unwrap_or("-")])
+            .args([name, protocol, instance.unwrap_or("-")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -232,6 +258,47 @@ impl Group<'_> {
             assert_eq!(offset["committed"].as_i64(), Some(done), "{partition}");
         }
     }
+}
+
+/// Members of the classic protocol read on while one of the consumer protocol joins, takes the group over with them in
+/// it and leaves again, or the other way round.
+fn go_over_and_back(name: &str, client: &'static str, protocol: &'static str, other: &'static str) {
+    let broker = Broker::get();
+    let mut group = Group {
+        broker,
+        name: format!("both-{}", name.replace('_', "-")),
+        client,
+        protocol,
+        told: Told::default(),
+    };
+    let partitions = usize::try_from(PARTITIONS).unwrap();
+    Driver::of("franz").create(broker, &group.name, partitions);
+    let a = group.start("a", None);
+    group.wait_for_shares(&[&a], partitions);
+    group.produce();
+    group.wait_for_rounds(&[&a], 1);
+
+    let b = group.start_as(other, "consumer", "b", None);
+    group.wait_for_shares(&[&a, &b], 2);
+    group.produce();
+    group.wait_for_rounds(&[&a, &b], 2);
+    assert_eq!(group.shown()["kind"], "consumer");
+    group.assert_shown("Stable", 2);
+
+    let c = group.start("c", None);
+    group.wait_for_shares(&[&a, &b, &c], 1);
+    group.close(a);
+    group.produce();
+    group.wait_for_shares(&[&b, &c], 2);
+    group.wait_for_rounds(&[&b, &c], 3);
+
+    group.close(b);
+    group.wait_for_shares(&[&c], partitions);
+    group.produce();
+    group.wait_for_rounds(&[&c], 4);
+    assert_eq!(group.shown()["kind"], "classic");
+    group.close(c);
+    group.assert_shown("Empty", 0);
 }
 
 fn come_and_go(name: &str, client: &'static str, protocol: &'static str, fixed: bool) {
