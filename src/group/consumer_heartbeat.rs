@@ -198,11 +198,7 @@ impl Shard {
         about: About,
     ) -> Option<String> {
         let id = &seat.id;
-        let classic = |kind: &GroupKind| matches!(kind, GroupKind::Classic(c) if !c.is_bare());
-        if self.groups.get(name).is_some_and(|g| classic(&g.kind)) {
-            // It is empty: its members may speak the new protocol from now on.
-            self.write_gone(turn, name);
-        }
+        self.empty_to_consumer(turn, name);
         if let Some(before) = &seat.replaces {
             self.replace_member(turn, name, before, seat);
         }

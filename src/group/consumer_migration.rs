@@ -14,6 +14,7 @@ use super::consumer_classic::assignment;
 use super::consumer_record::{About, ClassicSide, ConsumerPart, Current, GroupEpoch, MemberState};
 use super::kind::GroupKind;
 use super::partitions::Partitions;
+use super::record::{ClassicRecord, Record};
 use super::shard::Shard;
 use super::turn::{Caller, News, Turn};
 use crate::ids::{Time, TopicId};
@@ -79,6 +80,41 @@ impl Shard {
                 .to_owned(),
         });
         Ok(())
+    }
+
+    /// A classic group without members is one of the new protocol from now on. Its epochs go on where its generations
+    /// ended, so that no number means two things.
+    pub(super) fn empty_to_consumer(&mut self, turn: &mut Turn, name: &str) {
+        let Some(GroupKind::Classic(classic)) = self.groups.get(name).map(|g| &g.kind) else {
+            return;
+        };
+        if classic.is_bare() {
+            return;
+        }
+        let epoch = classic.generation();
+        self.write_gone(turn, name);
+        let topics_hash = 0;
+        let group = Some(GroupEpoch { epoch, topics_hash });
+        self.write_part(turn, name, ConsumerPart::Group(group));
+        self.write_part(turn, name, ConsumerPart::TargetEpoch(Some(epoch)));
+    }
+
+    /// The other way round.
+    pub(super) fn empty_to_classic(&mut self, turn: &mut Turn, now: Time, name: &str) {
+        let generation = self.consumer(name).map_or(0, |group| group.epoch());
+        self.end_consumer_group(turn, name);
+        let state = Some(ClassicRecord {
+            protocol_type: CONSUMER.to_owned(),
+            generation,
+            protocol: None,
+            leader: None,
+            since_ms: now.as_ms(),
+            members: Vec::new(),
+        });
+        let group = name.to_owned();
+        let record = Record::Classic { group, state };
+        self.apply(&record);
+        turn.records.push(record);
     }
 
     /// Whether all members a group has left speak the classic protocol and it may go back to that.

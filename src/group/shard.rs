@@ -270,8 +270,7 @@ impl Shard {
             if !id.is_empty() {
                 return refuse(Refusal::UnknownMember);
             }
-            // Its members may speak the classic protocol from now on.
-            self.end_consumer_group(turn, name);
+            self.empty_to_classic(turn, caller.now, name);
         }
         if !self.groups.contains_key(name) {
             if !id.is_empty() {

@@ -26,12 +26,19 @@ const SETTINGS: &[&str] = &[
     "group.consumer.session.timeout.ms=6000",
 ];
 
-/// Files of one run; emptied at its start.
+/// Files of this run. Another may go on beside it, so only those of runs that are over are removed.
 pub fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-        let _ = fs::remove_dir_all(&path);
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+        fs::create_dir_all(&all).unwrap();
+        for run in fs::read_dir(&all).unwrap() {
+            let run = run.unwrap();
+            if !Path::new("/proc").join(run.file_name()).exists() {
+                let _ = fs::remove_dir_all(run.path());
+            }
+        }
+        let path = all.join(std::process::id().to_string());
         fs::create_dir_all(&path).unwrap();
         path
     })
@@ -109,14 +116,15 @@ impl Broker {
         serde_json::from_str(&self.ctl_ok(&["snapshot"])).unwrap()
     }
 
-    /// Memory that klar's process has in use.
-    pub fn resident_mib(&self) -> f64 {
+    /// Memory that klar's process has in use, by the name of a line of `/proc/PID/status`: `VmRSS`, or `RssAnon`
+    /// without mapped files.
+    pub fn memory_mib(&self, which: &str) -> f64 {
         let shell = self._process.as_ref().expect("started here").id();
         let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
         let resident = |pid: &str| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+            let line = status.lines().find(|line| line.starts_with(which))?;
             let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
             (name.trim() != "cat").then_some(kib / 1024.0)
         };

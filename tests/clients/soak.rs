@@ -280,9 +280,10 @@ impl Soak {
 
     fn print_memory(&self, began: Instant) {
         println!(
-            "after {:.0} s: {:.1} MiB",
+            "after {:.0} s: {:.1} MiB, of it {:.1} MiB beside mapped files",
             began.elapsed().as_secs_f64(),
-            self.klar.resident_mib()
+            self.klar.memory_mib("VmRSS"),
+            self.klar.memory_mib("RssAnon")
         );
     }
 

@@ -5,7 +5,8 @@
 //!
 //! Differs from Apache Kafka: racks are kept and told, but assignors ignore them. A member that joins again under its
 //! own id goes on with what is its own instead of being fenced until its session is over. A classic group that goes
-//! over counts as a member's own what it said it owned when it joined, too. Regular expressions know neither `\C` nor
+//! over counts as a member's own what it said it owned when it joined, too, and one that is empty then counts its epochs
+//! on from its generations (so does one that goes back). Regular expressions know neither `\C` nor
 //! `\Q…\E`, and have limits: 4096 bytes, 256 in a group. What the members of a group say of themselves is 8 MiB at most
 //! (GROUP_MAX_SIZE_REACHED).
 

@@ -121,7 +121,8 @@ fn an_empty_group_becomes_of_the_other_kind_and_keeps_its_offsets() {
     };
     assert!(world.shard.consumer("g").is_none());
     match join_classic(&mut world, &id) {
-        Reply::Joined(joined) => assert_eq!(joined.generation, 1),
+        // Epoch 1, left in 2: no number means two things.
+        Reply::Joined(joined) => assert_eq!(joined.generation, 3),
         other => panic!("{other:?}"),
     }
     assert_eq!(world.committed(), Some(5));
@@ -135,6 +136,7 @@ fn an_empty_group_becomes_of_the_other_kind_and_keeps_its_offsets() {
     world.on_shard(|shard, caller| shard.leave(caller, "g", &[leaver]));
     world.beat(&mut a).unwrap();
     assert_eq!((world.state(), world.committed()), ("Stable", Some(5)));
+    assert_eq!(world.group().epoch(), 5);
     assert_eq!(
         world.read_again().consumer("g").unwrap().kept,
         world.group().kept
