@@ -1,7 +1,8 @@
 //! What groups were told, as far as it binds what they are told later.
 //!
 //! C2: whoever is given a partition begins to read it at the last offset that was acknowledged as committed before,
-//! or behind it: commits of one owner grow, and the next owner begins where they ended. C3: in one generation a
+//! or behind it: commits of one owner grow, and the next owner begins where they ended. A commit that lost its
+//! connection may come into force after a later one, as with any Kafka: the smaller one counts then. C3: in one generation a
 //! partition has one owner.
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub type Generation = (Group, i32, u32);
 pub struct GroupHistory {
     /// The last offset acknowledged in an era.
     accepted: BTreeMap<(Group, Place, u32), Offset>,
+    /// The smallest offset of a generation whose commit was not answered: it may come into force until that is over.
+    doubtful: BTreeMap<(Group, Place, u32), (i32, Offset)>,
     owners: BTreeMap<Generation, BTreeMap<(String, PartitionIndex), String>>,
     readers: u32,
     /// `__consumer_offsets` may have lost records to an election that was allowed to.
@@ -31,15 +34,36 @@ pub struct GroupHistory {
 }
 
 impl GroupHistory {
-    /// A commit was acknowledged.
-    pub fn accepted(&mut self, group: Group, place: Place, era: u32, offset: Offset) {
-        self.accepted.insert((group, place, era), offset);
+    /// A commit was acknowledged in a generation.
+    pub fn accepted(&mut self, at: (Group, Place, u32), generation: i32, offset: Offset) {
+        let floor = match self.doubtful.get(&at) {
+            Some((of, least)) if *of == generation => offset.min(*least),
+            _ => {
+                self.doubtful.remove(&at);
+                offset
+            }
+        };
+        self.accepted.insert(at, floor);
+    }
+
+    /// A commit was not answered and its connection is gone: the broker may take it later than those that follow.
+    pub fn doubt(&mut self, at: (Group, Place, u32), generation: i32, offset: Offset) {
+        let doubtful = self.doubtful.entry(at).or_insert((generation, offset));
+        let least = match doubtful.0 == generation {
+            true => offset.min(doubtful.1),
+            false => offset,
+        };
+        *doubtful = (generation, least);
+        if let Some(accepted) = self.accepted.get_mut(&at) {
+            *accepted = least.min(*accepted);
+        }
     }
 
     /// The owner of a partition found that its log does not hold what was committed.
     pub fn forget(&mut self, group: Group, place: Place) {
-        self.accepted
-            .retain(|(of, at, _), _| (*of, *at) != (group, place));
+        let other = |of: &Group, at: &Place| (*of, *at) != (group, place);
+        self.accepted.retain(|(of, at, _), _| other(of, at));
+        self.doubtful.retain(|(of, at, _), _| other(of, at));
     }
 
     /// What the group has certainly committed in this era.

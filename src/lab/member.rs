@@ -238,9 +238,21 @@ impl Member {
                 for one in offsets {
                     let key = (one.topic, one.partition);
                     if let Some(place) = self.places.get(&key).filter(|_| !self.takes_back) {
-                        let era = books.history.era;
+                        let at = (self.group, *place, books.history.era);
+                        let generation = self.consumer.generation();
                         let groups = &mut books.history.groups;
-                        groups.accepted(self.group, *place, era, one.offset);
+                        groups.accepted(at, generation, one.offset);
+                    }
+                }
+            }
+            GroupEvent::CommitLost { offsets } => {
+                books.tally.count("commits without an answer");
+                for one in offsets {
+                    let key = (one.topic, one.partition);
+                    if let Some(place) = self.places.get(&key) {
+                        let at = (self.group, *place, books.history.era);
+                        let generation = self.consumer.generation();
+                        books.history.groups.doubt(at, generation, one.offset);
                     }
                 }
             }

@@ -197,6 +197,12 @@ impl GroupConsumer {
         self.commits.next_interval = self.commits.next_interval.map(|_| now);
     }
 
+    pub(super) fn on_commit_lost(&mut self, now: Time, offsets: Vec<(Place, Offset)>) {
+        let offsets = offsets_of(offsets);
+        self.events.add(GroupEvent::CommitLost { offsets });
+        self.commit_again(now);
+    }
+
     pub(super) fn on_committed(
         &mut self,
         now: Time,

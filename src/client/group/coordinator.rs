@@ -239,7 +239,7 @@ impl GroupConsumer {
             Sent::ModernHeartbeat => self.beat_again(now),
             Sent::Leave => self.on_left(),
             Sent::OffsetFetch(places) => self.ask_offsets_again(now, &places),
-            Sent::Commit { .. } => self.commit_again(now),
+            Sent::Commit { offsets, .. } => self.on_commit_lost(now, offsets),
         }
     }
 

@@ -61,6 +61,11 @@ pub enum GroupEvent {
         offsets: Vec<PartitionOffset>,
         error: CallError,
     },
+    /// A commit was not answered before its connection was lost, and is made again. Until the generation is over the
+    /// first may still come into force, even after a later one: requests of two connections have no order.
+    CommitLost {
+        offsets: Vec<PartitionOffset>,
+    },
     /// The position was outside the log; reading goes on elsewhere.
     Moved {
         topic: String,

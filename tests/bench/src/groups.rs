@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::apache::Apache;
 use crate::load;
 use crate::measures::{Bench, Measured, Wanted, median, print_pair, text};
 use crate::raw::{Connection, Fields, put_str};
@@ -19,6 +20,14 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Between two heartbeats of a member, as clients have it by default.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 const TOPIC: &str = "groups";
+/// The error code of a heartbeat that tells to join again.
+const REBALANCE_IN_PROGRESS: i16 = 27;
+/// Longest a coordinator may take to be there.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Members of the one large group.
+const MANY_MEMBERS: usize = 100;
+/// Rounds that are not counted: Apache Kafka's machine compiles what it runs often.
+const WARM_UP: usize = 20;
 
 /// From subscribing to the first record of a lone librdkafka member, when `__consumer_offsets` is there.
 pub fn join(bench: &Bench) -> Measured {
@@ -40,6 +49,98 @@ pub fn join(bench: &Bench) -> Measured {
     server.discard();
     let name = "join to first record";
     print_pair(name, "ms", median(taken), None, Wanted::AtMost(50.0));
+    Ok(())
+}
+
+/// What a rebalance takes once all members know of it: every one of a hundred joins again, because one more came,
+/// until the last has its assignment. The second figure is Apache Kafka's.
+pub fn rebalance(bench: &Bench) -> Measured {
+    // A group begins with all of them at once; the rebalance that is measured waits for nobody.
+    let (delay, ms) = ("group.initial.rebalance.delay.ms", "500");
+    let mut taken = (Vec::new(), Vec::new());
+    let server = Server::start_fresh(KLAR, &bench.dir.join("server")).map_err(text)?;
+    let apache = Apache::start(&bench.dir.join("apache"), &[&format!("{delay}={ms}")]);
+    let apache = apache.map_err(text)?;
+    let rounds = bench.rounds.max(5);
+    for (bootstrap, taken) in [
+        (&server.bootstrap, &mut taken.0),
+        (&apache.bootstrap, &mut taken.1),
+    ] {
+        let mut first = Connection::open(bootstrap).map_err(text)?;
+        first
+            .create_topic(TOPIC, MANY_MEMBERS as i32, 1)
+            .map_err(text)?;
+        // Apache Kafka makes the topic of offsets now, and says so until it has.
+        let asked = Instant::now();
+        while let Err(error) = first.find_coordinator("group-0") {
+            if asked.elapsed() > PATIENCE {
+                return Err(text(error));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        if *bootstrap == server.bootstrap {
+            first.set_for_all_brokers(delay, ms).map_err(text)?;
+        }
+        for round in 0..rounds + WARM_UP {
+            let one = rebalance_once(bootstrap, round).map_err(text)?;
+            if round >= WARM_UP {
+                taken.push(one.as_secs_f64() * 1000.0);
+            }
+        }
+    }
+    server.discard();
+    let (klar, apache) = (median(taken.0), median(taken.1));
+    let name = "rebalance of 100 (Apache Kafka)";
+    print_pair(name, "ms", klar, Some(apache), Wanted::Nothing);
+    Ok(())
+}
+
+/// A stable group of a hundred, then one more member.
+fn rebalance_once(bootstrap: &str, round: usize) -> io::Result<Duration> {
+    let mut members = Vec::with_capacity(MANY_MEMBERS + 1);
+    for _ in 0..MANY_MEMBERS {
+        members.push(Member::new(Connection::open(bootstrap)?, round));
+    }
+    join_all(&mut members)?;
+    sync_all(&mut members)?;
+    let mut more = Member::new(Connection::open(bootstrap)?, round);
+    let begun = Instant::now();
+    more.send_join()?;
+    // Who joins again before the new member has come is told the generation that is.
+    while members[0].hear()? != REBALANCE_IN_PROGRESS {}
+    for member in &mut members[1..] {
+        member.send_heartbeat()?;
+    }
+    for member in &mut members[1..] {
+        member.take_heard()?;
+    }
+    join_all(&mut members)?;
+    more.take_joined()?;
+    members.push(more);
+    sync_all(&mut members)?;
+    Ok(begun.elapsed())
+}
+
+/// Has members join, or join again.
+fn join_all(members: &mut [Member]) -> io::Result<()> {
+    for member in &mut *members {
+        member.send_join()?;
+    }
+    for member in members {
+        member.take_joined()?;
+    }
+    Ok(())
+}
+
+/// Has members fetch their assignments; the leader brings one for each.
+fn sync_all(members: &mut [Member]) -> io::Result<()> {
+    let ids: Vec<String> = members.iter().map(|member| member.id.clone()).collect();
+    for member in &mut *members {
+        member.send_sync_of(&ids)?;
+    }
+    for member in members {
+        member.take_synced()?;
+    }
     Ok(())
 }
 
@@ -124,7 +225,7 @@ impl Member {
         put_str(&mut body, &self.group);
         body.extend(45_000i32.to_be_bytes());
         body.extend(300_000i32.to_be_bytes());
-        put_str(&mut body, "");
+        put_str(&mut body, &self.id);
         put_str(&mut body, "consumer");
         body.extend(1i32.to_be_bytes());
         put_str(&mut body, "range");
@@ -152,8 +253,25 @@ impl Member {
 
     /// SyncGroup v2; the leader assigns nothing to anybody.
     fn send_sync(&mut self) -> io::Result<()> {
+        self.send_sync_of(&[])
+    }
+
+    /// SyncGroup v2; the leader assigns a partition to each of these.
+    fn send_sync_of(&mut self, ids: &[String]) -> io::Result<()> {
+        let ids = if self.leads { ids } else { &[] };
         let mut body = self.header();
-        body.extend(0i32.to_be_bytes());
+        body.extend((ids.len() as i32).to_be_bytes());
+        for (partition, id) in (0i32..).zip(ids) {
+            put_str(&mut body, id);
+            let mut assignment = 0i16.to_be_bytes().to_vec();
+            assignment.extend(1i32.to_be_bytes());
+            put_str(&mut assignment, TOPIC);
+            assignment.extend(1i32.to_be_bytes());
+            assignment.extend(partition.to_be_bytes());
+            assignment.extend((-1i32).to_be_bytes());
+            body.extend((assignment.len() as i32).to_be_bytes());
+            body.extend(assignment);
+        }
         self.connection.send(14, 2, &body)
     }
 
@@ -165,12 +283,25 @@ impl Member {
     }
 
     /// Heartbeat v2.
-    fn heartbeat(&mut self) -> io::Result<()> {
+    fn send_heartbeat(&mut self) -> io::Result<()> {
         let body = self.header();
-        let response = self.connection.ask(12, 2, &body)?;
+        self.connection.send(12, 2, &body)
+    }
+
+    fn take_heard(&mut self) -> io::Result<i16> {
+        let response = self.connection.receive()?;
         let mut fields = Fields::new(&response);
         fields.i32()?;
-        expect(fields.i16()?, "Heartbeat")
+        fields.i16()
+    }
+
+    fn hear(&mut self) -> io::Result<i16> {
+        self.send_heartbeat()?;
+        self.take_heard()
+    }
+
+    fn heartbeat(&mut self) -> io::Result<()> {
+        expect(self.hear()?, "Heartbeat")
     }
 
     /// Group, generation and member: what both begin with.

@@ -7,6 +7,7 @@
 //!
 //! It fails when something does not work, never because something is slow.
 
+mod apache;
 mod groups;
 mod load;
 mod measures;

@@ -90,6 +90,7 @@ const MEASURES: &[(&str, fn(&Bench) -> Measured)] = &[
     ("10,000 connections", many_connections),
     ("group join", groups::join),
     ("idle group members", groups::idle),
+    ("group rebalance", groups::rebalance),
 ];
 
 /// Takes each measure whose name contains one of `only` (all when empty); answers how many failed.
