@@ -29,27 +29,42 @@ const MANY_MEMBERS: usize = 100;
 /// Rounds that are not counted: Apache Kafka's machine compiles what it runs often.
 const WARM_UP: usize = 20;
 
-/// From subscribing to the first record of a lone librdkafka member, when `__consumer_offsets` is there.
+/// From subscribing to the first record of a lone librdkafka member, when `__consumer_offsets` is there. The second
+/// figure is Apache Kafka's.
 pub fn join(bench: &Bench) -> Measured {
     let server = Server::start_fresh(KLAR, &bench.dir.join("server")).map_err(text)?;
-    let topic = Connection::open(&server.bootstrap).and_then(|mut c| c.create_topic(TOPIC, 1, 1));
+    let delay = "group.initial.rebalance.delay.ms=0";
+    let apache = Apache::start(&bench.dir.join("apache"), &[delay]).map_err(text)?;
+    let rounds = bench.rounds.max(5);
+    let klar = join_each(&server.bootstrap, rounds)?;
+    let apache = join_each(&apache.bootstrap, rounds)?;
+    server.discard();
+    let name = "join to record (Apache Kafka)";
+    print_pair(name, "ms", klar, Some(apache), Wanted::AtMost(50.0));
+    Ok(())
+}
+
+/// The median of so many joins, each of a group of its own.
+fn join_each(bootstrap: &str, rounds: usize) -> Result<f64, String> {
+    let topic = Connection::open(bootstrap).and_then(|mut c| c.create_topic(TOPIC, 1, 1));
     topic.map_err(text)?;
     // Of several partitions the first request may name only empty ones, which librdkafka then waits for, 500 ms.
-    let target = crate::load::Target {
+    let target = load::Target {
+        bootstrap,
+        topic: TOPIC,
         partitions: 1,
-        ..server.target(TOPIC)
+        acks: "1",
     };
     load::produce(&target, 100, 100)?;
-    load::join(&target, "warm")?;
+    for warm in 0..WARM_UP {
+        load::join(&target, &format!("warm-{warm}"))?;
+    }
     let mut taken = Vec::new();
-    for round in 0..bench.rounds.max(5) {
+    for round in 0..rounds {
         let joined = load::join(&target, &format!("group-{round}"))?;
         taken.push(joined.as_secs_f64() * 1000.0);
     }
-    server.discard();
-    let name = "join to first record";
-    print_pair(name, "ms", median(taken), None, Wanted::AtMost(50.0));
-    Ok(())
+    Ok(median(taken))
 }
 
 /// What a rebalance takes once all members know of it: every one of a hundred joins again, because one more came,
