@@ -150,6 +150,7 @@ mod tests {
                 errors: 0,
                 last_api: last_api.into(),
                 own: false,
+                contact: crate::inspect::Contact::default(),
             }],
             ..ClusterSnapshot::default()
         })

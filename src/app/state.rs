@@ -301,6 +301,14 @@ pub enum BrokerTab {
     Files,
 }
 
+/// The tabs of the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientsTab {
+    #[default]
+    Connections,
+    Doctor,
+}
+
 /// The tabs of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GroupTab {
@@ -332,6 +340,7 @@ pub struct UiState {
     /// The broker whose page is open in the Cluster view; `None` is the picture of all.
     pub open_broker: Option<BrokerId>,
     pub broker_tab: BrokerTab,
+    pub clients_tab: ClientsTab,
     /// The group whose page is open in the Groups view; `None` is the list.
     pub open_group: Option<String>,
     pub group_tab: GroupTab,

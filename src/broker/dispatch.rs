@@ -50,6 +50,8 @@ pub(super) struct Asked {
     /// Until when it may wait for its group's coordinator, or for this broker to join the cluster; `None` once it is to be answered whatever there is to say.
     pub patience: Cell<Option<Time>>,
     failed: Cell<bool>,
+    /// The last error in its answer; none where the answer was made elsewhere.
+    error: Cell<ErrorCode>,
 }
 
 /// What became of a request.
@@ -91,6 +93,7 @@ impl Asked {
     pub fn code(&self, error: ErrorCode) -> i16 {
         if error != ErrorCode::None {
             self.failed.set(true);
+            self.error.set(error);
         }
         error.code()
     }
@@ -156,6 +159,7 @@ impl Broker {
             correlation_id: header.correlation_id,
             patience: Cell::new(Some(now.plus_ms(PATIENCE_MS))),
             failed: Cell::new(false),
+            error: Cell::new(ErrorCode::None),
         };
         let answered = if header.version_known() {
             let body = kept.map(|frame| frame.slice(reader.position()..));
@@ -222,7 +226,7 @@ impl Broker {
         if asked.failed.take() {
             self.totals.errors += 1;
             if let Some(connection) = self.connections.get_mut(asked.connection) {
-                connection.errors += 1;
+                connection.on_error(asked.api, asked.version, asked.error.get());
             }
         }
         let committed = std::mem::take(&mut self.committed) || self.judged_ahead(asked.api);

@@ -127,6 +127,10 @@ impl Broker {
                 let peer = facts.peer.to_string();
                 self.note(EventKind::ConnectionRefused { peer, cause });
             }
+            let refused = (id, facts);
+            let me = self.config.id;
+            self.connections.remember_refused(now, me, refused, &cause);
+            self.changed += 1;
             self.effects.push(Effect::Close { to: id, why: cause });
             return;
         }
@@ -148,9 +152,16 @@ impl Broker {
         self.after_verb(now);
     }
 
+    /// Hears what is wrong with what a connection sends. Call it before its [`Broker::on_disconnected`].
+    pub fn on_bad_frame(&mut self, id: ConnectionId, why: &str) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.on_ending(why);
+        }
+    }
+
     /// Forgets a connection that is gone, whoever closed it.
     pub fn on_disconnected(&mut self, now: Time, id: ConnectionId) {
-        self.forget_connection(id);
+        self.forget_connection(now, id, "");
         if let Some(controller) = self.controller_mut() {
             controller.sessions.on_disconnected(now, id);
         }
@@ -260,12 +271,12 @@ impl Broker {
                 self.note(EventKind::ConnectionRefused { peer, cause });
             }
         }
-        self.forget_connection(id);
+        self.forget_connection(now, id, &why);
         self.effects.push(Effect::Close { to: id, why });
     }
 
-    fn forget_connection(&mut self, id: ConnectionId) {
-        self.connections.remove(id);
+    fn forget_connection(&mut self, now: Time, id: ConnectionId, why: &str) {
+        self.connections.remove(now, self.config.id, id, why);
         self.woken.remove(&id);
         self.groups.forget_connection(id);
         match self.parked.take(id) {

@@ -44,6 +44,10 @@ pub struct BrokerPicture {
     pub in_flight: Vec<InFlight>,
     /// The newest first, at most [`CONNECTIONS_SHOWN`].
     pub connections: Arc<Vec<ConnectionSnapshot>>,
+    /// Clients' connections that ended, oldest first, at most [`GONE_KEPT`].
+    ///
+    /// [`GONE_KEPT`]: crate::inspect::GONE_KEPT
+    pub gone: Arc<Vec<ConnectionSnapshot>>,
     pub lanes: Vec<Arc<Lane>>,
     pub record: Option<Arc<RecordAnswer>>,
     pub segment: Option<Arc<SegmentDetail>>,
@@ -107,6 +111,7 @@ impl Broker {
             registrations: self.show_registrations(),
             in_flight: self.show_in_flight(),
             connections: self.connections.shown(self.config.id),
+            gone: self.connections.gone(),
             lanes,
             record,
             segment,

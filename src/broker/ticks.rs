@@ -207,8 +207,8 @@ impl Broker {
         }
         for id in self.connections.silent_since(now.plus_ms(-idle_ms)) {
             if !self.parked.holds(id) {
-                self.forget_connection(id);
                 let why = format!("connections.max.idle.ms = {idle_ms} passed");
+                self.forget_connection(now, id, &why);
                 self.effects
                     .push(super::effect::Effect::Close { to: id, why });
             }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::doctor;
 use super::events::{self, EventsArguments};
 use super::files::{self, FilesArguments};
 use super::groups::{self, Groups};
@@ -25,6 +26,11 @@ pub enum Ctl {
     Snapshot,
     /// Print what happened, oldest first, each with its cause
     Events(EventsArguments),
+    /// Say where clients dialed, what Metadata told them and whether they arrived there
+    Doctor {
+        /// Only clients that call themselves so
+        client_id: Option<String>,
+    },
     /// List the files a broker that does not run left on disk: path, kind, offsets, bytes
     Files(FilesArguments),
     /// Make, change and remove topics
@@ -264,6 +270,7 @@ fn ask(dir: &Path, ctl: Ctl) -> Result<(), CtlError> {
     match ctl {
         Ctl::Snapshot => print_line(&snapshot(dir)?),
         Ctl::Events(arguments) => events::print(&snapshot(dir)?, arguments),
+        Ctl::Doctor { client_id } => doctor::print(&snapshot(dir)?, client_id.as_deref()),
         Ctl::Files(arguments) => list_files(dir, &arguments),
         Ctl::Topics(Topics::List) => list(&snapshot(dir)?),
         Ctl::Groups(groups) => groups::run(dir, groups),
@@ -277,6 +284,7 @@ fn command(ctl: Ctl) -> Result<Command, CtlError> {
     Ok(match ctl {
         Ctl::Snapshot
         | Ctl::Events(_)
+        | Ctl::Doctor { .. }
         | Ctl::Files(_)
         | Ctl::Groups(_)
         | Ctl::Stop { broker: None } => unreachable!("answered otherwise"),

@@ -3,6 +3,7 @@
 //! Prints what was asked for on stdout and everything else on stderr. It decides nothing about Kafka.
 
 mod control;
+mod doctor;
 mod events;
 mod files;
 mod groups;

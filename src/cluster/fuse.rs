@@ -97,6 +97,7 @@ pub fn fuse(
         groups,
         totals: totals(seen),
         connections: connections(seen),
+        gone: gone(seen),
         polls: polls(seen),
         in_flight: in_flight(seen),
         events: chronicle.events.iter().cloned().collect(),
@@ -175,6 +176,13 @@ fn groups(seen: &[Seen<'_>], topics: &[Arc<TopicSnapshot>]) -> Vec<Arc<GroupSnap
 fn connections(seen: &[Seen<'_>]) -> Vec<ConnectionSnapshot> {
     let living = seen.iter().filter(|s| s.is_alive());
     let shown = living.filter_map(|s| Some(s.picture?.connections.as_ref()));
+    shown.flatten().cloned().collect()
+}
+
+/// What became of connections to the brokers that run.
+fn gone(seen: &[Seen<'_>]) -> Vec<ConnectionSnapshot> {
+    let living = seen.iter().filter(|s| s.is_alive());
+    let shown = living.filter_map(|s| Some(s.picture?.gone.as_ref()));
     shown.flatten().cloned().collect()
 }
 

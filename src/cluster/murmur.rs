@@ -83,6 +83,7 @@ pub fn is_news(
     let same = (&before.cluster_id, before.broker_epoch, &before.broker)
         == (&after.cluster_id, after.broker_epoch, &after.broker)
         && counted(before.totals) == counted(after.totals)
+        && before.gone == after.gone
         && same_connections(&before.connections, &after.connections)
         && waiting(before, &is_watched).eq(waiting(after, &is_watched))
         && same_quorum(&before.quorum, &after.quorum)

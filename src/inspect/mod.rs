@@ -7,6 +7,7 @@
 mod command;
 mod consumers;
 mod contents;
+mod doctor;
 mod event;
 mod event_filter;
 mod event_lines;
@@ -20,6 +21,7 @@ mod snapshot;
 pub use command::*;
 pub use consumers::*;
 pub use contents::*;
+pub use doctor::*;
 pub use event::*;
 pub use event_filter::*;
 pub use event_lines::*;

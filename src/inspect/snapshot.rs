@@ -44,6 +44,10 @@ pub struct ClusterSnapshot {
     pub groups: Vec<Arc<GroupSnapshot>>,
     pub totals: Totals,
     pub connections: Vec<ConnectionSnapshot>,
+    /// Clients' connections to running brokers that ended lately, at most [`GONE_KEPT`] of each broker.
+    ///
+    /// [`GONE_KEPT`]: super::GONE_KEPT
+    pub gone: Vec<ConnectionSnapshot>,
     /// Which of their requests came while nothing happened.
     pub polls: Vec<Polls>,
     /// Requests without an answer yet, at most [`IN_FLIGHT_SHOWN`] of each broker.
@@ -511,7 +515,7 @@ pub struct SegmentSnapshot {
 }
 
 /// A client connection as its broker sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionSnapshot {
     pub id: ConnectionId,
     pub broker: BrokerId,
@@ -525,6 +529,7 @@ pub struct ConnectionSnapshot {
     pub last_api: String,
     /// True for klar's own panels.
     pub own: bool,
+    pub contact: super::Contact,
 }
 
 /// Requests of another broker that came while nothing happened: fetches that brought nothing, and heartbeats.

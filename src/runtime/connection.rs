@@ -53,6 +53,11 @@ pub async fn serve(driver: Rc<Driver>, stream: TcpStream, peer: SocketAddr, own:
     };
     let end = converse(&driver, &stream, &slot, id).await;
     drop(slot);
+    if let End::Frame(error) = &end
+        && !matches!(error, FrameError::Closed)
+    {
+        driver.tell_bad_frame(id, &error.to_string());
+    }
     driver.disconnect(id);
     drop(stream);
     match end {

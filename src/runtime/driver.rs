@@ -193,6 +193,12 @@ impl Driver {
         Ok((id, slot))
     }
 
+    /// Tells the broker what was wrong with what a connection sent, before it is gone.
+    pub fn tell_bad_frame(&self, id: ConnectionId, why: &str) {
+        // After a crash there is nobody left to tell.
+        let _ = self.drive(|broker, _| broker.on_bad_frame(id, why));
+    }
+
     /// Tells the broker that a connection is gone.
     pub fn disconnect(&self, id: ConnectionId) {
         self.slots.borrow_mut().remove(&id);

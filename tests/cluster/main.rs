@@ -7,6 +7,7 @@ mod client;
 mod consumers;
 mod crowds;
 mod ctl;
+mod doctor;
 mod groups;
 mod live;
 mod openings;

@@ -164,6 +164,7 @@ impl Fixture {
             topics: topics.into_iter().map(Arc::new).collect(),
             groups: Vec::new(),
             connections: connections(),
+            gone: Vec::new(),
             polls: Vec::new(),
             in_flight: Vec::new(),
             events,
@@ -295,6 +296,17 @@ fn connections() -> Vec<ConnectionSnapshot> {
         errors: 0,
         last_api: "Produce v11".into(),
         own: false,
+        contact: Contact {
+            dialed: "127.0.0.1:9092".into(),
+            asked: vec![AskedApi {
+                api: "Produce".into(),
+                version: 11,
+                requests: 812 * id,
+                errors: 0,
+                last_error: None,
+            }],
+            ..Contact::default()
+        },
     })
     .collect()
 }

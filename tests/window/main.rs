@@ -9,6 +9,7 @@ mod cluster;
 mod colour_blind;
 mod consumers;
 mod cost;
+mod doctor;
 #[allow(dead_code)] // each view's tests use another part of it
 mod fixture;
 mod groups;

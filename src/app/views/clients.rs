@@ -8,13 +8,15 @@ use super::View;
 use crate::app::consumers;
 use crate::app::replicas::is_peer;
 use crate::app::scene::Scene;
-use crate::app::state::{Dialog, Selection, ViewKey};
+use crate::app::state::{ClientsTab, Dialog, Selection, ViewKey};
 use crate::app::theme::{Theme, size, space};
 use crate::app::widgets::{self, Cell, Column};
 use crate::app::{format, widgets::Keyed};
 use crate::inspect::{
     ClusterSnapshot, ConnectionSnapshot, ConsumerSnapshot, ConsumerState, ProducerSnapshot,
 };
+
+mod doctor;
 
 const CONNECTIONS: &[Column] = &[
     Column::text("client id"),
@@ -78,11 +80,17 @@ impl View for Clients {
                 field.request_focus();
             }
         });
+        ui.add_space(space::XS);
+        let wanted = self.filter.to_lowercase();
+        tabs(ui, scene);
         ui.add_space(space::S);
+        if scene.state.clients_tab == ClientsTab::Doctor {
+            doctor::draw(ui, scene, wanted.trim());
+            return;
+        }
         producers(ui, scene);
         own_consumers(ui, scene);
         let picture = scene.picture.clone();
-        let wanted = self.filter.to_lowercase();
         let groups = groups_of(&picture);
         let in_group = |connection: &ConnectionSnapshot| {
             let names = groups.get(connection.client_id.as_str());
@@ -106,6 +114,18 @@ impl View for Clients {
         }
         connections(ui, scene, &shown);
     }
+}
+
+fn tabs(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let doctor = match doctor::troubled(scene) {
+        0 => "Connection doctor".to_owned(),
+        troubled => format!("Connection doctor {troubled}"),
+    };
+    let all = [
+        (ClientsTab::Connections, "Connections".to_owned()),
+        (ClientsTab::Doctor, doctor),
+    ];
+    widgets::tabs(ui, &mut scene.state.clients_tab, &all);
 }
 
 /// Connections as rows, in the rest of the space.
@@ -167,6 +187,11 @@ fn nobody(ui: &mut Ui, scene: &mut Scene<'_>) {
         widgets::empty(ui, "No client matches the filter.", None);
         return;
     }
+    nobody_came(ui, scene);
+}
+
+fn nobody_came(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let picture = scene.picture;
     let sentence = format!(
         "Nobody is connected: clients reach this cluster at {}.",
         format::bootstrap(&picture.bootstrap)

@@ -46,7 +46,9 @@ pub(in crate::broker) struct Reached {
 pub(super) fn answer(broker: &mut Broker, asked: &Asked, reader: &mut Reader) -> Answered {
     let request = MetadataRequest::decode(reader, asked.version)?;
     check_entries(request.topics.as_ref().map_or(0, Vec::len))?;
-    let brokers = broker.brokers_for(asked.connection).into_iter();
+    let brokers = broker.brokers_for(asked.connection);
+    broker.note_told(asked, &brokers);
+    let brokers = brokers.into_iter();
     let mut response = MetadataResponse {
         brokers: brokers
             .filter(|broker| !broker.fenced)
@@ -115,6 +117,19 @@ impl Broker {
             }
         };
         self.image.brokers().map(place).collect()
+    }
+
+    /// Remembers where a client was told that the brokers are.
+    fn note_told(&mut self, asked: &Asked, brokers: &[Reached]) {
+        let told = brokers.iter().filter(|broker| !broker.fenced);
+        let told = told.map(|broker| match broker.host.contains(':') {
+            true => (broker.id, format!("[{}]:{}", broker.host, broker.port)),
+            false => (broker.id, format!("{}:{}", broker.host, broker.port)),
+        });
+        let told = told.collect();
+        if let Some(connection) = self.connections.get_mut(asked.connection) {
+            connection.on_told(asked.now, told);
+        }
     }
 
     /// Replicas on brokers that are fenced or not registered any more.

@@ -65,6 +65,7 @@ fn picture(id: i32, applied: i64, leader: Option<i32>, log_end: i64) -> BrokerPi
         in_flight: Vec::new(),
         groups: Arc::new(Vec::new()),
         connections: Arc::new(Vec::new()),
+        gone: Arc::default(),
         lanes: Vec::new(),
         record: None,
         segment: None,

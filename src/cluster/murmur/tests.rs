@@ -16,6 +16,7 @@ fn connection(id: u64, client_id: &str, requests: u64) -> ConnectionSnapshot {
         errors: 0,
         last_api: "Fetch v18".into(),
         own: client_id == "klar",
+        contact: crate::inspect::Contact::default(),
     }
 }
 
@@ -70,6 +71,7 @@ fn picture() -> BrokerPicture {
         registrations: Vec::new(),
         in_flight: vec![asked_by(Asker::Broker(BrokerId(2)))],
         groups: Arc::default(),
+        gone: Arc::default(),
         connections: Arc::new(vec![
             connection(1, "broker-2", 30),
             connection(2, "python app", 20),
