@@ -14,7 +14,7 @@ use crate::inspect::{Command, Place, ResetRow, ResetTo};
 pub enum Groups {
     /// Print each group's name, state, members, lag and coordinator
     List,
-    /// Print a group's members, and each partition with committed offset, log end, lag and owner
+    /// Print a group's members, and each partition with committed offset, log end, lag, owner and what it will receive
     Describe { group: String },
     /// Move what a group has committed, and print each partition before and after
     Reset(ResetArguments),
@@ -258,14 +258,31 @@ fn describe(picture: &Picture, group: &Group) -> Result<(), CtlError> {
         };
         let owner = group.owner(&topic, index);
         print_line(&format!(
-            "{topic}-{index}\tcommitted {}\tend {}\tlag {}\t{}",
+            "{topic}-{index}\tcommitted {}\tend {}\tlag {}\t{}\t{}",
             number(group.committed(&topic, index)),
             partition.high_watermark,
             number(group.lag(picture, &topic, index)),
             owner.map_or("-", |member| &member.client_id),
+            receives(group.committed(&topic, index), partition),
         ))?;
     }
     Ok(())
+}
+
+/// What a group is really given of a partition from here on.
+fn receives(committed: Option<i64>, partition: &Partition) -> String {
+    let (start, end) = (partition.log_start, partition.high_watermark);
+    let Some(committed) = committed else {
+        let all = (end - start).max(0);
+        return format!("no commit: auto.offset.reset decides, earliest receives up to {all}");
+    };
+    let up_to = (end - committed.max(start)).max(0);
+    match start - committed {
+        deleted if deleted > 0 => {
+            format!("receives up to {up_to}, {deleted} were deleted before they were read")
+        }
+        _ => format!("receives up to {up_to}"),
+    }
 }
 
 fn reset(dir: &Path, arguments: &ResetArguments) -> Result<(), CtlError> {
@@ -415,6 +432,27 @@ mod tests {
     struct Line {
         #[command(flatten)]
         reset: ResetArguments,
+    }
+
+    #[test]
+    fn what_is_received_begins_at_the_log_start_and_says_what_was_deleted() {
+        let partition = Partition {
+            log_start: 4_000,
+            high_watermark: 5_000,
+        };
+        for (committed, said) in [
+            (Some(4_200), "receives up to 800"),
+            (
+                Some(1_000),
+                "receives up to 1000, 3000 were deleted before they were read",
+            ),
+            (
+                None,
+                "no commit: auto.offset.reset decides, earliest receives up to 1000",
+            ),
+        ] {
+            assert_eq!(receives(committed, &partition), said);
+        }
     }
 
     /// One topic of two partitions, of which a group has committed the second.
