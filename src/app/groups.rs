@@ -26,6 +26,11 @@ pub struct Reads<'a> {
 impl Reads<'_> {
     /// As [`GroupLag::lag`].
     pub fn lag(&self) -> i64 {
+        (self.end - self.committed).max(0)
+    }
+
+    /// As [`GroupLag::to_receive`].
+    pub fn to_receive(&self) -> i64 {
         (self.end - self.committed.max(self.log_start)).max(0)
     }
 }
@@ -64,6 +69,13 @@ pub fn each_committed<'a>(
 pub fn lag_total(group: &GroupSnapshot, picture: &ClusterSnapshot) -> i64 {
     let mut total = 0;
     each_committed(group, picture, |reads| total += reads.lag());
+    total
+}
+
+/// How many records the group will be given at most, of everything it has committed.
+pub fn receives_total(group: &GroupSnapshot, picture: &ClusterSnapshot) -> i64 {
+    let mut total = 0;
+    each_committed(group, picture, |reads| total += reads.to_receive());
     total
 }
 

@@ -206,7 +206,7 @@ impl Group {
 
     fn lag(&self, picture: &Picture, topic: &str, index: i32) -> Option<i64> {
         let partition = picture.partition(topic, index)?;
-        let committed = self.committed(topic, index)?.max(partition.log_start);
+        let committed = self.committed(topic, index)?;
         Some((partition.high_watermark - committed).max(0))
     }
 }

@@ -115,9 +115,20 @@ pub struct GroupLag<'a> {
 }
 
 impl GroupLag<'_> {
-    /// Offsets between what is committed and the high watermark. Without a commit nothing is known of how far it is.
+    /// Offsets between what is committed and the high watermark, as Kafka's tools count them. Without a commit nothing is
+    /// known of how far it is.
     pub fn lag(&self) -> Option<i64> {
+        Some((self.end - self.committed?).max(0))
+    }
+
+    /// How many records the group will be given of these at most: those that are still there.
+    pub fn to_receive(&self) -> Option<i64> {
         Some((self.end - self.committed?.max(self.log_start)).max(0))
+    }
+
+    /// How many offsets behind what is committed were deleted before the group read them.
+    pub fn deleted(&self) -> Option<i64> {
+        Some((self.log_start.min(self.end) - self.committed?).max(0))
     }
 }
 
@@ -179,5 +190,31 @@ impl ClusterSnapshot {
     pub fn group(&self, name: &str) -> Option<&Arc<GroupSnapshot>> {
         let at = self.groups.binary_search_by(|g| g.group.as_str().cmp(name));
         Some(&self.groups[at.ok()?])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_offsets_and_what_is_received_begins_at_the_log_start() {
+        let reads = |committed| GroupLag {
+            topic: "t",
+            partition: PartitionIndex(0),
+            owner: None,
+            committed,
+            log_start: Offset(4_000),
+            end: Offset(5_000),
+        };
+        let told = |committed: Option<i64>| {
+            let reads = reads(committed.map(Offset));
+            (reads.lag(), reads.to_receive(), reads.deleted())
+        };
+        assert_eq!(told(Some(4_200)), (Some(800), Some(800), Some(0)));
+        assert_eq!(told(Some(1_000)), (Some(4_000), Some(1_000), Some(3_000)));
+        // Behind the end, after records were lost: nothing is owed.
+        assert_eq!(told(Some(6_000)), (Some(0), Some(0), Some(0)));
+        assert_eq!(told(None), (None, None, None));
     }
 }

@@ -31,6 +31,11 @@ pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, name: &str) {
         facts.mono("Members", &format::count(group.members.len() as u64));
         let lag = lag_total(&group, scene.picture);
         facts.mono("Lag", &format::signed(lag));
+        let receives = groups::receives_total(&group, scene.picture);
+        facts.mono("To receive", &format::signed(receives));
+        if receives < lag {
+            facts.mono("Deleted unread", &format::signed(lag - receives));
+        }
         facts.mono("Offsets", &format::count(group.offsets.len() as u64));
         facts.mono("Coordinator", &format!("broker {}", group.coordinator));
         let kept = format!("__consumer_offsets-{}", group.offsets_partition);

@@ -1,5 +1,5 @@
-//! The Offsets tab: every partition with what is committed, how far that is behind in offsets and in seconds, and who
-//! reads it.
+//! The Offsets tab: every partition with what is committed, how far that is behind in offsets, in records that are still
+//! there to be received and in seconds, and who reads it.
 
 use std::sync::Arc;
 
@@ -15,15 +15,16 @@ use crate::app::views::topics::stepped;
 use crate::app::widgets;
 use crate::inspect::{GroupLag, GroupMember, GroupSnapshot};
 
-static COLUMNS: [Column; 8] = [
+static COLUMNS: [Column; 9] = [
     Column::words("partition", 0.0),
-    Column::numbers("committed", 80.0),
-    Column::numbers("log end", 80.0),
-    Column::numbers("lag", 60.0),
-    Column::numbers("behind", 64.0),
-    Column::words("owner", 88.0),
+    Column::numbers("committed", 72.0),
+    Column::numbers("log end", 72.0),
+    Column::numbers("lag", 56.0),
+    Column::numbers("to receive", 72.0),
+    Column::numbers("behind", 56.0),
+    Column::words("owner", 76.0),
     Column::words("committed at", 92.0),
-    Column::words("metadata", 60.0),
+    Column::words("metadata", 56.0),
 ];
 
 pub fn draw(ui: &mut Ui, scene: &mut Scene<'_>, group: &Arc<GroupSnapshot>) {
@@ -92,6 +93,7 @@ fn row(
         }
         None => cells.mono_muted("–"),
     }
+    to_receive(cells, theme, lag);
     let behind = lag
         .committed
         .and_then(|_| history.behind_s(scene.now, &group.group, lag.topic, lag.partition));
@@ -112,6 +114,19 @@ fn row(
             cells.mono_muted("–");
             cells.blank();
         }
+    }
+}
+
+/// What the lag comes to in records: what was deleted before it was read will not come, and the inspector says how
+/// many those are.
+fn to_receive(cells: &mut table::Cells<'_>, theme: &Theme, lag: &GroupLag<'_>) {
+    match (lag.to_receive(), lag.deleted()) {
+        (Some(records), Some(deleted)) if deleted > 0 => {
+            cells.text(&format::signed(records), theme::mono(), theme.warning);
+        }
+        (Some(records), _) => cells.mono_muted(&format::signed(records)),
+        // Nothing is committed: auto.offset.reset says where reading begins.
+        (None, _) => cells.mono_muted("–"),
     }
 }
 
