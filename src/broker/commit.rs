@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Broker;
+use super::groups::MAX_OFFSETS_BATCH_BYTES;
 use super::metadata_log::MetadataLogError;
 use super::partition::{METADATA_LOG, Partition, PartitionKey, Role, Topic};
 use super::ticks::log_key;
+use crate::group::OFFSETS_TOPIC;
 use crate::ids::{Offset, PartitionIndex, Time, TopicId};
 use crate::inspect::{Durability, EventKind};
 use crate::metadata::decide::Refusal;
@@ -159,7 +161,7 @@ impl Broker {
         let topic = Topic {
             name: Arc::from(image.name.as_str()),
             id,
-            log_config: self.shared_config(&settings),
+            log_config: self.shared_config(&image.name, &settings),
             settings,
             partitions: Vec::new(),
             shown: None,
@@ -362,7 +364,7 @@ impl Broker {
                 continue;
             };
             let settings = self.settings.topic(&self.image, &image.configs);
-            let config = self.shared_config(&settings);
+            let config = self.shared_config(&image.name, &settings);
             let Some(topic) = self.topics.get_mut(&id) else {
                 continue;
             };
@@ -379,8 +381,14 @@ impl Broker {
     }
 
     /// A log configuration for these settings, the same allocation for topics that agree.
-    fn shared_config(&self, settings: &TopicSettings) -> Arc<LogConfig> {
-        let agrees = |topic: &&Topic| topic.settings == *settings;
+    fn shared_config(&self, name: &str, settings: &TopicSettings) -> Arc<LogConfig> {
+        if name == OFFSETS_TOPIC {
+            return Arc::new(LogConfig {
+                max_message_bytes: MAX_OFFSETS_BATCH_BYTES,
+                ..self.log_config(settings)
+            });
+        }
+        let agrees = |topic: &&Topic| topic.settings == *settings && *topic.name != *OFFSETS_TOPIC;
         // Most topics use the defaults, so one of the first usually agrees.
         match self.topics.values().take(16).find(agrees) {
             Some(topic) => Arc::clone(&topic.log_config),

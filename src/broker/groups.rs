@@ -28,7 +28,10 @@ use crate::wire::records::BatchBuilder;
 
 /// Milliseconds a request waits for its coordinator to be there.
 pub(super) const PATIENCE_MS: i64 = 1_000;
-/// Bytes of records put into one batch where it may end. What belongs together is one batch however large it is.
+/// Bytes a batch of `__consumer_offsets` may have, whatever max.message.bytes says: what belongs together is one batch,
+/// and what the members of a group may say of themselves is limited.
+pub(super) const MAX_OFFSETS_BATCH_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes of records put into one batch where it may end.
 const BATCH_BYTES: usize = 512 * 1024;
 /// Milliseconds after which a coordinator that may not write looks again.
 const RETRY_MS: i64 = 200;
@@ -279,10 +282,11 @@ impl Broker {
     ) -> Result<(Option<Reply>, Gate), Refusal> {
         let Turn {
             records,
+            ends,
             replies,
             news,
         } = turn;
-        let written = self.write_records(now, index, &records);
+        let written = self.write_records(now, index, &records, &ends);
         if let Err(why) = &written {
             self.on_write_failed(now, index, why);
         }
@@ -315,7 +319,13 @@ impl Broker {
     }
 
     /// Appends records to a partition of `__consumer_offsets`.
-    fn write_records(&mut self, now: Time, index: i32, records: &[Record]) -> Result<(), String> {
+    fn write_records(
+        &mut self,
+        now: Time,
+        index: i32,
+        records: &[Record],
+        ends: &[usize],
+    ) -> Result<(), String> {
         let mut from = 0;
         while from < records.len() {
             let mut batch = BatchBuilder::new();
@@ -325,8 +335,9 @@ impl Broker {
                 batch.push(now.as_ms(), Some(&key), value.as_deref(), &[]);
                 taken += 1;
                 // Half of a rebalance would be none: only offsets stand for themselves.
-                let next = records.get(from + taken);
-                if batch.bytes() >= BATCH_BYTES && matches!(next, Some(Record::Offset { .. })) {
+                let next = from + taken;
+                let offset = matches!(records.get(next), Some(Record::Offset { .. }));
+                if batch.bytes() >= BATCH_BYTES && (offset || ends.binary_search(&next).is_ok()) {
                     break;
                 }
             }

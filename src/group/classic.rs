@@ -342,6 +342,10 @@ impl ClassicGroup {
             member.session_until = after(scope.now, member.session_timeout_ms);
             scope.set(member.session_until, Alarm::Session(id.clone()));
         }
+        if self.leader.is_none() && !self.members.is_empty() {
+            // It had just come back to the classic protocol: nobody leads it yet.
+            self.rebalance(scope, "the group has no leader".to_owned());
+        }
     }
 
     /// Tells everybody who waits that this broker coordinates them no more.
@@ -400,17 +404,18 @@ pub(super) fn read_subscription(metadata: &Bytes) -> Option<ConsumerProtocolSubs
 
 /// What a member of a consumer group is to read, from its assignment; nothing if that cannot be read.
 pub fn assigned(assignment: &Bytes) -> Vec<(String, Vec<i32>)> {
-    let Some((version, rest)) = assignment.split_first_chunk::<2>() else {
-        return Vec::new();
-    };
+    let read = read_assignment(assignment).unwrap_or_default();
+    let topics = read.assigned_partitions.into_iter();
+    topics.map(|t| (t.topic, t.partitions)).collect()
+}
+
+/// A member's assignment; nobody has assigned anything where it is empty. `None` if it cannot be read.
+pub(super) fn read_assignment(assignment: &Bytes) -> Option<ConsumerProtocolAssignment> {
+    if assignment.is_empty() {
+        return Some(ConsumerProtocolAssignment::default());
+    }
+    let (version, rest) = assignment.split_first_chunk::<2>()?;
     let version = i16::from_be_bytes(*version).clamp(0, NEWEST_SUBSCRIPTION);
     let mut reader = Reader::new(Bytes::copy_from_slice(rest));
-    let read = ConsumerProtocolAssignment::decode(&mut reader, version);
-    let topics = read
-        .map(|read| read.assigned_partitions)
-        .unwrap_or_default();
-    topics
-        .into_iter()
-        .map(|t| (t.topic, t.partitions))
-        .collect()
+    ConsumerProtocolAssignment::decode(&mut reader, version).ok()
 }

@@ -5,6 +5,8 @@
 //! then on, and a heartbeat is answered with REBALANCE_IN_PROGRESS while there is a further step to take. Nobody of
 //! them leads or assigns.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::classic::{CONSUMER, NEWEST_SUBSCRIPTION, read_subscription};
@@ -53,7 +55,7 @@ impl Shard {
             return Err(refuse(Refusal::GroupFull));
         }
         let owned = owned_in(&said, caller.topics);
-        if new && !owned.is_empty() {
+        if new && !owned.is_empty() && !request.member_id.is_empty() {
             // It was thrown out and does not know it: what it reads may be another's by now.
             return Err(refuse(Refusal::UnknownMember));
         }
@@ -62,6 +64,11 @@ impl Shard {
         // Nothing is refused from here on: what is written stands.
         let current = self.sit_and_step(turn, caller, name, &seat, about, Some(&owned));
         self.tell_consumer_state(turn, caller.now, name);
+        if self.may_downgrade(name) {
+            // It took the place of the last member of the new protocol.
+            let why = offer.why("joins", &seat.id);
+            self.downgrade(turn, caller.now, caller.topics, name, why);
+        }
         let joined = Joined {
             generation: current.epoch,
             protocol_type: Some(CONSUMER.to_owned()),
@@ -139,9 +146,10 @@ impl Shard {
     /// Heartbeat: whether the member is to join again.
     pub(super) fn heartbeat_consumer(
         &mut self,
-        now: Time,
+        caller: &Caller,
         request: &HeartbeatRequest,
     ) -> Result<(), Refusal> {
+        let now = caller.now;
         let (name, id) = (&request.group_id, &request.member_id);
         let group = self.consumer(name).ok_or(Refusal::UnknownMember)?;
         let instance = request.group_instance_id.as_deref();
@@ -149,7 +157,9 @@ impl Shard {
         if request.generation_id != member.current.epoch {
             return Err(Refusal::IllegalGeneration);
         }
-        let has_a_step = group.has_a_step(id, member);
+        // Where nobody speaks the new protocol, nobody else notices that topics have changed.
+        let has_a_step = group.has_a_step(id, member)
+            || (group.topics_seen != self.topics_version && group.reads_others(caller.topics));
         self.hear(now, name, id);
         if has_a_step {
             self.await_rejoin(now, name, id);
@@ -180,7 +190,7 @@ impl Shard {
         name: &str,
         leavers: &[Leaver],
     ) -> Vec<Result<(), Refusal>> {
-        let mut going: Vec<String> = Vec::new();
+        let mut going: BTreeSet<String> = BTreeSet::new();
         let mut results = Vec::with_capacity(leavers.len());
         for leaver in leavers {
             let found = self.consumer(name).ok_or(Refusal::UnknownMember);
@@ -190,7 +200,9 @@ impl Shard {
                 Ok(id) if going.contains(&id) => Err(Refusal::UnknownMember),
                 other => other,
             };
-            results.push(found.map(|id| going.push(id)));
+            results.push(found.map(|id| {
+                going.insert(id);
+            }));
         }
         if let Some(first) = going.first() {
             let why = match going.len() {
@@ -312,7 +324,7 @@ fn about(
     topics.sort();
     topics.dedup();
     About {
-        instance: offer.instance().map(str::to_owned),
+        instance: (offer.instance().map(str::to_owned)).or_else(|| before.instance.clone()),
         rack: said.rack_id.or_else(|| before.rack.clone()),
         client_id: caller.client_id.to_owned(),
         client_host: caller.client_host.to_owned(),

@@ -1,7 +1,8 @@
 //! When a group's epoch grows, and what its members are to own then (KIP-848).
 //!
 //! The epoch grows with members, subscriptions and the topics subscribed to: their ids and numbers of partitions are
-//! kept as a hash. A topic that comes, grows or goes is noticed with the next heartbeat of any member.
+//! kept as a hash. A topic that comes, grows or goes is noticed with the next heartbeat of any member; one that speaks the
+//! classic protocol is then told to join again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,6 +161,11 @@ impl Shard {
 }
 
 impl ConsumerGroup {
+    /// Whether the topics its members subscribe to are others than those its epoch is about.
+    pub(super) fn reads_others(&self, topics: &Image) -> bool {
+        hash_of(&self.subscribed(), topics) != self.kept.topics_hash
+    }
+
     fn patterns_in_use(&self) -> BTreeSet<&str> {
         let members = self.members().values();
         members

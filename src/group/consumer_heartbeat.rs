@@ -40,6 +40,7 @@ pub struct ConsumerHeard {
 }
 
 /// Which member a request is from, as it was before.
+#[derive(Default)]
 pub(super) struct Seat {
     pub id: String,
     /// A static member takes the place of this one.
@@ -82,7 +83,9 @@ impl Shard {
         let owned = request.topic_partitions.as_deref().map(partitions_in);
         if request.member_epoch == JOINS {
             self.check_pattern(name, request.subscribed_topic_regex.as_deref())?;
-            self.upgrade_if_classic(turn, caller, name)?;
+            let said = Seat::default().about(caller, request);
+            let bytes = request.member_id.len() + said.bytes();
+            self.upgrade_if_classic(turn, caller, name, bytes)?;
         }
         let seat = self.seat(caller, request, owned.as_ref())?;
         let about = seat.about(caller, request);
@@ -131,9 +134,9 @@ impl Shard {
         let joins = request.member_epoch == JOINS;
         let none = ConsumerGroup::default();
         let found = self.groups.get(&request.group_id);
-        let group = match found.map(|group| (&group.kind, group.is_empty())) {
-            Some((GroupKind::Consumer(group), _)) => group,
-            Some((GroupKind::Classic(_), true)) if joins => &none,
+        let group = match found.map(|group| &group.kind) {
+            Some(GroupKind::Consumer(group)) => group,
+            Some(GroupKind::Classic(classic)) if joins && classic.members.is_empty() => &none,
             None if joins && self.groups.len() < MAX_GROUPS => &none,
             None if joins => return Err(Refusal::NotAvailable),
             _ => return Err(Refusal::GroupNotFound),
@@ -165,8 +168,8 @@ impl Shard {
         let members = members.flat_map(|group| group.members());
         let others =
             members.filter(|(id, _)| **id != seat.id && Some(*id) != seat.replaces.as_ref());
-        let others: usize = others.map(|(_, member)| member.about.bytes()).sum();
-        match others + about.bytes() > MAX_GROUP_BYTES {
+        let others: usize = others.map(|(id, m)| id.len() + m.about.bytes()).sum();
+        match others + seat.id.len() + about.bytes() > MAX_GROUP_BYTES {
             true => Err(Refusal::GroupFull),
             false => Ok(()),
         }
@@ -288,9 +291,10 @@ impl Shard {
             return;
         };
         let until = after(now, self.config.session_timeout_ms(member));
-        let new = !group.clocks.contains_key(id);
+        let before = group.clocks.get(id).map(|clock| clock.session_until);
         group.clocks.entry(id.to_owned()).or_default().session_until = until;
-        if new {
+        // One that was set for later would be too late.
+        if before.is_none_or(|before| until < before) {
             self.alarms.set(until, name, Alarm::Session(id.to_owned()));
         }
     }

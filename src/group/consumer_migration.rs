@@ -4,11 +4,13 @@
 //! it from then on, with their generation as their epoch and what they read as their own. It goes back when the last
 //! member of the new protocol is gone, and rebalances. `group.consumer.migration.policy` says which is allowed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use super::Refusal;
 use super::alarms::Alarm;
-use super::classic::{CONSUMER, ClassicGroup, ClassicState, Member, assigned, read_subscription};
+use super::classic::{
+    CONSUMER, ClassicGroup, ClassicState, Member, read_assignment, read_subscription,
+};
 use super::consumer::ConsumerMember;
 use super::consumer_classic::assignment;
 use super::consumer_record::{About, ClassicSide, ConsumerPart, Current, GroupEpoch, MemberState};
@@ -17,6 +19,7 @@ use super::partitions::Partitions;
 use super::record::{ClassicRecord, Record};
 use super::shard::Shard;
 use super::turn::{Caller, News, Turn};
+use super::{MAX_GROUP_BYTES, Refusal};
 use crate::ids::{Time, TopicId};
 use crate::metadata::Image;
 use crate::wire::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
@@ -28,6 +31,7 @@ impl Shard {
         turn: &mut Turn,
         caller: &Caller,
         name: &str,
+        joiner_bytes: usize,
     ) -> Result<(), Refusal> {
         let Some(GroupKind::Classic(classic)) = self.groups.get_mut(name).map(|g| &mut g.kind)
         else {
@@ -39,11 +43,21 @@ impl Shard {
         if !self.config.migration.upgrades() || classic.protocol_type() != Some(CONSUMER) {
             return Err(Refusal::GroupNotFound);
         }
-        if classic.members.len() >= self.config.consumer_max_size {
-            return Err(Refusal::GroupFull);
+        match classic.members.len().cmp(&self.config.consumer_max_size) {
+            Ordering::Greater => return Err(Refusal::GroupNotFound),
+            Ordering::Equal => return Err(Refusal::GroupFull),
+            Ordering::Less => {}
         }
         let parts = classic.as_consumer(caller.topics);
         let parts = parts.ok_or(Refusal::GroupNotFound)?;
+        let said = parts.iter().map(|part| match part {
+            ConsumerPart::Member { id, about } => id.len() + about.as_ref().map_or(0, About::bytes),
+            _ => 0,
+        });
+        // Nothing is refused from here on: the group is not left halfway.
+        if said.sum::<usize>() + joiner_bytes > MAX_GROUP_BYTES {
+            return Err(Refusal::GroupFull);
+        }
         // Whoever waits joins again, and finds the other protocol.
         classic.refuse_waiting(Refusal::RebalanceInProgress, turn);
         let from = classic.state().name();
@@ -157,11 +171,11 @@ impl Shard {
             }
         }
         classic.protocol = classic.best_protocol();
-        classic.leader = ids.first().cloned();
         for id in &ids {
             self.remove_member(turn, name, id);
         }
         self.end_consumer_group(turn, name);
+        // Without a leader: whoever reads this has it rebalance, too.
         turn.records.push(classic.record(name));
         let group = self.groups.entry(name.to_owned()).or_default();
         group.kind = GroupKind::Classic(classic);
@@ -176,7 +190,6 @@ impl Shard {
                 why: why.clone(),
             });
             classic.resume(scope);
-            classic.rebalance(scope, why);
         });
     }
 }
@@ -194,7 +207,13 @@ impl ClassicGroup {
         let mut claims = Vec::new();
         for (id, member) in &self.members {
             let said = self.said(member)?;
-            let assigned = assigned(&member.assignment).into_iter();
+            // What an assignor of its own says beside partitions, the coordinator could not say.
+            let assigned = read_assignment(&member.assignment)?;
+            if assigned.user_data.is_some_and(|data| !data.is_empty()) {
+                return None;
+            }
+            let assigned = assigned.assigned_partitions.into_iter();
+            let assigned = assigned.map(|one| (one.topic, one.partitions));
             owned.push((id.clone(), existing(topics, assigned, &mut taken)));
             claims.push(said.owned_partitions.clone());
             let about = Some(about(member, said));

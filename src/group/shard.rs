@@ -188,6 +188,7 @@ impl Shard {
     pub fn on_tick(&mut self, now: Time, topics: &Image) -> Turn {
         let mut turn = Turn::default();
         while let Some((name, alarm)) = self.alarms.take_due(now) {
+            turn.end_decision();
             if self.consumer(&name).is_some() {
                 self.on_consumer_alarm(&mut turn, now, topics, &name, alarm);
                 continue;
@@ -203,6 +204,7 @@ impl Shard {
         if self.expiry.is_some_and(|at| at <= now) {
             self.expiry = Some(now.plus_ms(self.config.offsets_retention_check_ms.max(1)));
             let expired = self.expire_offsets(now);
+            turn.end_decision();
             turn.records.extend(expired.records);
         }
         turn
@@ -310,7 +312,7 @@ impl Shard {
         let group = self.groups.get_mut(&request.group_id);
         let heard = match group.map(|group| &mut group.kind) {
             Some(GroupKind::Classic(classic)) => classic.heartbeat(caller.now, request),
-            Some(GroupKind::Consumer(_)) => self.heartbeat_consumer(caller.now, request),
+            Some(GroupKind::Consumer(_)) => self.heartbeat_consumer(caller, request),
             None => Err(Refusal::UnknownMember),
         };
         turn.reply(caller.connection, Reply::Heartbeat(heard));
@@ -377,6 +379,12 @@ impl Shard {
     pub(super) fn write_gone(&mut self, turn: &mut Turn, name: &str) {
         if self.consumer(name).is_some() {
             return self.end_consumer_group(turn, name);
+        }
+        let group = self.groups.get(name).map(|group| &group.kind);
+        if let Some(GroupKind::Classic(classic)) = group {
+            for id in classic.pending.keys() {
+                self.alarms.forget(name, &Alarm::Pending(id.clone()));
+            }
         }
         let record = Record::Classic {
             group: name.to_owned(),

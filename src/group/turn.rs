@@ -28,6 +28,8 @@ pub struct Turn {
     /// To be appended together, in order. They are applied already: if they cannot be appended, the shard is to
     /// be given up and read anew.
     pub records: Vec<Record>,
+    /// Where in `records` one decision ends and the next begins: what belongs to one is appended in one piece.
+    pub ends: Vec<usize>,
     /// Each leaves once everything appended so far is committed.
     pub replies: Vec<(ConnectionId, Reply)>,
     pub news: Vec<News>,
@@ -67,6 +69,11 @@ pub enum News {
 }
 
 impl Turn {
+    /// A decision is complete; what follows is another.
+    pub fn end_decision(&mut self) {
+        self.ends.push(self.records.len());
+    }
+
     /// Says something to the one who asked.
     pub fn reply(&mut self, to: ConnectionId, reply: Reply) {
         self.replies.push((to, reply));

@@ -9,7 +9,7 @@ use super::payload;
 use super::schedule::Schedule;
 use crate::client::{
     Assignor, CommitPolicy, Fetched, GroupConfig, GroupConsumer, GroupEvent, GroupProtocol,
-    MemberState, OffsetReset, Subscription,
+    MemberState, OffsetReset, PartitionOffset, Subscription,
 };
 use crate::ids::{Offset, PartitionIndex, Time};
 
@@ -233,29 +233,8 @@ impl Member {
                     span.begins_at = Some(to);
                 }
             }
-            GroupEvent::Committed { offsets } => {
-                books.tally.count("commits accepted");
-                for one in offsets {
-                    let key = (one.topic, one.partition);
-                    if let Some(place) = self.places.get(&key).filter(|_| !self.takes_back) {
-                        let at = (self.group, *place, books.history.era);
-                        let generation = self.consumer.generation();
-                        let groups = &mut books.history.groups;
-                        groups.accepted(at, generation, one.offset);
-                    }
-                }
-            }
-            GroupEvent::CommitLost { offsets } => {
-                books.tally.count("commits without an answer");
-                for one in offsets {
-                    let key = (one.topic, one.partition);
-                    if let Some(place) = self.places.get(&key) {
-                        let at = (self.group, *place, books.history.era);
-                        let generation = self.consumer.generation();
-                        books.history.groups.doubt(at, generation, one.offset);
-                    }
-                }
-            }
+            GroupEvent::Committed { offsets } => self.note_commit(&offsets, true, books),
+            GroupEvent::CommitLost { offsets } => self.note_commit(&offsets, false, books),
             GroupEvent::CommitFailed { .. } => books.tally.count("commits refused"),
             GroupEvent::Joined { .. } => {
                 books.tally.count("group joined");
@@ -271,6 +250,29 @@ impl Member {
                 self.again = Some(books.now.plus_ms(AGAIN_MS));
             }
             _ => {}
+        }
+    }
+
+    /// A commit was acknowledged, or its answer was lost with its connection.
+    fn note_commit(&self, offsets: &[PartitionOffset], accepted: bool, books: &mut Books<'_>) {
+        books.tally.count(match accepted {
+            true => "commits accepted",
+            false => "commits without an answer",
+        });
+        let generation = self.consumer.generation();
+        for one in offsets {
+            let key = (one.topic.clone(), one.partition);
+            // Of one that takes back commits only what may still land matters.
+            let bound = !accepted || !self.takes_back;
+            let Some(place) = self.places.get(&key).filter(|_| bound) else {
+                continue;
+            };
+            let at = (self.group, *place, books.history.era);
+            let groups = &mut books.history.groups;
+            match accepted {
+                true => groups.accepted(at, generation, one.offset),
+                false => groups.doubt(at, generation, one.offset),
+            }
         }
     }
 

@@ -1,6 +1,7 @@
-//! Heartbeat (12): a member of a classic group says that it lives, and hears whether to join again.
+//! Heartbeat (12): a member of the classic protocol says that it lives, and hears whether to join again.
 //!
-//! Differs from Apache Kafka: in nothing.
+//! Differs from Apache Kafka: a classic member of a group of the new protocol is told to join again when topics it reads
+//! have changed, even if no member of the new protocol is there to notice.
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked};

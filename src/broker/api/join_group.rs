@@ -1,12 +1,12 @@
-//! JoinGroup (11): becomes a member of a classic group, or says again what one subscribes to.
+//! JoinGroup (11): becomes a member of a group in the classic protocol, or says again what one subscribes to.
 //!
-//! Parked until everybody has joined. While the coordinator is elected or reads its groups the request waits a
+//! Parked until everybody has joined; answered at once in a group of the new protocol. While the coordinator is elected or reads its groups the request waits a
 //! second instead of being refused.
 //!
 //! Differs from Apache Kafka: of protocols that are liked equally the first by name is chosen; member ids begin with at
 //! most 255 bytes of the client's id or instance; what the members of a group say of themselves is 8 MiB at most
-//! (GROUP_MAX_SIZE_REACHED). In a group of the new protocol, who was thrown out and says that it still owns partitions
-//! is UNKNOWN_MEMBER_ID, so that it drops them before another reads them.
+//! (GROUP_MAX_SIZE_REACHED). In a group of the new protocol, who was thrown out and comes back under its old id with
+//! partitions is UNKNOWN_MEMBER_ID, so that it drops them before another reads them.
 
 use super::super::Broker;
 use super::super::dispatch::{Answer, Answered, Asked, check_entries};

@@ -1,4 +1,4 @@
-//! LeaveGroup (13): members leave a classic group, so that it need not wait for their sessions to end.
+//! LeaveGroup (13): members of the classic protocol leave, so that nobody waits for their sessions to end.
 //!
 //! Batched from version 3 on, for tools that remove static members by their instance (KIP-345).
 //!

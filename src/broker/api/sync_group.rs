@@ -1,4 +1,5 @@
-//! SyncGroup (14): fetches what a member of a classic group is to read; its leader brings that for everybody.
+//! SyncGroup (14): fetches what a member of the classic protocol is to read; the leader of a classic group brings
+//! that for everybody.
 //!
 //! Answered once the assignment is committed, so that another coordinator knows it, too.
 //!

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::group::classic::read_subscription;
+use crate::group::record::ClassicRecord;
 use crate::wire::Writer;
 use crate::wire::messages::consumer_protocol_assignment::{
     ConsumerProtocolAssignment, TopicPartition,
@@ -600,4 +601,102 @@ fn one_step(
         }
         _ => {}
     }
+}
+
+#[test]
+fn a_coordinator_that_takes_over_right_after_the_way_back_has_the_group_rebalance() {
+    let (mut world, mut classics) = classic_group(6, &[true, true]);
+    let mut new = vec![Consumer::new("new")];
+    world.settle_both(&mut new, &mut classics);
+    world.leave(&mut new[0], -1).unwrap();
+    let mut next = world.read_again();
+    let turn_taken = world.now;
+    next.begin(turn_taken);
+    next.check();
+    world.shard = next;
+    world.settle_both(&mut [], &mut classics);
+    assert_eq!(read_in_all(&[], &classics), 6, "what the other had is read");
+}
+
+#[test]
+fn the_last_of_the_new_protocol_that_starts_again_in_the_classic_one_takes_the_group_back() {
+    let (mut world, mut classics) = classic_group(4, &[true]);
+    let mut new = vec![Consumer::fixed("new", "i")];
+    world.settle_both(&mut new, &mut classics);
+    let mut back = ClassicConsumer::new("back", true);
+    back.instance = Some("i".to_owned());
+    classics.push(back);
+    world.settle_both(&mut [], &mut classics);
+    assert!(world.shard.consumer("g").is_none(), "it is classic again");
+    assert_eq!(read_in_all(&[], &classics), 4);
+}
+
+#[test]
+fn partitions_that_come_are_read_where_only_the_classic_protocol_is_left() {
+    let (mut world, mut classics) = classic_group(2, &[true]);
+    world.shard.set_config(GroupConfig {
+        migration: MigrationPolicy::Upgrade,
+        ..config()
+    });
+    let mut new = vec![Consumer::new("new")];
+    world.settle_both(&mut new, &mut classics);
+    world.leave(&mut new[0], -1).unwrap();
+    world.settle_both(&mut [], &mut classics);
+    world.grow("t", 5);
+    world.settle_both(&mut [], &mut classics);
+    assert_eq!(read_in_all(&[], &classics), 5);
+}
+
+#[test]
+fn a_group_whose_assignor_says_more_than_partitions_stays_classic() {
+    for (user_data, assignment_bytes, goes_over) in [
+        (None, None, true),
+        (Some(Bytes::from_static(b"tasks")), None, false),
+        (None, Some(Bytes::from_static(b"not to be read")), false),
+    ] {
+        let mut world = World::new(1);
+        let plan = ConsumerProtocolAssignment {
+            assigned_partitions: Vec::new(),
+            user_data,
+        };
+        let member = ClassicConsumer::new("streams", false);
+        let said = member.join(&world.topics).protocols.remove(0);
+        let member = MemberRecord {
+            id: "m".to_owned(),
+            instance: None,
+            client_id: "streams".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            rebalance_timeout_ms: REBALANCE_MS,
+            session_timeout_ms: 10_000,
+            subscription: said.metadata,
+            assignment: assignment_bytes.unwrap_or_else(|| versioned(|w| plan.encode(w, 1))),
+        };
+        world.shard.apply(&Record::Classic {
+            group: "g".to_owned(),
+            state: Some(ClassicRecord {
+                protocol_type: "consumer".to_owned(),
+                generation: 1,
+                protocol: Some(said.name),
+                leader: Some("m".to_owned()),
+                since_ms: 0,
+                members: vec![member],
+            }),
+        });
+        let heard = world.beat(&mut Consumer::new("new"));
+        assert_eq!(heard.is_ok(), goes_over, "{heard:?}");
+        assert_eq!(world.shard.consumer("g").is_some(), goes_over);
+    }
+}
+
+#[test]
+fn a_member_id_nobody_uses_keeps_nobody_out() {
+    let mut world = World::new(1);
+    let mut asks = ClassicConsumer::new("asks", false);
+    world.step_classic(&mut asks);
+    let mut new = Consumer::new("new");
+    world.beat(&mut new).unwrap();
+    assert_eq!(world.state(), "Stable");
+    world.leave(&mut new, -1).unwrap();
+    world.pass(1_000_000);
+    assert_eq!(world.shard.alarms.len(), 0, "nothing is waited for");
 }
