@@ -158,8 +158,13 @@ impl Member {
     /// Whether it is in the group, and has read and committed everything it is given.
     pub fn is_settled(&self) -> bool {
         let read = |view: &crate::client::OwnedView| {
+            // A static member that starts again keeps its assignment, even of a topic that is gone: as with any Kafka,
+            // that is looked at again with the next rebalance.
+            let gone = !self
+                .places
+                .contains_key(&(view.topic.clone(), view.partition));
             let end = view.fetched.map(|progress| progress.high_watermark);
-            end.is_some() && view.position >= end && view.committed == view.position
+            gone || (end.is_some() && view.position >= end && view.committed == view.position)
         };
         self.busy.is_none()
             && self.consumer.state() == MemberState::Stable
