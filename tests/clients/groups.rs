@@ -87,6 +87,8 @@ struct Told {
     got: BTreeSet<(i32, i64)>,
     /// Where each partition's commits have come to.
     done: BTreeMap<i32, i64>,
+    /// Commits that were refused, which a rebalance does to those on their way.
+    refused: Vec<String>,
 }
 
 impl Told {
@@ -114,6 +116,7 @@ impl Told {
                 let partition = i32::try_from(number(1)).unwrap();
                 self.done.insert(partition, number(2));
             }
+            "not-done" => self.refused.push(format!("{member}: {line}")),
             "error" => panic!("{member}: {line}"),
             _ => {}
         }
@@ -181,10 +184,13 @@ impl Group<'_> {
             }
             assert!(
                 began.elapsed() < PATIENCE,
-                "{}: waited in vain: {what}; owned {:?}, read {}",
+                "{}: waited in vain: {what}; owned {:?}, read {}, committed {:?}, refused {:?}, shown {}",
                 self.name,
                 self.told.owned,
-                self.told.got.len()
+                self.told.got.len(),
+                self.told.done,
+                self.told.refused,
+                self.shown()
             );
             std::thread::sleep(Duration::from_millis(20));
         }

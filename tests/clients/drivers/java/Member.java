@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Collectors;
@@ -66,6 +67,8 @@ public class Member {
         AtomicBoolean closing = new AtomicBoolean();
         listen(closing);
         TreeSet<Integer> owned = new TreeSet<>();
+        // Where commits stand that were refused: a rebalance may refuse the last one of a partition.
+        TreeMap<Integer, Long> uncommitted = new TreeMap<>();
         try (var consumer =
                 new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
@@ -79,7 +82,10 @@ public class Member {
                 }
 
                 public void onPartitionsRevoked(Collection<TopicPartition> places) {
-                    places.forEach(place -> owned.remove(place.partition()));
+                    places.forEach(place -> {
+                        owned.remove(place.partition());
+                        uncommitted.remove(place.partition());
+                    });
                     tell();
                 }
             });
@@ -88,12 +94,16 @@ public class Member {
                 for (TopicPartition place : records.partitions()) {
                     var of = records.records(place);
                     of.forEach(record -> say("got", record.partition(), record.offset()));
-                    long next = of.get(of.size() - 1).offset() + 1;
+                    uncommitted.put(place.partition(), of.get(of.size() - 1).offset() + 1);
+                }
+                for (var commit : List.copyOf(uncommitted.entrySet())) {
                     try {
-                        consumer.commitSync(Map.of(place, new OffsetAndMetadata(next)));
-                        say("done", place.partition(), next);
+                        var place = new TopicPartition(topic, commit.getKey());
+                        consumer.commitSync(Map.of(place, new OffsetAndMetadata(commit.getValue())));
+                        say("done", commit.getKey(), commit.getValue());
+                        uncommitted.remove(commit.getKey());
                     } catch (Exception error) {
-                        say("not-done", error);
+                        say("not-done", commit.getKey(), commit.getValue(), error);
                     }
                 }
             }

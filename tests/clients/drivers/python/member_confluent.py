@@ -1,9 +1,8 @@
 """A member of a consumer group by confluent-kafka. See ../README.md."""
 
 import sys
-import threading
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 import member
 
@@ -30,6 +29,7 @@ if instance != "-":
 closing = member.closing()
 consumer = Consumer(settings)
 owned = set()
+uncommitted = {}  # where commits stand that were refused: a rebalance may refuse the last one of a partition
 
 
 def tell():
@@ -46,23 +46,33 @@ def assigned(_, places):
 
 
 def revoked(_, places):
-    owned.difference_update(place.partition for place in places)
+    for place in places:
+        owned.discard(place.partition)
+        uncommitted.pop(place.partition, None)
     tell()
+
+
+def commit():
+    for partition, offset in list(uncommitted.items()):
+        try:
+            consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+            member.say("done", partition, offset)
+            uncommitted.pop(partition, None)
+        except Exception as error:
+            member.say("not-done", partition, offset, error)
 
 
 consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 while not closing.is_set():
     message = consumer.poll(0.1)
     if message is None:
+        commit()
         continue
     if message.error():
         member.say("error", message.error())
         continue
     member.say("got", message.partition(), message.offset())
-    try:
-        consumer.commit(message=message, asynchronous=False)
-        member.say("done", message.partition(), message.offset() + 1)
-    except Exception as error:
-        member.say("not-done", error)
+    uncommitted[message.partition()] = message.offset() + 1
+    commit()
 consumer.close()
 member.say("closed")

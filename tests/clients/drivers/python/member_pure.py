@@ -25,8 +25,22 @@ consumer = KafkaConsumer(
 )
 
 
+uncommitted = {}  # where commits stand that were refused: a rebalance may refuse the last one of a partition
+
+
+def commit():
+    for place, end in list(uncommitted.items()):
+        try:
+            consumer.commit({place: OffsetAndMetadata(end, "", -1)})
+            member.say("done", place.partition, end)
+            uncommitted.pop(place, None)
+        except Exception as error:
+            member.say("not-done", place.partition, end, error)
+
+
 class Listener(ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked):
+        uncommitted.clear()
         member.owns([])
 
     def on_partitions_assigned(self, assigned):
@@ -38,11 +52,7 @@ while not closing.is_set():
     for place, messages in consumer.poll(100).items():
         for message in messages:
             member.say("got", message.partition, message.offset)
-        end = messages[-1].offset + 1
-        try:
-            consumer.commit({place: OffsetAndMetadata(end, "", -1)})
-            member.say("done", place.partition, end)
-        except Exception as error:
-            member.say("not-done", error)
+        uncommitted[place] = messages[-1].offset + 1
+    commit()
 consumer.close(autocommit=False)
 member.say("closed")

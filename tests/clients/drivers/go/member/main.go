@@ -53,6 +53,8 @@ func franz(ctx context.Context, bootstrap, topic, group, name, protocol, instanc
 	}
 	var lock sync.Mutex
 	owned := map[int32]bool{}
+	// Records whose commits were refused: a rebalance may refuse the last one of a partition.
+	uncommitted := map[int32]*kgo.Record{}
 	change := func(places map[string][]int32, to bool) {
 		lock.Lock()
 		defer lock.Unlock()
@@ -61,6 +63,7 @@ func franz(ctx context.Context, bootstrap, topic, group, name, protocol, instanc
 				owned[partition] = true
 			} else {
 				delete(owned, partition)
+				delete(uncommitted, partition)
 			}
 		}
 		now := []int32{}
@@ -104,12 +107,28 @@ func franz(ctx context.Context, bootstrap, topic, group, name, protocol, instanc
 			if len(place.Records) == 0 {
 				return
 			}
-			if err := client.CommitRecords(context.Background(), place.Records...); err != nil {
-				say("not-done", err)
-			} else {
-				say("done", place.Partition, place.Records[len(place.Records)-1].Offset+1)
-			}
+			lock.Lock()
+			uncommitted[place.Partition] = place.Records[len(place.Records)-1]
+			lock.Unlock()
 		})
+		lock.Lock()
+		last := []*kgo.Record{}
+		for _, record := range uncommitted {
+			last = append(last, record)
+		}
+		lock.Unlock()
+		for _, record := range last {
+			if err := client.CommitRecords(context.Background(), record); err != nil {
+				say("not-done", record.Partition, record.Offset+1, err)
+				continue
+			}
+			say("done", record.Partition, record.Offset+1)
+			lock.Lock()
+			if uncommitted[record.Partition] == record {
+				delete(uncommitted, record.Partition)
+			}
+			lock.Unlock()
+		}
 		client.AllowRebalance()
 	}
 	return nil
